@@ -1,0 +1,69 @@
+//! The command line, and nothing derived from it.
+
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A multi-cloud failover reverse proxy for exchanges.
+#[derive(Debug, Parser)]
+#[command(name = "leeward", version, about, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Serve a policy.
+    Run(Run),
+    /// Say what is wrong with policies. Exit 0 when nothing is, 2 otherwise.
+    Check {
+        /// Policy files, or folders of them.
+        #[arg(required = true, value_name = "POLICY")]
+        policies: Vec<PathBuf>,
+        /// Print the problems as JSON on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Watch a provider die: three small providers, the proxy, mixed load, all in this process.
+    Demo(Demo),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Run {
+    /// The policy file, or a folder of them.
+    #[arg(value_name = "POLICY")]
+    pub(crate) policy: PathBuf,
+    /// How log lines on stderr look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// How much is logged: error, warn, info, debug, trace, or a filter such as
+    /// `info,leeward_proxy=debug`.
+    #[arg(long, default_value = "info")]
+    pub(crate) log_level: String,
+    /// Write the addresses listened on to this file, as JSON, once they are open.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// Seed of the engine's dice (probe jitter); the time of day when absent.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Demo {
+    /// One short scripted outage, then the verdict: exit 0 only when no read failed and no order
+    /// ran twice, by the providers' own records.
+    #[arg(long)]
+    pub(crate) once: bool,
+}

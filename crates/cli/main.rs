@@ -1,0 +1,25 @@
+//! leeward: arguments to mode to exit code. One file a verb.
+
+mod args;
+mod check;
+mod demo;
+mod log;
+mod run;
+
+use args::{Args, Verb};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Many small allocations of all ages on several threads: what mimalloc is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let code = match args.verb {
+        Verb::Run(run) => run::run(&run),
+        Verb::Check { policies, json } => check::run(&policies, json),
+        Verb::Demo(demo) => demo::run(&demo),
+    };
+    ExitCode::from(code)
+}

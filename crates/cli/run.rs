@@ -1,0 +1,201 @@
+//! `leeward run`: load, start, obey signals, end.
+
+use crate::args::Run;
+use crate::log;
+use leeward_config::policy::Policy;
+use leeward_metrics::BuildInfo;
+use leeward_proxy::Running;
+use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// All is well.
+const FINE: u8 = 0;
+/// Something outside the policy failed: a supervisor may try again.
+const FAILED: u8 = 1;
+/// The command line or the policy is wrong: trying again will not help.
+const BAD_USAGE: u8 = 2;
+
+/// What this binary was built from.
+pub(crate) const BUILD: BuildInfo = BuildInfo {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: match option_env!("LEEWARD_REVISION") {
+        Some(revision) => revision,
+        None => "unknown",
+    },
+    rustc: env!("CARGO_PKG_RUST_VERSION"),
+};
+
+/// Serves until it is told to end; the exit code.
+pub(crate) fn run(args: &Run) -> u8 {
+    if let Err(text) = log::start(args.log_format, &args.log_level) {
+        eprintln!("leeward: {text}");
+        return BAD_USAGE;
+    }
+    let Some(policy) = load(&args.policy) else {
+        return BAD_USAGE;
+    };
+    raise_file_limit();
+    let seed = args.seed.unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or_default()
+    });
+    match serve(policy, args.ready_file.as_deref(), seed) {
+        Ok(()) => FINE,
+        Err(text) => {
+            tracing::error!("{text}");
+            FAILED
+        }
+    }
+}
+
+/// Loads a policy and says everything that is wrong with it.
+fn load(path: &Path) -> Option<Policy> {
+    let loaded = leeward_config::load(path);
+    for problem in &loaded.problems {
+        eprintln!("{problem}\n");
+    }
+    if loaded.policy.is_none() {
+        eprintln!("leeward: {}: the policy cannot be served", path.display());
+    }
+    loaded.policy
+}
+
+/// Every client and every backend connection is a file descriptor: take all that may be had.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        }
+        Ok((soft, hard))
+    });
+    match raised {
+        Ok((soft, hard)) => tracing::debug!(soft, hard, "file descriptors raised to the hard limit"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors cannot be raised"),
+    }
+}
+
+fn serve(policy: Policy, ready_file: Option<&Path>, seed: u64) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(async {
+        // Before anything listens: a signal must never find the default action.
+        let mut signals = Signals::new()?;
+        let hash = policy.hash.clone();
+        let running =
+            leeward_proxy::start(policy, &BUILD, seed).map_err(|error| error.to_string())?;
+        announce(&running, &hash, ready_file)?;
+        until_told(&mut signals, &running).await?;
+        drain(&mut signals, running).await
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, String> {
+        let on = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        while self.next().await != Told::End {}
+    }
+}
+
+/// What a signal tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    End,
+    Reload,
+}
+
+fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<(), String> {
+    for (name, address) in running.listeners() {
+        tracing::info!(listener = %name, %address, "listening");
+    }
+    if let Some(address) = running.admin() {
+        tracing::info!(%address, "admin");
+    }
+    tracing::info!(hash, version = BUILD.version, "policy loaded");
+    let Some(path) = ready_file else { return Ok(()) };
+    let listeners: serde_json::Map<String, serde_json::Value> = running
+        .listeners()
+        .iter()
+        .map(|(name, address)| (name.clone(), json!(address.to_string())))
+        .collect();
+    let admin = running.admin().map(|address| address.to_string());
+    let text = json!({ "listeners": listeners, "admin": admin }).to_string();
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, path))
+        .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+}
+
+async fn until_told(signals: &mut Signals, running: &Running) -> Result<(), String> {
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::End => return Ok(()),
+                Told::Reload => {
+                    tracing::warn!("SIGHUP: a reload is not supported yet; the policy stays as it is");
+                }
+            },
+            _ = look.tick() => {
+                if running.broken() {
+                    return Err("a thread ended by itself; see the lines above".into());
+                }
+            }
+        }
+    }
+}
+
+/// Not ready, linger, accept no more, let what is in flight end. A second signal ends it now.
+async fn drain(signals: &mut Signals, running: Running) -> Result<(), String> {
+    let times = running.drain_times();
+    tracing::info!(linger = ?times.linger, timeout = ?times.timeout, "draining");
+    running.linger();
+    let now = tokio::select! {
+        () = tokio::time::sleep(times.linger) => false,
+        () = signals.end() => true,
+    };
+    running.drain();
+    if !now {
+        let give_up = Instant::now() + times.timeout;
+        while !running.drained() && Instant::now() < give_up {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = signals.end() => break,
+            }
+        }
+    }
+    let left = running.connections();
+    if left > 0 {
+        tracing::warn!(connections = left, "the drain time is over: connections are cut");
+    }
+    running.stop().map_err(|error| error.to_string())?;
+    tracing::info!("gone");
+    Ok(())
+}

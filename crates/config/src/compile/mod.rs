@@ -1,0 +1,102 @@
+//! From the tree of a policy file to the compiled [`Policy`], with every problem reported.
+//!
+//! Owns the meaning of every key, one file a section. Reads no files but to ask whether a
+//! certificate is there. Called by [`crate::load`] and [`crate::parse`].
+
+mod backends;
+mod expect;
+mod failover;
+mod http;
+mod listeners;
+mod matching;
+mod places;
+mod pools;
+mod probe;
+mod routes;
+mod server;
+mod shadow;
+mod tiers;
+
+use crate::fields::{Fields, expected};
+use crate::policy::Policy;
+use crate::report::Report;
+use crate::tree::Node;
+use std::path::Path;
+
+/// The version of the policy file that this program reads.
+const VERSION: u64 = 1;
+
+const SMALLEST: &str = "version: 1, then listeners, providers and pools";
+
+/// What every section needs while it is compiled.
+pub(crate) struct Context<'a> {
+    report: &'a Report<'a>,
+    /// Paths of files are relative to this folder.
+    base: &'a Path,
+}
+
+/// Compiles a whole policy. Whether it can be used is for the report to say: it is `Some` as well
+/// where errors were found beside it.
+pub(crate) fn compile(
+    report: &Report<'_>,
+    root: &Node,
+    base: &Path,
+    hash: String,
+) -> Option<Policy> {
+    let context = Context { report, base };
+    let mut fields = Fields::of(report, root, "a policy", SMALLEST)?;
+    if !version(report, &mut fields) {
+        return None;
+    }
+    let admin = server::admin(&mut fields);
+    let workers = server::workers(&mut fields);
+    let drain = server::drain(&mut fields);
+    let limits = server::limits(&mut fields);
+    let listeners = listeners::compile(&context, &mut fields, admin);
+    let places = places::compile(report, &mut fields);
+    let pools = pools::compile(&context, &mut fields, &places);
+    let routes = routes::compile(report, &mut fields, &pools, &listeners);
+    fields.finish();
+    pools.judge(report, &routes);
+    Some(Policy {
+        hash,
+        engine: leeward_failover::Policy {
+            providers: places.providers,
+            sites: places.sites,
+            pools: pools.engine,
+            backends: pools.backends,
+        },
+        listeners,
+        routes,
+        pools: pools.io,
+        backends: pools.backends_io,
+        admin,
+        workers,
+        drain,
+        limits,
+    })
+}
+
+/// Whether the policy is of a version that this program reads. One that is newer gets this one
+/// problem: its keys may mean something else.
+fn version(report: &Report<'_>, fields: &mut Fields<'_>) -> bool {
+    let Some(node) = fields.require("version", "1") else {
+        return true;
+    };
+    match node.text().map(str::parse::<u64>) {
+        Some(Ok(VERSION)) => true,
+        Some(Ok(newer)) if newer > VERSION => {
+            let text = format!("version {newer} of the policy file is newer than this program");
+            report.error_hint(
+                node.pos,
+                text,
+                format!("this program reads version {VERSION}"),
+            );
+            false
+        }
+        _ => {
+            expected(report, node, "the version of the policy file, 1", None);
+            true
+        }
+    }
+}

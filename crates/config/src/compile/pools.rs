@@ -1,0 +1,261 @@
+//! `pools`: backends that can serve the same routes, and how they fail over.
+//!
+//! Owns the order of pools and what is said of a pool as a whole, once the routes are known.
+
+use super::backends::Members;
+use super::places::Places;
+use super::{Context, backends, failover, probe, tiers};
+use crate::fields::{Fields, expected, named, present, text, word};
+use crate::policy::{Affinity, Backend, Pool, Route};
+use crate::report::Report;
+use crate::source::Pos;
+use crate::suggest;
+use crate::tree::{Entry, Node};
+use http::header::HeaderName;
+use leeward_failover as engine;
+use leeward_failover::{Class, Mover, PoolId, ProviderId, Writer};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const MAX_POOLS: usize = 1024;
+const EXAMPLE: &str = "web: { backends: [{ url: http://10.0.0.7:8080, site: aws/us-east-1 }] }";
+
+/// All pools and their backends.
+#[derive(Default)]
+pub(super) struct Pools {
+    pub(super) engine: Vec<engine::Pool>,
+    pub(super) io: Vec<Pool>,
+    pub(super) backends: Vec<engine::Backend>,
+    pub(super) backends_io: Vec<Backend>,
+    notes: Vec<Note>,
+    /// Some could not be read, so that an unknown name may be one of those.
+    pub(super) torn: bool,
+}
+
+/// What is said of a pool once the routes are known.
+struct Note {
+    name: String,
+    pos: Pos,
+    orders: Pos,
+    providers: BTreeSet<ProviderId>,
+    /// Every backend's site is known.
+    whole: bool,
+    order_params: engine::OrderParams,
+}
+
+impl Note {
+    fn new(entry: &Entry) -> Self {
+        Self {
+            name: entry.key.clone(),
+            pos: entry.pos,
+            orders: entry.pos,
+            providers: BTreeSet::new(),
+            whole: false,
+            order_params: engine::OrderParams::default(),
+        }
+    }
+
+    /// Judges a pool by the classes of its routes.
+    fn judge(&self, report: &Report<'_>, classes: &[Class]) {
+        let name = &self.name;
+        if classes.is_empty() {
+            let text = format!("no route leads to pool `{name}`");
+            report.warning(self.pos, text, "add a route, or remove the pool");
+        }
+        let o = self.order_params;
+        let moves = o.writer == Writer::Single && o.moves == Mover::Automatic && !o.fenced;
+        let orders = classes.iter().any(|class| class.goes_to_writer());
+        if moves && orders && self.providers.len() > 1 {
+            let text = format!(
+                "orders of pool `{name}` move automatically and are not fenced: a provider that \
+                 is cut off rather than dead can still execute what it has"
+            );
+            let hint = "`fenced: true` where backends refuse a writer that has been replaced, \
+                        or `move: operator`";
+            report.warning(self.orders, text, hint);
+        }
+    }
+}
+
+impl Pools {
+    /// The pool of a name, which is reported where there is none.
+    pub(super) fn find(&self, report: &Report<'_>, node: &Node) -> Option<PoolId> {
+        let text = text(report, node, "the name of a pool")?;
+        let found = self
+            .notes
+            .iter()
+            .position(|note| note.name == text)
+            .map(PoolId::from);
+        if found.is_none() && !self.torn {
+            let names = self.notes.iter().map(|note| note.name.as_str());
+            let hint = suggest::names(text, names);
+            report.error_hint(node.pos, format!("there is no pool `{text}`"), hint);
+        }
+        found
+    }
+
+    /// The only pool, where there is just one.
+    pub(super) fn only(&self) -> Option<PoolId> {
+        (self.notes.len() == 1).then_some(PoolId(0))
+    }
+
+    /// Says what is risky about pools as the routes use them.
+    pub(super) fn judge(&self, report: &Report<'_>, routes: &[Route]) {
+        // Where something is wrong, routes may be missing here.
+        let routes = (!report.has_errors()).then_some(routes);
+        for (index, note) in self.notes.iter().enumerate().filter(|(_, note)| note.whole) {
+            if note.providers.len() == 1 {
+                let name = &note.name;
+                let text =
+                    format!("pool `{name}` depends on one provider: losing it loses the pool");
+                report.warning(note.pos, text, "add a backend at another provider");
+            }
+            if let Some(routes) = routes {
+                let pool = PoolId::from(index);
+                let own = routes.iter().filter(|route| route.pool == pool);
+                note.judge(report, &own.map(|route| route.class).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    fn add(&mut self, members: Members) {
+        let ids = (self.backends.len()..).map(engine::BackendId::from);
+        let io = members.io.into_iter().zip(ids);
+        self.backends_io
+            .extend(io.map(|(backend, id)| Backend { id, ..backend }));
+        self.backends.extend(members.backends);
+    }
+}
+
+/// Reads `pools`.
+pub(super) fn compile(context: &Context<'_>, fields: &mut Fields<'_>, places: &Places) -> Pools {
+    let mut pools = Pools::default();
+    let Some(node) = fields.require("pools", &format!("{{ {EXAMPLE} }}")) else {
+        pools.torn = true;
+        return pools;
+    };
+    let entries = named(context.report, node, "pools", MAX_POOLS);
+    pools.torn = entries.is_empty();
+    for entry in entries {
+        pool(context, entry, places, &mut pools);
+    }
+    pools
+}
+
+fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools) {
+    let report = context.report;
+    let mut note = Note::new(entry);
+    let node = present(report, entry);
+    if let Some(mut fields) = node.and_then(|node| Fields::of(report, node, "a pool", EXAMPLE)) {
+        let id = PoolId::from(pools.notes.len());
+        let members = backends::compile(context, &mut fields, places, id);
+        note.whole = members.whole;
+        let sites = members.backends.iter().map(|backend| backend.site);
+        note.providers = sites.filter_map(|site| places.provider_of(site)).collect();
+
+        let (probe, probe_params) = probe::compile(&mut fields);
+        let failover = tiers::with_failover(&mut fields, &members, places, &entry.key);
+        let first = failover
+            .first
+            .or_else(|| fields.key_pos("probe"))
+            .unwrap_or(entry.pos);
+        failover::hold_down_fits(report, first, failover.params, probe_params);
+        note.orders = fields.key_pos("orders").unwrap_or(entry.pos);
+        let (order_params, affinity) = orders(&mut fields);
+        note.order_params = order_params;
+
+        let affinity = pool_affinity(&mut fields, affinity);
+        pools.io.push(io(&mut fields, probe, affinity));
+        pools.engine.push(engine::Pool {
+            name: entry.key.clone(),
+            tiers: failover.tiers,
+            probe: probe_params,
+            health: failover::health(&mut fields),
+            failover: failover.params,
+            orders: order_params,
+            retry: failover::retry(&mut fields),
+        });
+        pools.add(members);
+        fields.finish();
+    }
+    pools.notes.push(note);
+}
+
+fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) -> Pool {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const MS: Duration = Duration::from_millis(1);
+    let d = Pool::default();
+    Pool {
+        affinity,
+        probe,
+        connect_timeout: fields.duration("connect_timeout", d.connect_timeout, MS..=MINUTE),
+        idle_timeout: fields.duration("idle_timeout", d.idle_timeout, MS..=60 * MINUTE),
+        max_idle: super::server::count(fields, "max_idle", d.max_idle, 0..=65_536),
+        order_reuse_within: fields.duration(
+            "order_reuse_within",
+            d.order_reuse_within,
+            Duration::ZERO..=60 * MINUTE,
+        ),
+    }
+}
+
+/// Reads `orders`; the affinity key may stand in it as well.
+fn orders<'a>(fields: &mut Fields<'a>) -> (engine::OrderParams, Option<(Pos, &'a Node)>) {
+    let default = engine::OrderParams::default();
+    let example = "orders: { writer: single, move: automatic }";
+    let Some(mut orders) = fields
+        .get("orders")
+        .and_then(|node| Fields::of(fields.report, node, "the order settings", example))
+    else {
+        return (default, None);
+    };
+    let writers = [("single", Writer::Single), ("any", Writer::Any)];
+    let movers = [
+        ("automatic", Mover::Automatic),
+        ("operator", Mover::Operator),
+    ];
+    let returns = [("manual", Mover::Operator), ("automatic", Mover::Automatic)];
+    let found = engine::OrderParams {
+        writer: orders.word("writer", &writers).unwrap_or(default.writer),
+        moves: orders.word("move", &movers).unwrap_or(default.moves),
+        failback: orders
+            .word("failback", &returns)
+            .unwrap_or(default.failback),
+        fenced: orders.flag("fenced", default.fenced),
+    };
+    let pos = orders.key_pos("affinity");
+    let affinity = pos.zip(orders.get("affinity"));
+    orders.finish();
+    (found, affinity)
+}
+
+fn pool_affinity(fields: &mut Fields<'_>, in_orders: Option<(Pos, &Node)>) -> Affinity {
+    let report = fields.report;
+    let pos = fields.key_pos("affinity");
+    let own = pos.zip(fields.get("affinity"));
+    if let (Some((first, _)), Some((second, _))) = (own, in_orders) {
+        let text = "`affinity` is given in the pool and in its orders";
+        let hint = format!("keep the one of {}", report.place(first, second));
+        report.error_hint(second, text, hint);
+    }
+    own.or(in_orders)
+        .and_then(|(_, node)| affinity(report, node))
+        .unwrap_or_default()
+}
+
+fn affinity(report: &Report<'_>, node: &Node) -> Option<Affinity> {
+    if node.scalar().is_some() {
+        return word(report, node, &[("client", ())]).map(|()| Affinity::Client);
+    }
+    let example = "affinity: { header: X-API-KEY }";
+    let mut fields = Fields::of(report, node, "client or a header", example)?;
+    let node = fields.require("header", "X-API-KEY");
+    fields.finish();
+    let node = node?;
+    let name = text(report, node, "the name of a header field")?;
+    let header = HeaderName::from_bytes(name.as_bytes()).ok();
+    if header.is_none() {
+        expected(report, node, "the name of a header field", None);
+    }
+    header.map(Affinity::Header)
+}

@@ -1,0 +1,317 @@
+//! The compiled policy: what was meant, resolved and validated. No `Option` here means "default".
+
+use http::header::HeaderName;
+use leeward_failover::{BackendId, Class, Policy as EnginePolicy, PoolId};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole policy, ready to serve.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// First 16 hex digits of the SHA-256 of the file's bytes: which policy is running.
+    pub hash: String,
+    /// The engine's part. `PoolId` and `BackendId` below are positions in it.
+    pub engine: EnginePolicy,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// What requests match, first match wins.
+    pub routes: Vec<Route>,
+    /// The I/O side of each pool, by `PoolId`.
+    pub pools: Vec<Pool>,
+    /// The I/O side of each backend, by `BackendId`.
+    pub backends: Vec<Backend>,
+    /// Where people and Prometheus connect; `None` switches the admin side off.
+    pub admin: Option<SocketAddr>,
+    /// Data workers, at least 1.
+    pub workers: usize,
+    /// How a SIGTERM ends.
+    pub drain: Drain,
+    /// Bounds and time limits on everything that faces a client.
+    pub limits: Limits,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// As in the policy.
+    pub name: String,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Certificates, in order; the first also serves clients that name no host or an unknown one.
+    /// Empty for a plain listener.
+    pub certificates: Vec<Certificate>,
+    /// Open connections at most; more are accepted and closed at once.
+    pub max_connections: usize,
+}
+
+/// A certificate chain and its key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// What a request matches, and what that means.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// For labels and logs: `name:` of the policy, or its match in short.
+    pub name: String,
+    /// What has to hold.
+    pub matches: Match,
+    /// What such a request means.
+    pub class: Class,
+    /// Where it goes.
+    pub pool: PoolId,
+    /// The time that all attempts share; `None` for no limit.
+    pub deadline: Option<Duration>,
+}
+
+/// What has to hold for a route to match; all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct Match {
+    /// Names of listeners; empty for any.
+    pub listeners: Vec<String>,
+    /// Lower-case host names without port, `*.example.com` for exactly one label; empty for any.
+    pub hosts: Vec<String>,
+    /// The path, byte for byte as the client wrote it.
+    pub path: PathMatch,
+    /// Methods; empty for any. Case matters.
+    pub methods: Vec<http::Method>,
+    /// Header fields that must be present, or have exactly this value.
+    pub headers: Vec<(HeaderName, Option<String>)>,
+}
+
+/// How a path is compared. No normalisation: `//a` is not `/a`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Any path.
+    #[default]
+    Any,
+    /// Exactly this.
+    Exact(String),
+    /// This, or anything below it: `/api` matches `/api` and `/api/v3`, not `/apis`. One that ends
+    /// with a slash matches everything that begins with it.
+    Prefix(String),
+}
+
+/// The I/O side of a pool.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Where the affinity key of a request is found.
+    pub affinity: Affinity,
+    /// What a probe sends and expects.
+    pub probe: Probe,
+    /// Time for TCP and TLS together until a connection stands.
+    pub connect_timeout: Duration,
+    /// An upstream connection that was idle for longer is not reused.
+    pub idle_timeout: Duration,
+    /// Idle upstream connections kept per endpoint and worker at most.
+    pub max_idle: usize,
+    /// An order reuses a connection only when it proved itself alive within this time.
+    pub order_reuse_within: Duration,
+}
+
+/// Where the affinity key of a request is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// The client's address for orders and cancels, nothing for reads.
+    #[default]
+    Client,
+    /// The value of this header for every class; the client's address where it is absent and the
+    /// class is order or cancel.
+    Header(HeaderName),
+}
+
+/// What a probe sends and expects.
+#[derive(Clone, Debug)]
+pub enum Probe {
+    /// A connection that stands, TLS included where the backend has it, is enough.
+    Tcp,
+    /// A GET and its answer.
+    Http(HttpProbe),
+}
+
+/// A GET and what its answer must be.
+#[derive(Clone, Debug)]
+pub struct HttpProbe {
+    /// Path and query.
+    pub path: String,
+    /// The Host field; the backend's own when absent.
+    pub host: Option<String>,
+    /// Fields to send.
+    pub headers: Vec<(HeaderName, http::HeaderValue)>,
+    /// Status codes that pass, as inclusive ranges.
+    pub status: Vec<(u16, u16)>,
+    /// Fields that the answer must have, or have with exactly this value.
+    pub expect_headers: Vec<(HeaderName, Option<String>)>,
+    /// A text that the body must contain.
+    pub body_contains: Option<String>,
+    /// JSON pointers into the body and what must hold there.
+    pub json: Vec<(String, JsonCheck)>,
+    /// Bytes of the body that are read at most; a longer one fails where the body is looked at.
+    pub max_body: usize,
+}
+
+/// What must hold at a JSON pointer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JsonCheck {
+    /// A number that compares so.
+    Number(Comparison, f64),
+    /// Exactly this text.
+    Text(String),
+    /// Exactly this truth.
+    Bool(bool),
+    /// Anything but null.
+    Present,
+}
+
+/// How numbers compare: `"< 500"` in the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// The I/O side of a backend.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// As in the engine's policy, for messages.
+    pub id: BackendId,
+    /// Host of its URL in lower case: a name, or a literal address (IPv6 without brackets).
+    pub host: String,
+    /// Port of its URL.
+    pub port: u16,
+    /// TLS towards it; `None` for plain.
+    pub tls: Option<UpstreamTls>,
+    /// The Host field that it gets.
+    pub host_header: HostHeader,
+}
+
+/// TLS towards a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamTls {
+    /// The name sent as SNI and required of the certificate.
+    pub server_name: String,
+    /// A PEM file of CAs to trust; the system's roots when absent.
+    pub ca: Option<PathBuf>,
+}
+
+/// The Host field that a backend gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The client's, byte for byte: clients sign it.
+    #[default]
+    Client,
+    /// The backend's own authority.
+    Backend,
+    /// This one.
+    Literal(String),
+}
+
+/// How a SIGTERM ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Not ready, but still accepting, so that load balancers in front can notice.
+    pub linger: Duration,
+    /// What is in flight may take this long after that.
+    pub timeout: Duration,
+}
+
+/// Bounds and time limits on everything that faces a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From accept to the end of the TLS handshake.
+    pub tls_handshake: Duration,
+    /// From the first byte of a request head to its last.
+    pub header_timeout: Duration,
+    /// Request line and fields together, bytes.
+    pub header_bytes: usize,
+    /// Number of fields of a request.
+    pub header_count: usize,
+    /// An idle client connection is closed after this.
+    pub idle_timeout: Duration,
+    /// A request body that makes no progress for this long ends the request.
+    pub body_idle: Duration,
+    /// Least rate of a request body over its whole length, bytes per second, after a grace of
+    /// `body_idle`.
+    pub body_min_rate: u64,
+    /// A client that takes no byte of its answer for this long is cut off.
+    pub write_stall: Duration,
+    /// Bytes of a request body that are kept so that it can be sent again.
+    pub keep_body: usize,
+    /// Bytes of a request body at all; more is 413.
+    pub max_body: u64,
+}
+
+/// Open connections of a listener at most, where the policy names no number.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+
+/// Where the admin side listens, where the policy does not say.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            affinity: Affinity::Client,
+            probe: Probe::Tcp,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(15),
+            max_idle: 256,
+            order_reuse_within: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for HttpProbe {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            host: None,
+            headers: Vec::new(),
+            status: vec![(200, 299)],
+            expect_headers: Vec::new(),
+            body_contains: None,
+            json: Vec::new(),
+            max_body: 64 * 1024,
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            linger: Duration::from_secs(2),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tls_handshake: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            header_bytes: 64 * 1024,
+            header_count: 100,
+            idle_timeout: Duration::from_secs(60),
+            body_idle: Duration::from_secs(30),
+            body_min_rate: 100,
+            write_stall: Duration::from_secs(30),
+            keep_body: 64 * 1024,
+            max_body: 1024 * 1024 * 1024,
+        }
+    }
+}

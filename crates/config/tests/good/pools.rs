@@ -1,0 +1,217 @@
+//! Pools: weights, tiers, probes and settings.
+
+use super::{HEAD, good, secs, with_pool};
+use leeward_config::policy::{Affinity, Comparison, HttpProbe, JsonCheck, Probe};
+use leeward_failover::{FailoverParams, HealthParams, Mover, OrderParams, RetryParams, Writer};
+use std::time::Duration;
+
+#[test]
+fn a_literal_host_is_an_address_that_needs_no_dns() {
+    let policy = good(&format!(
+        "{HEAD}pools: {{ web: {{ backends: [
+          {{ url: \"https://[2001:DB8::1]:8443\", site: aws/a }},
+          {{ url: https://API.Example, site: gcp/c, addresses: [192.0.2.7, \"192.0.2.8:444\"] }},
+        ] }} }}"
+    ));
+    let (one, two) = (&policy.engine.backends[0], &policy.engine.backends[1]);
+    assert_eq!(one.name, "https://[2001:DB8::1]:8443");
+    assert_eq!(
+        one.addresses,
+        ["[2001:db8::1]:8443".parse().expect("an address")]
+    );
+    let two: Vec<String> = two.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(two, ["192.0.2.7:443", "192.0.2.8:444"]);
+    let (one, two) = (&policy.backends[0], &policy.backends[1]);
+    assert_eq!((one.host.as_str(), one.port), ("2001:db8::1", 8443));
+    assert_eq!((two.host.as_str(), two.port), ("api.example", 443));
+    let tls = two.tls.as_ref().expect("https");
+    assert_eq!((tls.server_name.as_str(), &tls.ca), ("api.example", &None));
+}
+
+#[test]
+fn weights_follow_capacities_where_all_are_declared() {
+    let policy = good(&format!(
+        "{HEAD}pools:
+  all:
+    backends:
+      - {{ url: http://127.0.0.1:1, site: aws/a, capacity: 300/s }}
+      - {{ url: http://127.0.0.1:2, site: aws/a, capacity: 200/s, weight: 7 }}
+      - {{ url: http://127.0.0.1:3, site: gcp/c, capacity: 100/s }}
+  some:
+    backends:
+      - {{ url: http://127.0.0.1:4, site: aws/a, capacity: 300/s }}
+      - {{ url: http://127.0.0.1:5, site: aws/a }}
+      - {{ url: http://127.0.0.1:6, site: gcp/c, capacity: 100/s }}
+    failover: {{ tiers: [[aws], [{{ site: gcp/c, weight: 3 }}]] }}
+routes: [{{ match: {{ path: /a }}, pool: all }}, {{ pool: some }}]
+"
+    ));
+    let weights: Vec<u32> = policy.engine.backends.iter().map(|b| b.weight).collect();
+    assert_eq!(weights, [300, 7, 100, 1, 1, 100]);
+    let tiers = |pool: usize| -> Vec<u32> {
+        policy.engine.pools[pool]
+            .tiers
+            .iter()
+            .flatten()
+            .map(|site| site.weight)
+            .collect()
+    };
+    assert_eq!(tiers(0), [500, 100]);
+    assert_eq!(tiers(1), [1, 3]);
+}
+
+#[test]
+fn a_provider_in_a_tier_stands_for_its_sites_in_the_pool() {
+    let policy = good(&format!(
+        "{HEAD}pools: {{ web: {{ backends: [
+          {{ url: http://127.0.0.1:1, site: aws/b }},
+          {{ url: http://127.0.0.1:2, site: gcp/c }},
+          {{ url: http://127.0.0.1:3, site: aws/a }},
+        ], failover: {{ tiers: [[gcp], [aws]] }} }} }}"
+    ));
+    let tiers: Vec<Vec<u32>> = policy.engine.pools[0]
+        .tiers
+        .iter()
+        .map(|tier| tier.iter().map(|site| site.site.0).collect())
+        .collect();
+    assert_eq!(tiers, [vec![2], vec![1, 0]]);
+}
+
+#[test]
+fn every_setting_of_the_engine_arrives() {
+    let policy = with_pool(
+        "    health: { window: 3s, min_requests: 5, failing: 25%, consecutive: 9, connect_failures: 4 }
+    failover:
+      evacuate: { site: { failing: 40% }, provider: { failing_sites: 3 } }
+      hold_down: { first: 10s, max: 1h }
+      ramp: 2m
+      keep_warm: 0
+    orders: { writer: any, move: operator, failback: automatic, fenced: true }
+    retry: { budget: 0.2, floor: 1.5/s, attempts: 2 }
+",
+    );
+    let pool = &policy.engine.pools[0];
+    let health = HealthParams {
+        window: secs(3),
+        min_requests: 5,
+        failing: 0.25,
+        consecutive: 9,
+        connect_failures: 4,
+    };
+    assert_eq!(pool.health, health);
+    let failover = FailoverParams {
+        site_failing: 0.4,
+        provider_failing_sites: 3,
+        hold_down_first: secs(10),
+        hold_down_max: secs(3600),
+        ramp: secs(120),
+        keep_warm: 0.0,
+    };
+    assert_eq!(pool.failover, failover);
+    let orders = OrderParams {
+        writer: Writer::Any,
+        moves: Mover::Operator,
+        failback: Mover::Automatic,
+        fenced: true,
+    };
+    assert_eq!(pool.orders, orders);
+    assert_eq!(
+        pool.retry,
+        RetryParams {
+            budget: 0.2,
+            floor_per_second: 1.5,
+            attempts: 2
+        }
+    );
+}
+
+#[test]
+fn every_setting_of_connections_arrives() {
+    let policy = with_pool(
+        "    orders: { affinity: { header: X-API-KEY } }
+    connect_timeout: 300ms
+    idle_timeout: 20s
+    max_idle: 10
+    order_reuse_within: 0s
+",
+    );
+    let pool = &policy.pools[0];
+    assert_eq!(
+        pool.affinity,
+        Affinity::Header("x-api-key".parse().expect("a name"))
+    );
+    assert_eq!(
+        (pool.connect_timeout, pool.idle_timeout),
+        (Duration::from_millis(300), secs(20))
+    );
+    assert_eq!(
+        (pool.max_idle, pool.order_reuse_within),
+        (10, Duration::ZERO)
+    );
+}
+
+/// The probe over HTTP of a policy with these keys in its probe.
+fn http_probe(keys: &str) -> HttpProbe {
+    let policy = with_pool(&format!("    probe: {{ path: /healthz?deep=1, {keys} }}\n"));
+    match &policy.pools[0].probe {
+        Probe::Http(probe) => probe.clone(),
+        Probe::Tcp => panic!("a probe with a path is http"),
+    }
+}
+
+#[test]
+fn a_probe_with_a_path_is_http() {
+    let probe = http_probe("");
+    assert_eq!(probe.path, "/healthz?deep=1");
+    assert_eq!(
+        (probe.status, probe.max_body),
+        (vec![(200, 299)], 64 * 1024)
+    );
+    let probe = http_probe("host: api.example, headers: { X-Probe: leeward }, max_body: 1KiB");
+    assert_eq!(
+        (probe.host.as_deref(), probe.max_body),
+        (Some("api.example"), 1024)
+    );
+    assert_eq!(probe.headers[0].1, "leeward");
+    let policy = with_pool("    probe: { type: tcp, interval: 2s, rise: 1 }\n");
+    assert!(matches!(policy.pools[0].probe, Probe::Tcp));
+    assert_eq!(policy.engine.pools[0].probe.interval, secs(2));
+}
+
+#[test]
+fn what_a_probe_expects_depends_on_quotes_only_where_yaml_does() {
+    let probe = http_probe(
+        "expect: { status: [200, \"204\", 300-399], body: \"ok\",
+          headers: { X-Ok: true, X-Quoted: \"true\", X-Text: a b },
+          json: { /lag: \"< 500\", /le: <=1, /ne: \"!= -4.5\", /n: 3, /s: \"3\", /up: true,
+                  /word: \"true\", /seq: present, /text: \"present\", /status: ok, /a~1b: \">0\" } }",
+    );
+    assert_eq!(probe.status, [(200, 200), (204, 204), (300, 399)]);
+    assert_eq!(probe.body_contains.as_deref(), Some("ok"));
+    let headers: Vec<Option<&str>> = probe
+        .expect_headers
+        .iter()
+        .map(|(_, value)| value.as_deref())
+        .collect();
+    assert_eq!(headers, [None, Some("true"), Some("a b")]);
+    let text = |text: &str| JsonCheck::Text(text.to_owned());
+    let expected = [
+        ("/lag", JsonCheck::Number(Comparison::Less, 500.0)),
+        ("/le", JsonCheck::Number(Comparison::LessOrEqual, 1.0)),
+        ("/ne", JsonCheck::Number(Comparison::NotEqual, -4.5)),
+        ("/n", JsonCheck::Number(Comparison::Equal, 3.0)),
+        ("/s", text("3")),
+        ("/up", JsonCheck::Bool(true)),
+        ("/word", text("true")),
+        ("/seq", JsonCheck::Present),
+        ("/text", text("present")),
+        ("/status", text("ok")),
+        ("/a~1b", JsonCheck::Number(Comparison::Greater, 0.0)),
+    ];
+    let found: Vec<(&str, JsonCheck)> = probe
+        .json
+        .iter()
+        .map(|(pointer, check)| (pointer.as_str(), check.clone()))
+        .collect();
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,214 @@
+//! What probes and traffic said of one endpoint: counters, and what they speak for.
+//!
+//! Probes and traffic are kept apart, because traffic outranks probes: it can take an endpoint down
+//! whose probes pass, and acquit one whose probes fail. Nothing here changes a verdict; `endpoint`
+//! does.
+
+use crate::held::Evidence;
+use crate::input::{Outcome, ProbeResult, Tally};
+use crate::policy::{HealthParams, Pool};
+use crate::time::Time;
+use crate::verdict::Cause;
+use crate::window::{Counts, Window};
+
+/// Share of failed requests under which traffic acquits an endpoint whose probes fail.
+const ACQUITTING: f64 = 0.01;
+/// Share of [`HealthParams::failing`] at which the weight begins to fall.
+const DEGRADING: f64 = 0.25;
+/// The weight of a degraded endpoint is halved at most this often.
+const MOST_HALVINGS: u32 = 3;
+
+/// Why an endpoint has to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Probes,
+    Consecutive,
+    Connect,
+    Ratio,
+}
+
+impl Reason {
+    pub(crate) const fn cause(self) -> Cause {
+        match self {
+            Reason::Probes => Cause::ProbesFailed,
+            Reason::Consecutive => Cause::ConsecutiveFailures,
+            Reason::Connect => Cause::ConnectFailures,
+            Reason::Ratio => Cause::FailureRatio,
+        }
+    }
+}
+
+/// What probes found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Probes {
+    /// Passed in a row.
+    pub passes: u32,
+    /// Failed in a row.
+    pub fails: u32,
+    /// Whether any has ended.
+    pub any: bool,
+    /// The last one, in words.
+    pub last: String,
+}
+
+impl Probes {
+    pub(crate) fn record(&mut self, result: &ProbeResult) {
+        self.any = true;
+        match result {
+            ProbeResult::Passed { took } => {
+                self.passes = self.passes.saturating_add(1);
+                self.fails = 0;
+                self.last = format!("passed in {:.1} ms", took.as_secs_f64() * 1000.0);
+            }
+            ProbeResult::Failed { cause, detail } => {
+                self.fails = self.fails.saturating_add(1);
+                self.passes = 0;
+                self.last = if detail.is_empty() { cause.as_str().to_owned() } else { clip(detail) };
+            }
+        }
+    }
+}
+
+/// What requests met.
+#[derive(Clone, Debug)]
+pub(crate) struct Traffic {
+    pub window: Window,
+    /// Failures since the last success.
+    pub failures_in_row: u32,
+    /// Connect failures since the last success, and since when.
+    pub connect_failures: u32,
+    connect_since: Time,
+    /// The last failure that no good news has answered yet.
+    suspicion: Option<Time>,
+    /// How often the weight is halved, and since when.
+    pub halvings: u32,
+    halved_at: Time,
+}
+
+impl Traffic {
+    pub(crate) fn new(health: &HealthParams) -> Traffic {
+        Traffic {
+            window: Window::new(health.window),
+            failures_in_row: 0,
+            connect_failures: 0,
+            connect_since: Time::ZERO,
+            suspicion: None,
+            halvings: 0,
+            halved_at: Time::ZERO,
+        }
+    }
+
+    pub(crate) fn record(&mut self, tally: &Tally, health: &HealthParams, now: Time) {
+        let (failed, succeeded) = (tally.failures(), tally.count(Outcome::Success));
+        self.window.add(Counts { all: failed.saturating_add(succeeded), failed }, now);
+        let trailing = tally.trailing_failures.min(failed);
+        let connect = tally
+            .count(Outcome::ConnectFailed)
+            .saturating_add(tally.count(Outcome::TlsFailed))
+            .min(trailing);
+        if succeeded > 0 {
+            (self.failures_in_row, self.connect_failures) = (0, 0);
+        }
+        self.failures_in_row = self.failures_in_row.saturating_add(trailing);
+        if connect > 0 {
+            if self.connect_failures == 0 || now.since(self.connect_since) > health.window {
+                (self.connect_failures, self.connect_since) = (0, now);
+            }
+            self.connect_failures = self.connect_failures.saturating_add(connect);
+        }
+        if failed > 0 {
+            self.suspicion = Some(now);
+        }
+    }
+
+    /// Whether a failure is still unanswered. A success answers it, or probes that pass where
+    /// nothing is sent; either way it stays for a window, or the verdict would flicker.
+    pub(crate) fn is_suspicious(&mut self, probes: &Probes, pool: &Pool, now: Time) -> bool {
+        let answered = self.failures_in_row == 0 || probes.passes >= pool.probe.rise;
+        let fresh = |failed_at| now.since(failed_at) < pool.health.window;
+        self.suspicion = self.suspicion.filter(|failed_at| !answered || fresh(*failed_at));
+        self.suspicion.is_some()
+    }
+
+    /// Whether so many requests succeed that probes which fail must be wrong.
+    pub(crate) fn acquits(&mut self, health: &HealthParams, now: Time) -> bool {
+        let counts = self.window.sum(now);
+        counts.all - counts.failed >= health.min_requests.max(1) && counts.ratio() < ACQUITTING
+    }
+
+    /// Halves or doubles the weight by one step, at most once a window.
+    pub(crate) fn adjust_weight(&mut self, health: &HealthParams, now: Time) {
+        let counts = self.window.sum(now);
+        let bad = counts.all >= health.min_requests.max(1)
+            && counts.ratio() >= health.failing * DEGRADING;
+        if self.halvings > 0 && now.since(self.halved_at) < health.window {
+            return;
+        }
+        if bad && self.halvings < MOST_HALVINGS {
+            self.halvings += 1;
+            self.halved_at = now;
+        } else if !bad && self.halvings > 0 {
+            self.halvings -= 1;
+            self.halved_at = now;
+        }
+    }
+
+    /// Share of its normal load: 1, a half, a quarter or an eighth.
+    pub(crate) fn weight(&self) -> f64 {
+        0.5_f64.powi(self.halvings.cast_signed())
+    }
+
+    /// Whether it alone says that the endpoint must be left.
+    pub(crate) fn reason(&mut self, health: &HealthParams, now: Time) -> Option<Reason> {
+        let counts = self.window.sum(now);
+        if self.connect_failures >= health.connect_failures.max(1) {
+            Some(Reason::Connect)
+        } else if self.failures_in_row >= health.consecutive.max(1) {
+            Some(Reason::Consecutive)
+        } else if counts.all >= health.min_requests.max(1) && counts.ratio() >= health.failing {
+            Some(Reason::Ratio)
+        } else {
+            None
+        }
+    }
+
+    /// Forgets everything: what was before a hold-down says nothing of after it.
+    pub(crate) fn clear(&mut self, health: &HealthParams) {
+        let mut window = self.window.clone();
+        window.clear(health.window);
+        *self = Traffic { window, ..Traffic::new(health) };
+    }
+}
+
+/// The facts behind a reason to leave.
+pub(crate) fn evidence(
+    reason: Reason,
+    probes: &Probes,
+    traffic: &Traffic,
+    pool: &Pool,
+    now: Time,
+) -> Evidence {
+    let counts = traffic.window.peek(now);
+    match reason {
+        Reason::Probes => {
+            vec![("failed_in_a_row", probes.fails.to_string()), ("last", probes.last.clone())]
+        }
+        Reason::Consecutive => vec![("failed_in_a_row", traffic.failures_in_row.to_string())],
+        Reason::Connect => vec![("connect_failures", traffic.connect_failures.to_string())],
+        Reason::Ratio => {
+            let threshold = format!("{:.0}%", pool.health.failing * 100.0);
+            vec![("failed", spoken_counts(counts)), ("threshold", threshold)]
+        }
+    }
+}
+
+/// `12 of 40`.
+pub(crate) fn spoken_counts(counts: Counts) -> String {
+    format!("{} of {}", counts.failed, counts.all)
+}
+
+/// A detail comes from a backend: it is cut where it is longer than a line.
+fn clip(text: &str) -> String {
+    const LONGEST: usize = 200;
+    text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,207 @@
+//! All that the policy names, with what is known of it: providers, sites, pools, backends and their
+//! endpoints.
+//!
+//! Owns the data and how to find it by id. Unknown ids find nothing. It decides nothing.
+
+use crate::endpoint::Endpoint;
+use crate::held::Word;
+use crate::hold::Homecoming;
+use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
+use crate::input::Target;
+use crate::output::{Subject, SubjectKind};
+use crate::place::Place;
+use crate::policy::Policy;
+use crate::spread::Trust;
+use crate::table::PoolTable;
+use crate::time::Time;
+use crate::verdict::Verdict;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The policy, and what is known of everything in it.
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    pub policy: Policy,
+    /// By [`ProviderId`].
+    pub providers: Vec<ProviderState>,
+    /// By [`SiteId`].
+    pub sites: Vec<SiteState>,
+    /// By [`PoolId`].
+    pub pools: Vec<PoolState>,
+    /// By [`BackendId`].
+    pub backends: Vec<BackendState>,
+    /// By [`EndpointId`]; `None` where it is gone.
+    pub endpoints: Vec<Option<Box<Endpoint>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ProviderState {
+    pub place: Place,
+    pub sites: Vec<SiteId>,
+    pub homecoming: Homecoming,
+    /// Sites that are down at which it is left.
+    pub failing_sites: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct SiteState {
+    pub place: Place,
+    pub provider: ProviderId,
+    pub pools: Vec<PoolId>,
+    pub homecoming: Homecoming,
+    /// Share of its endpoints that are down at which it is left.
+    pub failing: f64,
+    pub census: Census,
+}
+
+/// A site's endpoints, over all pools, by verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census([usize; Verdict::ALL.len()]);
+
+impl Census {
+    pub(crate) const fn add(&mut self, verdict: Verdict) {
+        self.0[verdict as usize] += 1;
+    }
+
+    pub(crate) const fn remove(&mut self, verdict: Verdict) {
+        self.0[verdict as usize] = self.0[verdict as usize].saturating_sub(1);
+    }
+
+    pub(crate) const fn of(&self, verdict: Verdict) -> usize {
+        self.0[verdict as usize]
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.0.iter().sum()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct PoolState {
+    /// Its sites in tier order, those without an endpoint among them.
+    pub lanes: Vec<LaneState>,
+    /// The provider that takes orders; `None` while orders go where reads go.
+    pub writer: Option<ProviderId>,
+    /// An operator wants the writer home as soon as it is well there.
+    pub writer_called_home: bool,
+    pub trust: Trust,
+    /// The tier that carries most of the reads, from 0.
+    pub active_tier: usize,
+    /// Until then, what has not been probed yet counts as well: at the start nobody knows anything,
+    /// and the first answer must not win it all.
+    pub newborn_until: Time,
+    /// As published.
+    pub table: Arc<PoolTable>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LaneState {
+    pub site: SiteId,
+    pub tier: u32,
+    pub weight: f64,
+    pub hash: u64,
+    pub endpoints: Vec<EndpointId>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct BackendState {
+    /// What its name resolves to, as last told.
+    pub resolved: Vec<SocketAddr>,
+    pub endpoints: Vec<EndpointId>,
+}
+
+impl Fleet {
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(id.index())?.as_deref()
+    }
+
+    pub(crate) fn endpoint_mut(&mut self, id: EndpointId) -> Option<&mut Endpoint> {
+        self.endpoints.get_mut(id.index())?.as_deref_mut()
+    }
+
+    /// Every endpoint, by id.
+    pub(crate) fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    /// The sites of a place, or none for an endpoint.
+    pub(crate) fn sites_of(&self, target: Target) -> Vec<SiteId> {
+        match target {
+            Target::Provider(id) => self.providers.get(id.index()).map_or(Vec::new(), |p| p.sites.clone()),
+            Target::Site(id) if id.index() < self.sites.len() => vec![id],
+            Target::Site(_) | Target::Endpoint(_) => Vec::new(),
+        }
+    }
+
+    /// The pools that have anything there.
+    pub(crate) fn pools_of(&self, target: Target) -> Vec<PoolId> {
+        if let Target::Endpoint(id) = target {
+            return self.endpoint(id).map(|endpoint| endpoint.pool).into_iter().collect();
+        }
+        let mut pools: Vec<PoolId> = self
+            .sites_of(target)
+            .iter()
+            .flat_map(|site| self.sites[site.index()].pools.iter().copied())
+            .collect();
+        pools.sort_unstable();
+        pools.dedup();
+        pools
+    }
+
+    pub(crate) fn word_mut(&mut self, target: Target) -> Option<&mut Word> {
+        match target {
+            Target::Provider(id) => Some(&mut self.providers.get_mut(id.index())?.place.word),
+            Target::Site(id) => Some(&mut self.sites.get_mut(id.index())?.place.word),
+            Target::Endpoint(id) => Some(&mut self.endpoint_mut(id)?.word),
+        }
+    }
+
+    /// Whether an operator keeps new work away from a site, by its own or its provider's word.
+    pub(crate) fn is_kept_away(&self, site: SiteId) -> bool {
+        let site = &self.sites[site.index()];
+        let provider = &self.providers[site.provider.index()];
+        site.place.word.keeps_away() || provider.place.word.keeps_away()
+    }
+
+    pub(crate) fn provider_name(&self, id: ProviderId) -> &str {
+        self.policy.providers.get(id.index()).map_or("?", |provider| &provider.name)
+    }
+
+    pub(crate) fn site_name(&self, id: SiteId) -> &str {
+        self.policy.sites.get(id.index()).map_or("?", |site| &site.name)
+    }
+
+    pub(crate) fn subject(&self, target: Target) -> Subject {
+        match target {
+            Target::Provider(id) => {
+                Subject { kind: SubjectKind::Provider, name: self.provider_name(id).to_owned() }
+            }
+            Target::Site(id) => Subject { kind: SubjectKind::Site, name: self.site_name(id).to_owned() },
+            Target::Endpoint(id) => self.endpoint(id).map_or(
+                Subject { kind: SubjectKind::Endpoint, name: "?".to_owned() },
+                |endpoint| {
+                    let mut subject = self.backend_subject(endpoint.info.backend);
+                    subject.name = format!("{} {}", subject.name, endpoint.info.address);
+                    subject
+                },
+            ),
+        }
+    }
+
+    /// A backend as the subject of an event about its endpoints.
+    pub(crate) fn backend_subject(&self, id: BackendId) -> Subject {
+        let name = self.policy.backends.get(id.index()).map_or_else(
+            || "?".to_owned(),
+            |backend| {
+                let pool = &self.policy.pools[backend.pool.index()].name;
+                format!("{pool} {} {}", self.site_name(backend.site), backend.name)
+            },
+        );
+        Subject { kind: SubjectKind::Endpoint, name }
+    }
+
+    pub(crate) fn pool_subject(&self, id: PoolId) -> Subject {
+        let name = self.policy.pools.get(id.index()).map_or("?", |pool| &pool.name).to_owned();
+        Subject { kind: SubjectKind::Pool, name }
+    }
+}

@@ -1,0 +1,137 @@
+//! From endpoints to sites to providers: what is sick together is judged together.
+//!
+//! A site is left when enough of its endpoints are down, over all pools and each counted alike; a
+//! provider when enough of its sites are, and then all its sites with it, also for pools that were
+//! not hurt yet. Where pools differ, the most patient of those that have endpoints there is
+//! followed: a place is shared, and leaving it for all takes what each of them would ask for.
+//!
+//! `place` owns the way back.
+
+use crate::engine::Engine;
+use crate::fleet::SiteState;
+use crate::held::Evidence;
+use crate::id::{ProviderId, SiteId};
+use crate::input::Target;
+use crate::output::Change;
+use crate::place::{Grounds, Sight};
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::verdict::{Cause, Verdict};
+
+impl Engine {
+    /// Judges a provider and its sites anew.
+    pub(crate) fn infer(&mut self, id: ProviderId) {
+        let Some(provider) = self.fleet.providers.get(id.index()) else { return };
+        let sites = provider.sites.clone();
+        // Sites that fail by themselves first, so that the journal reads from cause to effect.
+        for site in &sites {
+            if sight(&self.fleet.sites[site.index()]) == Sight::Failing {
+                self.step_site(*site, Sight::Failing);
+            }
+        }
+        self.step_provider(id, &sites);
+        let left = self.fleet.providers[id.index()].place.is_left();
+        for site in &sites {
+            match sight(&self.fleet.sites[site.index()]) {
+                Sight::Failing => {}
+                Sight::Unknown | Sight::Well | Sight::Doubtful | Sight::Dragged if left => {
+                    self.step_site(*site, Sight::Dragged);
+                }
+                sight => self.step_site(*site, sight),
+            }
+        }
+    }
+
+    fn step_site(&mut self, id: SiteId, sight: Sight) {
+        let now = self.now;
+        let provider = self.fleet.sites[id.index()].provider;
+        let provider_name = self.fleet.provider_name(provider).to_owned();
+        let site = &mut self.fleet.sites[id.index()];
+        let census = site.census;
+        let changed = site.place.step(sight, &site.homecoming, now, || match sight {
+            Sight::Dragged => Grounds {
+                cause: Cause::ProviderDown,
+                evidence: vec![("provider", provider_name)],
+            },
+            _ => Grounds {
+                cause: Cause::EndpointsDown,
+                evidence: vec![(
+                    "endpoints_down",
+                    format!("{} of {}", census.of(Verdict::Down), census.total()),
+                )],
+            },
+        });
+        if let Some(from) = changed {
+            self.place_changed(Target::Site(id), from);
+        }
+        let deadline = self.fleet.sites[id.index()].place.deadline();
+        self.arm(Timer::Site(id), deadline);
+    }
+
+    fn step_provider(&mut self, id: ProviderId, sites: &[SiteId]) {
+        let now = self.now;
+        let known = |site: &&SiteId| self.fleet.sites[site.index()].census.total() > 0;
+        let sites: Vec<SiteId> = sites.iter().filter(known).copied().collect();
+        let down: Vec<SiteId> =
+            sites.iter().copied().filter(|id| is_down(&self.fleet.sites[id.index()], now)).collect();
+        let needed = (self.fleet.providers[id.index()].failing_sites.max(1) as usize).min(sites.len());
+        let seen = |id: &SiteId| self.fleet.sites[id.index()].place.held.verdict != Verdict::Unknown;
+        let sight = match down.len() {
+            0 if !sites.iter().any(seen) => Sight::Unknown,
+            0 => Sight::Well,
+            n if n >= needed => Sight::Failing,
+            _ => Sight::Doubtful,
+        };
+        let evidence = self.sites_evidence(&down, sites.len());
+        let provider = &mut self.fleet.providers[id.index()];
+        let changed = provider.place.step(sight, &provider.homecoming, now, || Grounds {
+            cause: Cause::SitesDown,
+            evidence,
+        });
+        if let Some(from) = changed {
+            self.place_changed(Target::Provider(id), from);
+        }
+        let deadline = self.fleet.providers[id.index()].place.deadline();
+        self.arm(Timer::Provider(id), deadline);
+    }
+
+    fn sites_evidence(&self, down: &[SiteId], all: usize) -> Evidence {
+        let mut evidence = vec![("sites_down", format!("{} of {all}", down.len()))];
+        evidence.extend(down.iter().take(4).map(|id| ("site", self.fleet.site_name(*id).to_owned())));
+        evidence
+    }
+
+    /// Journals what is now held of a place and has its pools decided anew.
+    pub(crate) fn place_changed(&mut self, target: Target, from: Verdict) {
+        let place = match target {
+            Target::Site(id) => &self.fleet.sites[id.index()].place,
+            Target::Provider(id) => &self.fleet.providers[id.index()].place,
+            Target::Endpoint(_) => return,
+        };
+        let (to, cause, evidence) = (place.held.verdict, place.held.cause, place.held.evidence.clone());
+        let subject = self.fleet.subject(target);
+        self.journal.event(self.now, subject, Change::Verdict { from, to }, cause, evidence);
+        if let Target::Site(_) = target {
+            self.mark_pools_of(target, cause);
+        }
+    }
+}
+
+/// What is seen of a site by its own endpoints.
+fn sight(site: &SiteState) -> Sight {
+    let (all, down) = (site.census.total(), site.census.of(Verdict::Down));
+    if all == site.census.of(Verdict::Unknown) {
+        Sight::Unknown
+    } else if down == 0 {
+        Sight::Well
+    } else if down as f64 >= site.failing * all as f64 {
+        Sight::Failing
+    } else {
+        Sight::Doubtful
+    }
+}
+
+/// Whether a site speaks against its provider: it fails, or is held down for its own sake.
+fn is_down(site: &SiteState, now: Time) -> bool {
+    sight(site) == Sight::Failing || site.place.is_held_down(now)
+}

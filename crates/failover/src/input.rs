@@ -1,0 +1,248 @@
+//! What the engine is told. Everything here is data: a recorded run is a list of these with times.
+
+use crate::id::{BackendId, EndpointId, ProviderId, SiteId};
+use crate::policy::Policy;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One thing that the engine is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A policy takes the place of the one before. Health survives by identity: pool, site, URL
+    /// and address.
+    Policy(Box<Policy>),
+    /// What a backend's name resolves to now. An empty list changes nothing (P6).
+    Addresses {
+        /// The backend that was resolved.
+        backend: BackendId,
+        /// All its addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A probe ended.
+    Probe {
+        /// The endpoint that was probed.
+        endpoint: EndpointId,
+        /// How it ended.
+        result: ProbeResult,
+    },
+    /// What requests met at an endpoint since the last batch.
+    Traffic {
+        /// The endpoint that was tried.
+        endpoint: EndpointId,
+        /// How often each thing happened.
+        tally: Tally,
+    },
+    /// An operator's word.
+    Operator {
+        /// What it is about.
+        target: Target,
+        /// The word.
+        word: OperatorWord,
+        /// When it lapses; never when absent.
+        lasts: Option<Duration>,
+        /// Why, for the journal.
+        reason: String,
+    },
+    /// The deadline has come.
+    Wake,
+}
+
+/// How a probe ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeResult {
+    /// All that was expected held.
+    Passed {
+        /// From connect to the last byte looked at.
+        took: Duration,
+    },
+    /// Something did not hold.
+    Failed {
+        /// At which step.
+        cause: ProbeFailure,
+        /// In words, with the value seen: `status 503, expected 200`.
+        detail: String,
+    },
+}
+
+/// The step at which a probe failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeFailure {
+    /// The connection was refused or reset while it was made.
+    Refused,
+    /// No connection within the timeout, or none could be routed.
+    ConnectTimeout,
+    /// The TLS handshake failed, a wrong or expired certificate among it.
+    Tls,
+    /// Connected, but no whole answer within the timeout.
+    Timeout,
+    /// The connection broke before a whole answer.
+    Reset,
+    /// An answer that is not HTTP, or larger than the probe reads.
+    Protocol,
+    /// Another status than expected.
+    Status,
+    /// A header or the body is not as expected.
+    Content,
+}
+
+impl ProbeFailure {
+    /// Every cause.
+    pub const ALL: [ProbeFailure; 8] = [
+        ProbeFailure::Refused,
+        ProbeFailure::ConnectTimeout,
+        ProbeFailure::Tls,
+        ProbeFailure::Timeout,
+        ProbeFailure::Reset,
+        ProbeFailure::Protocol,
+        ProbeFailure::Status,
+        ProbeFailure::Content,
+    ];
+
+    /// The word in labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ProbeFailure::Refused => "refused",
+            ProbeFailure::ConnectTimeout => "connect_timeout",
+            ProbeFailure::Tls => "tls",
+            ProbeFailure::Timeout => "timeout",
+            ProbeFailure::Reset => "reset",
+            ProbeFailure::Protocol => "protocol",
+            ProbeFailure::Status => "status",
+            ProbeFailure::Content => "content",
+        }
+    }
+}
+
+/// What one attempt at an endpoint came to, as far as its health is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A whole answer below 500, any 4xx among it (P11).
+    Success,
+    /// A whole answer of 500 or another 5xx that is not a gateway error.
+    ServerError,
+    /// 502, 503 or 504.
+    GatewayError,
+    /// No connection: refused, unreachable, or none in time.
+    ConnectFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// The connection broke, or broke HTTP, before an answer.
+    Reset,
+    /// An answer that ended before its end.
+    Truncated,
+    /// No answer before the deadline.
+    Timeout,
+    /// A reused connection that the backend had closed at the moment of reuse: nobody's failure.
+    StaleConnection,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of [`Tally`]'s counts.
+    pub const ALL: [Outcome; 9] = [
+        Outcome::Success,
+        Outcome::ServerError,
+        Outcome::GatewayError,
+        Outcome::ConnectFailed,
+        Outcome::TlsFailed,
+        Outcome::Reset,
+        Outcome::Truncated,
+        Outcome::Timeout,
+        Outcome::StaleConnection,
+    ];
+
+    /// The word in labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::ServerError => "server_error",
+            Outcome::GatewayError => "gateway_error",
+            Outcome::ConnectFailed => "connect_failed",
+            Outcome::TlsFailed => "tls_failed",
+            Outcome::Reset => "reset",
+            Outcome::Truncated => "truncated",
+            Outcome::Timeout => "timeout",
+            Outcome::StaleConnection => "stale_connection",
+        }
+    }
+
+    /// Whether it speaks against the endpoint.
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Outcome::Success | Outcome::StaleConnection)
+    }
+
+    /// Whether no connection came about.
+    pub const fn is_connect_failure(self) -> bool {
+        matches!(self, Outcome::ConnectFailed | Outcome::TlsFailed)
+    }
+}
+
+/// Outcomes of attempts at one endpoint, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How often each [`Outcome`] happened, by its position in [`Outcome::ALL`].
+    pub counts: [u32; Outcome::ALL.len()],
+    /// Failures since the last success, at the end of the batch; all of them when it had none.
+    pub trailing_failures: u32,
+    /// Time to the response head, summed over the successes, in microseconds.
+    pub latency_micros: u64,
+}
+
+impl Tally {
+    /// Counts one attempt.
+    pub fn add(&mut self, outcome: Outcome, latency: Duration) {
+        let count = &mut self.counts[outcome as usize];
+        *count = count.saturating_add(1);
+        if outcome == Outcome::Success {
+            self.trailing_failures = 0;
+            let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+            self.latency_micros = self.latency_micros.saturating_add(micros);
+        } else if outcome.is_failure() {
+            self.trailing_failures = self.trailing_failures.saturating_add(1);
+        }
+    }
+
+    /// How often `outcome` happened.
+    pub const fn count(&self, outcome: Outcome) -> u32 {
+        self.counts[outcome as usize]
+    }
+
+    /// How often anything that speaks against the endpoint happened.
+    pub fn failures(&self) -> u32 {
+        Outcome::ALL.iter().filter(|o| o.is_failure()).map(|o| self.count(*o)).sum()
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.counts.iter().all(|n| *n == 0)
+    }
+}
+
+/// What an operator's word is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// A whole provider.
+    Provider(ProviderId),
+    /// One site.
+    Site(SiteId),
+    /// One endpoint.
+    Endpoint(EndpointId),
+}
+
+/// An operator's word about a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorWord {
+    /// The engine decides.
+    #[default]
+    Active,
+    /// No new work, what runs may end.
+    Draining,
+    /// Everything leaves now.
+    Evacuated,
+}

@@ -1,0 +1,62 @@
+//! leeward's pure engine.
+//!
+//! It is told facts ([`Input`]) and the time, and says what to do ([`Output`]). It has no clock, no
+//! socket, no task, no lock, no log and no dice of its own: the same inputs at the same times give
+//! the same decisions, so every incident replays.
+//!
+//! ```text
+//! engine.handle(input, now)      take a fact in
+//! engine.next_deadline()         when to call handle(Input::Wake, now) at the latest
+//! engine.poll_output()           what to do now, until None
+//! ```
+//!
+//! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
+//! failed attempt may go elsewhere.
+
+mod class;
+mod endpoint;
+mod engine;
+mod facts;
+mod fleet;
+mod held;
+mod hold;
+mod id;
+mod infer;
+mod input;
+#[cfg(debug_assertions)]
+mod invariants;
+mod journal;
+mod operator;
+mod output;
+mod place;
+mod policy;
+mod pool;
+mod reload;
+pub mod retry;
+mod rng;
+mod schedule;
+pub mod select;
+mod spread;
+mod status;
+mod table;
+mod time;
+mod timers;
+mod topology;
+mod verdict;
+mod window;
+mod writer;
+
+pub use class::{Class, Repeat};
+pub use engine::Engine;
+pub use id::{BackendId, EndpointId, PoolId, ProviderId, RouteId, SiteId};
+pub use input::{Input, OperatorWord, Outcome, ProbeFailure, ProbeResult, Tally, Target};
+pub use output::{
+    Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status, Subject, SubjectKind,
+};
+pub use policy::{
+    Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
+    ProviderKind, RetryParams, Site, TierSite, Writer,
+};
+pub use table::{EndpointInfo, Lane, LaneEndpoint, PoolTable, Table};
+pub use time::Time;
+pub use verdict::{Cause, Verdict};

@@ -1,0 +1,121 @@
+//! Operators' words: evacuate, drain, restore, each with a reason and an expiry.
+//!
+//! A word stands beside the verdict and outranks it, with one limit: it never takes the last
+//! capacity of a pool away (P4, see `spread`); the event says so where it would. What returns by a
+//! word, or because one lapsed, returns on a ramp (P7).
+
+use crate::endpoint::Rules;
+use crate::engine::Engine;
+use crate::held::{Evidence, Word, spoken};
+use crate::input::{OperatorWord, Target};
+use crate::output::Change;
+use crate::timers::Timer;
+use crate::verdict::Cause;
+use std::time::Duration;
+
+impl Engine {
+    /// Takes an operator's word.
+    pub(crate) fn command(
+        &mut self,
+        target: Target,
+        word: OperatorWord,
+        lasts: Option<Duration>,
+        reason: String,
+    ) {
+        let mut evidence = vec![("reason", reason.clone())];
+        if let Some(span) = lasts.filter(|_| word != OperatorWord::Active) {
+            evidence.push(("lasts", spoken(span)));
+        }
+        if word == OperatorWord::Active {
+            self.call_writers_home(target);
+        }
+        let until = lasts.map(|span| self.now + span).filter(|_| word != OperatorWord::Active);
+        self.set_word(target, Word { word, until, reason }, Cause::Operator, evidence);
+    }
+
+    /// An operator's word has lapsed, unless it was renewed.
+    pub(crate) fn lapse(&mut self, target: Target) {
+        let now = self.now;
+        let lapsed = self
+            .fleet
+            .word_mut(target)
+            .is_some_and(|word| word.until.is_some_and(|until| until <= now));
+        if lapsed {
+            let before = self.fleet.word_mut(target).map(|word| word.reason.clone());
+            let evidence = vec![("reason", before.unwrap_or_default())];
+            self.set_word(target, Word::default(), Cause::OperatorWordLapsed, evidence);
+        }
+    }
+
+    fn set_word(&mut self, target: Target, word: Word, cause: Cause, evidence: Evidence) {
+        let (to, until) = (word.word, word.until);
+        let Some(held) = self.fleet.word_mut(target) else { return };
+        let before = std::mem::replace(held, word);
+        match until {
+            Some(until) => self.timers.set(Timer::Word(target), until, self.now),
+            None => self.timers.clear(Timer::Word(target)),
+        }
+        let event = self.journal.position();
+        let change = Change::Operator { from: before.word, to };
+        self.journal.event(self.now, self.fleet.subject(target), change, cause, evidence);
+        if before.keeps_away() && to == OperatorWord::Active {
+            self.returns(target, cause);
+        }
+        self.mark_pools_of(target, cause);
+        self.settle();
+        if to != OperatorWord::Active {
+            self.confess(event, target);
+        }
+    }
+
+    /// Says in the word's event for which pools it is not followed.
+    fn confess(&mut self, event: usize, target: Target) {
+        for id in self.fleet.pools_of(target) {
+            if self.fleet.pools[id.index()].trust.overrides_words() {
+                let pool = &self.fleet.policy.pools[id.index()].name;
+                self.journal.amend(event, "kept", format!("{pool}: it is the last capacity"));
+            }
+        }
+    }
+
+    /// What was kept away comes back, slowly.
+    fn returns(&mut self, target: Target, cause: Cause) {
+        let now = self.now;
+        if let Target::Endpoint(id) = target {
+            let fleet = &mut self.fleet;
+            let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
+            let rules = Rules { pool: &fleet.policy.pools[endpoint.pool.index()], now };
+            if let Some(changed) = endpoint.returns(cause, rules) {
+                self.endpoint_changed(id, changed.from);
+            }
+            return;
+        }
+        for id in self.fleet.sites_of(target) {
+            if self.fleet.is_kept_away(id) {
+                continue;
+            }
+            let site = &mut self.fleet.sites[id.index()];
+            if let Some(from) = site.place.returns(cause, &site.homecoming, now) {
+                let deadline = site.place.deadline();
+                self.place_changed(Target::Site(id), from);
+                self.arm(Timer::Site(id), deadline);
+            }
+        }
+    }
+
+    /// A provider or site that is restored by an operator may take orders again: the pools whose
+    /// home it is get their writer back as soon as it is well.
+    fn call_writers_home(&mut self, target: Target) {
+        let sites = self.fleet.sites_of(target);
+        for pool in &mut self.fleet.pools {
+            let home = pool.lanes.first().map(|lane| self.fleet.sites[lane.site.index()].provider);
+            let restored = sites.iter().any(|id| {
+                let provider = self.fleet.sites[id.index()].provider;
+                Some(provider) == home && pool.lanes.iter().any(|lane| lane.site == *id)
+            });
+            if restored && pool.writer != home {
+                pool.writer_called_home = true;
+            }
+        }
+    }
+}

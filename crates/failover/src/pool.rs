@@ -1,0 +1,232 @@
+//! One pool, decided anew: gathers what is held of its places, spreads its load, moves its writer,
+//! and journals what changed.
+//!
+//! The engine calls it for each pool that something happened to, and only for those.
+
+use crate::engine::Engine;
+use crate::fleet::{LaneState, PoolState};
+use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
+use crate::input::Target;
+use crate::output::Change;
+use crate::spread::{EndpointView, LaneView, Manner, Standing, Trust, spread};
+use crate::table::{Lane, PoolTable};
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::verdict::{Cause, Verdict};
+use crate::writer::{Move, Scene};
+use std::sync::Arc;
+
+impl Engine {
+    /// Decides a pool anew, because of `cause`. Returns whether its part of the table changed.
+    pub(crate) fn decide_pool(&mut self, id: PoolId, cause: Cause) -> bool {
+        let Some(pool) = self.fleet.pools.get(id.index()) else { return false };
+        let params = &self.fleet.policy.pools[id.index()];
+        let newborn = self.is_newborn(pool);
+        let views = self.views(pool, newborn);
+        let manner =
+            Manner { writer: params.orders.writer, keep_warm: params.failover.keep_warm };
+        let (trust, lanes) = spread(&views, manner);
+
+        self.journal_trust(id, trust);
+        self.journal_tier(id, &lanes, cause);
+        let home_at = self.move_writer(id, &lanes, &views, newborn);
+
+        let next = self.next_look(id, &views, home_at);
+        self.arm(Timer::Pool(id), next);
+        let pool = &mut self.fleet.pools[id.index()];
+        if !newborn {
+            pool.newborn_until = Time::ZERO;
+        }
+        let table = PoolTable { lanes, writer: pool.writer, panic: trust.is_panic() };
+        let changed = *pool.table != table;
+        if changed {
+            pool.table = Arc::new(table);
+        }
+        changed
+    }
+
+    /// What is held of a pool's places, in tier order. Sites without an endpoint are left out.
+    pub(crate) fn views(&self, pool: &PoolState, newborn: bool) -> Vec<LaneView> {
+        let lanes = pool.lanes.iter().filter(|lane| !lane.endpoints.is_empty());
+        lanes.map(|lane| self.view(lane, newborn)).collect()
+    }
+
+    fn view(&self, lane: &LaneState, newborn: bool) -> LaneView {
+        let site = &self.fleet.sites[lane.site.index()];
+        let endpoints = lane.endpoints.iter().filter_map(|id| self.endpoint_view(*id, newborn));
+        LaneView {
+            site: lane.site,
+            provider: site.provider,
+            tier: lane.tier,
+            weight: lane.weight,
+            hash: lane.hash,
+            kept_away: self.fleet.is_kept_away(lane.site),
+            left: site.place.is_left(),
+            ramp: site.place.ramp_factor(self.now),
+            endpoints: endpoints.collect(),
+        }
+    }
+
+    fn endpoint_view(&self, id: EndpointId, newborn: bool) -> Option<EndpointView> {
+        let endpoint = self.fleet.endpoint(id)?;
+        let backend = endpoint.info.backend.index();
+        let siblings = self.fleet.backends[backend].endpoints.len().max(1);
+        let params = &self.fleet.policy.pools[endpoint.pool.index()];
+        let standing = match endpoint.held.verdict {
+            Verdict::Unknown if newborn && endpoint.probes.fails == 0 => Standing::Serves,
+            Verdict::Unknown => Standing::New,
+            Verdict::Down if endpoint.answers(params) => Standing::Answers,
+            Verdict::Down => Standing::Dead,
+            _ => Standing::Serves,
+        };
+        // An endpoint that returns with its site is governed by the site's ramp alone.
+        let site = &self.fleet.sites[endpoint.info.site.index()];
+        let with_site = match (&endpoint.ramp, &site.place.ramp) {
+            (Some(own), Some(sites)) => own.began() <= sites.began(),
+            _ => false,
+        };
+        Some(EndpointView {
+            id,
+            hash: endpoint.hash,
+            verdict: endpoint.held.verdict,
+            standing,
+            base: f64::from(self.fleet.policy.backends[backend].weight.max(1)) / siblings as f64,
+            factor: if with_site { 1.0 } else { endpoint.factor(self.now) },
+            kept_away: endpoint.word.keeps_away(),
+        })
+    }
+
+    /// Whether a pool has just begun and has not been probed all over.
+    fn is_newborn(&self, pool: &PoolState) -> bool {
+        let unprobed = |id: &EndpointId| self.fleet.endpoint(*id).is_some_and(|e| !e.probes.any);
+        let unknown = |lane: &LaneState| lane.endpoints.is_empty() || lane.endpoints.iter().any(unprobed);
+        self.now < pool.newborn_until && pool.lanes.iter().any(unknown)
+    }
+
+    fn journal_trust(&mut self, id: PoolId, trust: Trust) {
+        let before = std::mem::replace(&mut self.fleet.pools[id.index()].trust, trust);
+        if before.is_panic() == trust.is_panic() {
+            return;
+        }
+        let on = trust.is_panic();
+        let cause = if on { Cause::AllBad } else { Cause::NotAllBad };
+        let down = self.fleet.pools[id.index()]
+            .lanes
+            .iter()
+            .flat_map(|lane| &lane.endpoints)
+            .filter_map(|id| self.fleet.endpoint(*id))
+            .map(|endpoint| endpoint.held.verdict == Verdict::Down);
+        let (all, bad) = down.fold((0, 0), |(all, bad), is| (all + 1, bad + usize::from(is)));
+        let evidence = vec![("endpoints_down", format!("{bad} of {all}"))];
+        let subject = self.fleet.pool_subject(id);
+        self.journal.event(self.now, subject, Change::Panic { on }, cause, evidence);
+    }
+
+    fn journal_tier(&mut self, id: PoolId, lanes: &[Lane], cause: Cause) {
+        let Some(to) = active_tier(lanes) else { return };
+        let pool = &mut self.fleet.pools[id.index()];
+        let from = std::mem::replace(&mut pool.active_tier, to);
+        if from == to {
+            return;
+        }
+        let overridden = pool.trust.overrides_words();
+        let mut evidence: Vec<_> = lanes
+            .iter()
+            .filter(|lane| lane.tier as usize == from || lane.share > 0.0)
+            .take(6)
+            .map(|lane| {
+                let site = &self.fleet.sites[lane.site.index()].place.held;
+                let share = lane.share * 100.0;
+                let name = self.fleet.site_name(lane.site);
+                ("site", format!("{name} {} {share:.0}%", site.verdict.as_str()))
+            })
+            .collect();
+        if overridden {
+            evidence.push(("kept", "an operator's word would take the last capacity".to_owned()));
+        }
+        let change = Change::Tier { from: from + 1, to: to + 1 };
+        self.journal.event(self.now, self.fleet.pool_subject(id), change, cause, evidence);
+    }
+
+    /// Moves the writer where it has to; returns when time alone may bring it home.
+    fn move_writer(&mut self, id: PoolId, lanes: &[Lane], views: &[LaneView], newborn: bool) -> Time {
+        let pool = &self.fleet.pools[id.index()];
+        let params = &self.fleet.policy.pools[id.index()];
+        let site = |id: SiteId| &self.fleet.sites[id.index()];
+        let since: Vec<Time> =
+            lanes.iter().map(|lane| site(lane.site).place.in_service_since).collect();
+        let providers: Vec<ProviderId> =
+            pool.lanes.iter().map(|lane| site(lane.site).provider).collect();
+        let scene = Scene {
+            orders: params.orders,
+            lanes,
+            views,
+            in_service_since: &since,
+            providers: &providers,
+            newborn,
+            ramp: params.failover.ramp,
+            panic: pool.trust.is_panic(),
+            called_home: pool.writer_called_home,
+            now: self.now,
+        };
+        let before = pool.writer;
+        let moved = scene.decide(before);
+        let called_home = pool.writer_called_home && scene.home_serves();
+        let writer = moved.as_ref().map_or(before, |moved| moved.to);
+        let home_at = scene.homecoming_at(writer);
+        let is_home = writer == scene.home();
+        let pool = &mut self.fleet.pools[id.index()];
+        pool.writer_called_home = called_home && !is_home;
+        pool.writer = writer;
+        if let Some(moved) = moved {
+            self.journal_writer(id, before, moved);
+        }
+        home_at
+    }
+
+    fn journal_writer(&mut self, id: PoolId, from: Option<ProviderId>, moved: Move) {
+        let name = |provider: Option<ProviderId>| {
+            provider.map_or_else(String::new, |id| self.fleet.provider_name(id).to_owned())
+        };
+        // The first writer of a new pool is no move.
+        if let (Some(_), Some(_)) = (from, moved.to) {
+            let change = Change::Writer { from: name(from), to: name(moved.to) };
+            let subject = self.fleet.pool_subject(id);
+            self.journal.event(self.now, subject, change, moved.cause, moved.evidence);
+        }
+    }
+
+    /// When the pool has to be looked at again though nothing happens.
+    fn next_look(&self, id: PoolId, views: &[LaneView], home_at: Time) -> Time {
+        let pool = &self.fleet.pools[id.index()];
+        let sites = views.iter().map(|view| &self.fleet.sites[view.site.index()].place.ramp);
+        let endpoints = views
+            .iter()
+            .flat_map(|view| &view.endpoints)
+            .filter_map(|view| self.fleet.endpoint(view.id))
+            .map(|endpoint| &endpoint.ramp);
+        let ramps = sites.chain(endpoints).flatten();
+        let step = ramps.map(|ramp| self.now + ramp.step()).min().unwrap_or(Time::NEVER);
+        let newborn = if pool.newborn_until > self.now { pool.newborn_until } else { Time::NEVER };
+        step.min(newborn).min(home_at)
+    }
+
+    /// Marks every pool that has anything at a place.
+    pub(crate) fn mark_pools_of(&mut self, target: Target, cause: Cause) {
+        for pool in self.fleet.pools_of(target) {
+            self.dirty.pools.insert(pool, cause);
+        }
+    }
+}
+
+/// The tier that carries most, from 0.
+fn active_tier(lanes: &[Lane]) -> Option<usize> {
+    let mut best = None;
+    for tier in lanes.chunk_by(|a, b| a.tier == b.tier) {
+        let share: f64 = tier.iter().map(|lane| lane.share).sum();
+        if share > 0.0 && best.is_none_or(|(most, _)| share > most) {
+            best = Some((share, tier[0].tier as usize));
+        }
+    }
+    best.map(|(_, tier)| tier)
+}

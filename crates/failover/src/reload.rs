@@ -1,0 +1,265 @@
+//! A policy takes the place of the one before, or a name resolves to other addresses.
+//!
+//! Health survives by identity (P5): an endpoint is its pool, site, URL and address; a site, a
+//! provider and a pool are their names. A reload never makes a sick endpoint healthy, and an id is
+//! never given twice.
+
+use crate::endpoint::Endpoint;
+use crate::engine::Engine;
+use crate::facts::{Probes, Traffic};
+use crate::fleet::{BackendState, Fleet};
+use crate::held::{Held, Word};
+use crate::hold::HoldDown;
+use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
+use crate::input::Target;
+use crate::output::{Change, Subject, SubjectKind};
+use crate::policy::{Policy, Pool};
+use crate::rng::stable_hash;
+use crate::schedule::{Slot, first_round};
+use crate::table::EndpointInfo;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::topology;
+use crate::verdict::Cause;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Addresses of one backend that are used; a name that resolves to more is cut (P8).
+const MOST_ADDRESSES: usize = 64;
+
+impl Engine {
+    /// Takes a policy.
+    pub(crate) fn load(&mut self, policy: Policy) {
+        if !topology::is_sound(&policy) {
+            return;
+        }
+        let before: BTreeSet<EndpointId> = self.fleet.all_endpoints().map(|e| e.id).collect();
+        let mut old = std::mem::take(&mut self.fleet);
+        self.fleet = topology::build(policy, &mut old, self.now);
+        self.carry_backends(old);
+        let after: BTreeSet<EndpointId> = self.fleet.all_endpoints().map(|e| e.id).collect();
+        let added = after.difference(&before).count();
+        let removed = before.difference(&after).count();
+        let subject = Subject { kind: SubjectKind::Policy, name: "policy".to_owned() };
+        let evidence = vec![
+            ("pools", self.fleet.pools.len().to_string()),
+            ("endpoints", after.len().to_string()),
+        ];
+        let change = Change::Endpoints { added, removed };
+        self.journal.event(self.now, subject, change, Cause::PolicyLoaded, evidence);
+        self.rearm();
+        self.dirty.table = true;
+        self.dirty.providers.extend((0..self.fleet.providers.len()).map(ProviderId::from));
+        let pools = (0..self.fleet.pools.len()).map(PoolId::from);
+        self.dirty.pools.extend(pools.map(|pool| (pool, Cause::PolicyLoaded)));
+    }
+
+    /// Takes what a backend's name resolves to. The policy's literal addresses stay beside it; an
+    /// empty answer changes nothing (P6).
+    pub(crate) fn resolved(&mut self, id: BackendId, mut addresses: Vec<SocketAddr>) {
+        let Some(backend) = self.fleet.backends.get_mut(id.index()) else { return };
+        if addresses.is_empty() {
+            return;
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        backend.resolved = addresses;
+        let known = self.known_endpoints(id);
+        let (added, removed) = self.place_endpoints(id, known);
+        if added.is_empty() && removed == 0 {
+            return;
+        }
+        let mut evidence: Vec<_> =
+            added.iter().take(4).map(|address| ("added", address.to_string())).collect();
+        evidence.push(("addresses", self.fleet.backends[id.index()].endpoints.len().to_string()));
+        let change = Change::Endpoints { added: added.len(), removed };
+        let subject = self.fleet.backend_subject(id);
+        self.journal.event(self.now, subject, change, Cause::AddressesChanged, evidence);
+        let params = &self.fleet.policy.backends[id.index()];
+        self.dirty.providers.insert(self.fleet.sites[params.site.index()].provider);
+        self.dirty.pools.insert(params.pool, Cause::AddressesChanged);
+        self.dirty.table = true;
+    }
+
+    /// Gives every backend of the new policy its endpoints, old ones by identity.
+    fn carry_backends(&mut self, old: Fleet) {
+        let mut known: BTreeMap<Identity, BackendState> = BTreeMap::new();
+        for (index, state) in old.backends.into_iter().enumerate() {
+            if let Some(identity) = identity(&old.policy, index) {
+                known.entry(identity).or_insert(state);
+            }
+        }
+        let new = self.fleet.policy.backends.len();
+        self.fleet.backends.resize_with(new, BackendState::default);
+        let mut kept = BTreeSet::new();
+        let mut carried: Vec<BTreeMap<SocketAddr, EndpointId>> = Vec::new();
+        for index in 0..new {
+            let state = identity(&self.fleet.policy, index).and_then(|id| known.remove(&id));
+            let state = state.unwrap_or_default();
+            self.fleet.backends[index].resolved = state.resolved;
+            let by_address = state.endpoints.iter().filter_map(|id| {
+                self.fleet.endpoint(*id).map(|endpoint| (endpoint.info.address, *id))
+            });
+            carried.push(by_address.collect());
+            kept.extend(state.endpoints);
+        }
+        for slot in &mut self.fleet.endpoints {
+            slot.take_if(|endpoint| !kept.contains(&endpoint.id));
+        }
+        for (index, known) in carried.into_iter().enumerate() {
+            self.place_endpoints(BackendId::from(index), known);
+        }
+        let alive = |id: &EndpointId| self.fleet.endpoint(*id).is_some();
+        let directory = Arc::make_mut(&mut self.directory);
+        for (index, entry) in directory.iter_mut().enumerate() {
+            entry.take_if(|_| !alive(&EndpointId::from(index)));
+        }
+    }
+
+    fn known_endpoints(&self, id: BackendId) -> BTreeMap<SocketAddr, EndpointId> {
+        let ids = self.fleet.backends[id.index()].endpoints.iter();
+        let known = ids.filter_map(|id| self.fleet.endpoint(*id));
+        known.map(|endpoint| (endpoint.info.address, endpoint.id)).collect()
+    }
+
+    /// Lets a backend have exactly the endpoints that its addresses ask for; `known` are those that
+    /// it had. Returns the new addresses and how many endpoints went.
+    fn place_endpoints(
+        &mut self,
+        id: BackendId,
+        mut known: BTreeMap<SocketAddr, EndpointId>,
+    ) -> (Vec<SocketAddr>, usize) {
+        let backend = &self.fleet.policy.backends[id.index()];
+        let wanted = wanted(&backend.addresses, &self.fleet.backends[id.index()].resolved);
+        let spread = first_round(self.fleet.policy.backends.len().max(wanted.len()));
+        self.unplace(id);
+        let mut added = Vec::new();
+        for address in wanted {
+            let endpoint = known.remove(&address).unwrap_or_else(|| {
+                added.push(address);
+                EndpointId::from(self.fleet.endpoints.len())
+            });
+            self.place(id, endpoint, address, spread);
+        }
+        let removed = known.len();
+        for gone in known.into_values() {
+            if let Some(slot) = self.fleet.endpoints.get_mut(gone.index()) {
+                *slot = None;
+            }
+            if let Some(entry) = Arc::make_mut(&mut self.directory).get_mut(gone.index()) {
+                *entry = None;
+            }
+            self.timers.clear(Timer::Probe(gone));
+            self.timers.clear(Timer::Endpoint(gone));
+            self.timers.clear(Timer::Word(Target::Endpoint(gone)));
+        }
+        (added, removed)
+    }
+
+    /// Takes a backend's endpoints out of its site's census and its pool's lanes.
+    fn unplace(&mut self, id: BackendId) {
+        let backend = &self.fleet.policy.backends[id.index()];
+        let ids = std::mem::take(&mut self.fleet.backends[id.index()].endpoints);
+        for endpoint in ids.iter().filter_map(|id| self.fleet.endpoints[id.index()].as_deref()) {
+            self.fleet.sites[backend.site.index()].census.remove(endpoint.held.verdict);
+        }
+        for lane in &mut self.fleet.pools[backend.pool.index()].lanes {
+            if lane.site == backend.site {
+                lane.endpoints.retain(|endpoint| !ids.contains(endpoint));
+            }
+        }
+    }
+
+    /// Puts one endpoint, old or new, where its backend stands.
+    fn place(&mut self, id: BackendId, endpoint: EndpointId, address: SocketAddr, spread: Duration) {
+        let backend = &self.fleet.policy.backends[id.index()];
+        let (pool, site) = (backend.pool, backend.site);
+        let provider = self.fleet.sites[site.index()].provider;
+        let info = EndpointInfo { address, backend: id, site, provider };
+        let hash = stable_hash(format!("{} {address}", backend.name).as_bytes());
+        let params = &self.fleet.policy.pools[pool.index()];
+        match self.fleet.endpoints.get_mut(endpoint.index()) {
+            Some(Some(old)) => {
+                (old.info, old.pool, old.hash) = (info, pool, hash);
+                old.traffic.window.resize(params.health.window);
+            }
+            _ => {
+                let slot = Slot::new(self.now, spread, &mut self.jitter);
+                let new = new_endpoint(endpoint, info, pool, hash, slot, params, self.now);
+                self.timers.set(Timer::Probe(endpoint), slot.deadline(&params.probe), self.now);
+                self.fleet.endpoints.push(Some(Box::new(new)));
+            }
+        }
+        let directory = Arc::make_mut(&mut self.directory);
+        directory.resize(self.fleet.endpoints.len(), None);
+        directory[endpoint.index()] = Some(info);
+        let verdict = self.fleet.endpoint(endpoint).map(|e| e.held.verdict).unwrap_or_default();
+        self.fleet.sites[site.index()].census.add(verdict);
+        self.fleet.backends[id.index()].endpoints.push(endpoint);
+        let mut lanes = self.fleet.pools[pool.index()].lanes.iter_mut();
+        if let Some(lane) = lanes.find(|lane| lane.site == site) {
+            lane.endpoints.push(endpoint);
+        }
+    }
+
+    /// Sets every timer from what is known, after ids have got another meaning.
+    fn rearm(&mut self) {
+        self.timers.retain(|timer| match timer {
+            Timer::Probe(id) | Timer::Endpoint(id) | Timer::Word(Target::Endpoint(id)) => {
+                self.fleet.endpoint(id).is_some()
+            }
+            Timer::Site(_) | Timer::Provider(_) | Timer::Pool(_) | Timer::Word(_) => false,
+        });
+        let sites = (0..self.fleet.sites.len()).map(|index| Target::Site(SiteId::from(index)));
+        let providers =
+            (0..self.fleet.providers.len()).map(|index| Target::Provider(ProviderId::from(index)));
+        for target in sites.chain(providers) {
+            if let Some(until) = self.fleet.word_mut(target).and_then(|word| word.until) {
+                self.timers.set(Timer::Word(target), until, self.now);
+            }
+        }
+    }
+}
+
+fn new_endpoint(
+    id: EndpointId,
+    info: EndpointInfo,
+    pool: PoolId,
+    hash: u64,
+    slot: Slot,
+    params: &Pool,
+    now: Time,
+) -> Endpoint {
+    Endpoint {
+        id,
+        info,
+        pool,
+        hash,
+        held: Held::new(now),
+        word: Word::default(),
+        slot,
+        probes: Probes::default(),
+        traffic: Traffic::new(&params.health),
+        hold: HoldDown::default(),
+        ramp: None,
+    }
+}
+
+/// The literal addresses, then the resolved ones, each once, up to the bound.
+fn wanted(literal: &[SocketAddr], resolved: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut seen = BTreeSet::new();
+    let all = literal.iter().chain(resolved).copied();
+    all.filter(|address| seen.insert(*address)).take(MOST_ADDRESSES).collect()
+}
+
+/// What makes a backend the same one under another policy: pool, site, URL.
+type Identity = (String, String, String);
+
+fn identity(policy: &Policy, index: usize) -> Option<Identity> {
+    let backend = policy.backends.get(index)?;
+    let pool = policy.pools.get(backend.pool.index())?;
+    let site = policy.sites.get(backend.site.index())?;
+    Some((pool.name.clone(), site.name.clone(), backend.name.clone()))
+}

@@ -1,0 +1,279 @@
+//! Chooses the endpoint of one attempt. Pure; called on the way of every request.
+//!
+//! It reads the table and nothing else: no verdict is judged here, no weight computed. It allocates
+//! nothing and looks at the lanes of one pool and, as a rule, at the endpoints of one of them.
+//!
+//! - The first attempt of a read goes to a lane by its share and to one of two endpoints of that
+//!   lane by their load. With an affinity key both steps are weighted rendezvous hashing: a small
+//!   change of a share moves few keys.
+//! - Orders and cancels go to the writer alone, and to nobody when the writer has nothing left.
+//! - Further attempts go to usable lanes in tier order, as far away as asked, to what looks well
+//!   before what does not, and never to what was tried.
+
+use crate::class::Class;
+use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
+use crate::rng;
+use crate::table::{Lane, LaneEndpoint, PoolTable, Table};
+use crate::verdict::Verdict;
+
+pub use crate::rng::Rng;
+
+/// What selection needs to know of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Want<'a> {
+    /// The pool of its route.
+    pub pool: PoolId,
+    /// The class of its route.
+    pub class: Class,
+    /// Hash of its affinity key; `None` spreads by load.
+    pub key: Option<u64>,
+    /// Endpoints that were tried already, in order.
+    pub tried: &'a [EndpointId],
+    /// How far from what was tried the next attempt has to be.
+    pub reach: Reach,
+}
+
+/// How far from what was tried the next attempt has to be. When nothing is left that far away, the
+/// next nearer choice is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Another endpoint.
+    Endpoint,
+    /// Another site.
+    Site,
+    /// Another provider.
+    Provider,
+}
+
+/// Where an attempt goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its site.
+    pub site: SiteId,
+    /// Its provider.
+    pub provider: ProviderId,
+}
+
+/// Chooses the endpoint of one attempt; `None` when there is none that may take it.
+///
+/// `in_flight` says how many requests wait for an answer of an endpoint; it is asked about two
+/// endpoints at most.
+pub fn select(
+    table: &Table,
+    want: &Want<'_>,
+    rng: &mut Rng,
+    in_flight: impl Fn(EndpointId) -> u32,
+) -> Option<Pick> {
+    let pool: &PoolTable = table.pools.get(want.pool.index())?;
+    let mut choice = Choice {
+        table,
+        want,
+        writer: pool.writer.filter(|_| want.class.goes_to_writer()),
+        rng,
+        in_flight,
+    };
+    if !want.tried.is_empty() {
+        return choice.further(pool);
+    }
+    let first = match choice.writer {
+        Some(_) => choice.first_of_writer(pool),
+        None => choice.first(pool),
+    };
+    first.or_else(|| choice.further(pool))
+}
+
+/// A stable hash of an affinity key: the same over restarts and over several leeward processes, so
+/// that they agree on the path of a key.
+pub fn affinity_key(bytes: &[u8]) -> u64 {
+    rng::stable_hash(bytes)
+}
+
+/// One choice under way.
+struct Choice<'a, F> {
+    table: &'a Table,
+    want: &'a Want<'a>,
+    /// The only provider that may be chosen, if the class has one.
+    writer: Option<ProviderId>,
+    rng: &'a mut Rng,
+    in_flight: F,
+}
+
+impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
+    /// By share, then by load.
+    fn first(&mut self, pool: &PoolTable) -> Option<Pick> {
+        let warm = self.may_warm() && {
+            let all: f64 = pool.lanes.iter().map(|lane| lane.warm).sum();
+            all > 0.0 && self.rng.fraction() < all
+        };
+        let share = |lane: &Lane| if warm { lane.warm } else { lane.share };
+        let lane = self.draw(&pool.lanes, share, |lane| lane.hash)?;
+        self.endpoint(lane, |_| true)
+    }
+
+    /// In the writer's best tier; what looks well first, unless a key pins the path.
+    fn first_of_writer(&mut self, pool: &PoolTable) -> Option<Pick> {
+        for tier in pool.lanes.chunk_by(|a, b| a.tier == b.tier) {
+            let orders = self.want.class.goes_to_writer();
+            let writer = self.writer;
+            let capacity = |lane: &Lane| {
+                let takes = allowed(lane, writer) && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
+                if takes { lane.capacity } else { 0.0 }
+            };
+            let Some(lane) = self.draw(tier, capacity, |lane| lane.hash) else { continue };
+            if self.want.key.is_none() {
+                let well = self.endpoint(lane, |endpoint| rank(endpoint.verdict) == 0);
+                if well.is_some() {
+                    return well;
+                }
+            }
+            return self.endpoint(lane, |_| true);
+        }
+        None
+    }
+
+    /// As far away as asked, or the next nearer; what looks well first; then in tier order.
+    fn further(&mut self, pool: &PoolTable) -> Option<Pick> {
+        let mut reach = self.want.reach;
+        loop {
+            for wanted in 0..=WORST_RANK {
+                for tier in pool.lanes.chunk_by(|a, b| a.tier == b.tier) {
+                    let pick = self.further_in(tier, reach, wanted);
+                    if pick.is_some() {
+                        return pick;
+                    }
+                }
+            }
+            reach = match reach {
+                Reach::Provider => Reach::Site,
+                Reach::Site => Reach::Endpoint,
+                Reach::Endpoint => return None,
+            };
+        }
+    }
+
+    fn further_in(&mut self, tier: &[Lane], reach: Reach, wanted: u8) -> Option<Pick> {
+        let (table, writer, tried) = (self.table, self.writer, self.want.tried);
+        let orders = self.want.class.goes_to_writer();
+        let fits = |e: &LaneEndpoint| {
+            rank(e.verdict) == wanted && weight(e, orders) > 0.0 && !tried.contains(&e.id)
+        };
+        let capacity = |lane: &Lane| {
+            let takes = allowed(lane, writer)
+                && is_far(table, tried, lane, reach)
+                && lane.endpoints.iter().any(fits);
+            if takes { lane.capacity } else { 0.0 }
+        };
+        let lane = self.draw(tier, capacity, |lane| lane.hash)?;
+        self.endpoint(lane, fits)
+    }
+
+    /// One endpoint of a lane among those that fit: by key, or the less loaded of two draws.
+    fn endpoint(&mut self, lane: &Lane, fits: impl Fn(&LaneEndpoint) -> bool) -> Option<Pick> {
+        let orders = self.want.class.goes_to_writer();
+        let by_weight = |e: &LaneEndpoint| if fits(e) { weight(e, orders) } else { 0.0 };
+        let one = self.draw(&lane.endpoints, by_weight, |e| e.hash)?;
+        let mut chosen = one;
+        if self.want.key.is_none() {
+            let other = |e: &LaneEndpoint| if e.id == one.id { 0.0 } else { by_weight(e) };
+            if let Some(two) = self.draw(&lane.endpoints, other, |e| e.hash) {
+                let load = |e: &LaneEndpoint| f64::from((self.in_flight)(e.id)) / weight(e, orders);
+                if load(two) < load(one) {
+                    chosen = two;
+                }
+            }
+        }
+        Some(Pick { endpoint: chosen.id, site: lane.site, provider: lane.provider })
+    }
+
+    /// Draws one item by weight: by the key where there is one, by the dice otherwise. `None` when
+    /// no item has any weight.
+    fn draw<'t, T>(
+        &mut self,
+        items: &'t [T],
+        weight: impl Fn(&T) -> f64,
+        hash: impl Fn(&T) -> u64,
+    ) -> Option<&'t T> {
+        match self.want.key {
+            Some(key) => rendezvous(items, key, weight, hash),
+            None => lot(items, self.rng, weight),
+        }
+    }
+
+    /// Reads that may be repeated keep standbys warm; a keyed one stays on its path.
+    fn may_warm(&self) -> bool {
+        self.want.class == Class::PublicRead && self.want.key.is_none()
+    }
+}
+
+/// Weighted rendezvous hashing: each item draws `-ln(u) / weight` from the key and itself, and the
+/// least wins. Changing one weight moves keys only from or to that item.
+fn rendezvous<T>(
+    items: &[T],
+    key: u64,
+    weight: impl Fn(&T) -> f64,
+    hash: impl Fn(&T) -> u64,
+) -> Option<&T> {
+    let mut best = None;
+    for item in items {
+        let weight = weight(item);
+        if weight > 0.0 {
+            // Half a step away from 0, whose logarithm is infinite.
+            let draw = rng::to_fraction(rng::mix(key ^ hash(item))) + f64::EPSILON / 4.0;
+            let score = -draw.ln() / weight;
+            if best.is_none_or(|(least, _)| score < least) {
+                best = Some((score, item));
+            }
+        }
+    }
+    best.map(|(_, item)| item)
+}
+
+fn lot<'t, T>(items: &'t [T], rng: &mut Rng, weight: impl Fn(&T) -> f64) -> Option<&'t T> {
+    let total: f64 = items.iter().map(&weight).sum();
+    if total <= 0.0 {
+        return None;
+    }
+    let mut left = rng.fraction() * total;
+    let mut last = None;
+    for item in items {
+        let weight = weight(item);
+        if weight > 0.0 {
+            if left < weight {
+                return Some(item);
+            }
+            left -= weight;
+            last = Some(item);
+        }
+    }
+    // Rounding may leave a little after the last item.
+    last
+}
+
+const fn weight(endpoint: &LaneEndpoint, orders: bool) -> f64 {
+    if orders { endpoint.order_weight } else { endpoint.weight }
+}
+
+fn allowed(lane: &Lane, writer: Option<ProviderId>) -> bool {
+    lane.usable && writer.is_none_or(|writer| writer == lane.provider)
+}
+
+fn is_far(table: &Table, tried: &[EndpointId], lane: &Lane, reach: Reach) -> bool {
+    tried.iter().filter_map(|id| table.endpoint(*id)).all(|info| match reach {
+        Reach::Endpoint => true,
+        Reach::Site => info.site != lane.site,
+        Reach::Provider => info.provider != lane.provider,
+    })
+}
+
+const WORST_RANK: u8 = 2;
+
+/// How well an endpoint looks, best first, for attempts that must not fail again.
+const fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Healthy => 0,
+        Verdict::Suspect | Verdict::Degraded => 1,
+        Verdict::Unknown | Verdict::Recovering | Verdict::Down => WORST_RANK,
+    }
+}

@@ -1,0 +1,327 @@
+//! Spreads one pool's load over its lanes: who is trusted, who carries how much.
+//!
+//! A pure function from what is held of a pool's places to its lanes. Three questions, in order:
+//!
+//! 1. *Whom to trust?* A ladder from "every verdict and every operator's word" down to "nothing at
+//!    all" (P4). The first rung that leaves anything to serve from is taken.
+//! 2. *Who carries how much?* Tiers fill in order; what a tier cannot carry spills to the next. A
+//!    place that returns gets its ramp's part of what it would normally get, never more (P7).
+//! 3. *Who may take orders?* Whoever serves, those that still have to prove themselves last.
+//!
+//! `pool` builds the view and publishes the result. Nothing here remembers anything.
+
+use crate::id::{EndpointId, ProviderId, SiteId};
+use crate::policy::Writer;
+use crate::table::{Lane, LaneEndpoint};
+use crate::verdict::Verdict;
+
+/// A tier is sized to carry all with a third of it gone: with one of three endpoints down it still
+/// takes everything, below that the rest spills over to the next tier.
+const OVERPROVISION: f64 = 1.5;
+
+/// Shares below this are rounding errors.
+const NOTHING: f64 = 1e-9;
+
+/// One site of a pool, as it is seen.
+#[derive(Clone, Debug)]
+pub(crate) struct LaneView {
+    pub site: SiteId,
+    pub provider: ProviderId,
+    pub tier: u32,
+    /// Share of its tier, relative to its neighbours.
+    pub weight: f64,
+    pub hash: u64,
+    /// An operator keeps new work away.
+    pub kept_away: bool,
+    /// It is left by inference.
+    pub left: bool,
+    /// Its ramp, while it returns.
+    pub ramp: Option<f64>,
+    /// Never empty.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// One endpoint of a lane, as it is seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndpointView {
+    pub id: EndpointId,
+    pub hash: u64,
+    pub verdict: Verdict,
+    pub standing: Standing,
+    /// Share of its lane, relative to its neighbours, when all is well.
+    pub base: f64,
+    /// Share of that which it may take now, where its standing lets it serve.
+    pub factor: f64,
+    /// An operator keeps new work away.
+    pub kept_away: bool,
+}
+
+/// How good an endpoint is, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// It serves.
+    Serves,
+    /// It is new; nobody knows.
+    New,
+    /// It is down, but answers its probes.
+    Answers,
+    /// It is down.
+    Dead,
+}
+
+/// How much is trusted: the rungs of the ladder, from everything to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trust {
+    /// Every verdict and every operator's word.
+    All,
+    /// What is new must do: nothing better is left.
+    New,
+    /// Sites that are left must do, as far as their endpoints serve: there is nowhere else to go.
+    LeftPlaces,
+    /// Places that an operator evacuated must do: they are the last capacity.
+    KeptAway,
+    /// No verdict is trusted any more; whatever is least bad must do.
+    LeastBad,
+    /// Not even an operator's word leaves anything else.
+    Anything,
+    /// The pool has no endpoint.
+    Empty,
+}
+
+impl Trust {
+    const LADDER: [Trust; 6] = [
+        Trust::All,
+        Trust::New,
+        Trust::LeftPlaces,
+        Trust::KeptAway,
+        Trust::LeastBad,
+        Trust::Anything,
+    ];
+
+    /// Whether the verdicts are distrusted.
+    pub(crate) const fn is_panic(self) -> bool {
+        matches!(self, Trust::LeastBad | Trust::Anything)
+    }
+
+    /// Whether operators' words are set aside.
+    pub(crate) const fn overrides_words(self) -> bool {
+        matches!(self, Trust::KeptAway | Trust::Anything)
+    }
+
+    fn admits_lane(self, lane: &LaneView) -> bool {
+        (!lane.kept_away || self.overrides_words()) && (!lane.left || self >= Trust::LeftPlaces)
+    }
+
+    fn admits(self, lane: &LaneView, endpoint: &EndpointView) -> bool {
+        let worst = match self {
+            Trust::All => Standing::Serves,
+            Trust::New | Trust::LeftPlaces | Trust::KeptAway => Standing::New,
+            Trust::LeastBad | Trust::Anything | Trust::Empty => Standing::Dead,
+        };
+        self.admits_lane(lane)
+            && (!endpoint.kept_away || self.overrides_words())
+            && endpoint.standing <= worst
+    }
+}
+
+/// How orders and warmth are given out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub writer: Writer,
+    pub keep_warm: f64,
+}
+
+/// Spreads a pool's load. `views` are in tier order.
+pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
+    let trust = trust(views);
+    let best = least_bad(views, trust);
+    let mut works: Vec<Work<'_>> = views.iter().map(|view| Work::new(view, trust, best)).collect();
+    if trust.is_panic() {
+        hold_positions(&mut works);
+    } else {
+        share_out(&mut works);
+        keep_warm(&mut works, manner.keep_warm);
+    }
+    give_orders(&mut works, trust, manner.writer);
+    (trust, works.into_iter().map(|work| work.lane).collect())
+}
+
+/// The first rung that leaves anything to serve from.
+fn trust(views: &[LaneView]) -> Trust {
+    let serves = |trust: &Trust| {
+        views.iter().any(|lane| lane.endpoints.iter().any(|e| trust.admits(lane, e)))
+    };
+    Trust::LADDER.into_iter().find(serves).unwrap_or(Trust::Empty)
+}
+
+/// The best standing that anything admitted has.
+fn least_bad(views: &[LaneView], trust: Trust) -> Standing {
+    let admitted = views
+        .iter()
+        .flat_map(|lane| lane.endpoints.iter().filter(move |e| trust.admits(lane, e)));
+    admitted.map(|e| e.standing).min().unwrap_or(Standing::Dead)
+}
+
+/// A lane in the making, beside what it is made from.
+struct Work<'a> {
+    view: &'a LaneView,
+    lane: Lane,
+    /// Whether all that it has to give is still on its ramp.
+    ramping: bool,
+}
+
+impl<'a> Work<'a> {
+    /// A lane with the weights of its endpoints and what it can carry; no shares yet.
+    fn new(view: &'a LaneView, trust: Trust, best: Standing) -> Work<'a> {
+        let weight = |e: &EndpointView| match trust.admits(view, e) {
+            true if trust.is_panic() => if e.standing == best { e.base } else { 0.0 },
+            true => e.base * e.factor,
+            false => 0.0,
+        };
+        let endpoints: Vec<LaneEndpoint> = view
+            .endpoints
+            .iter()
+            .map(|e| LaneEndpoint {
+                id: e.id,
+                hash: e.hash,
+                weight: weight(e),
+                order_weight: 0.0,
+                verdict: e.verdict,
+            })
+            .collect();
+        let live: f64 = endpoints.iter().map(|e| e.weight).sum();
+        let base: f64 = view.endpoints.iter().map(|e| e.base).sum();
+        let ramp = if trust.is_panic() { 1.0 } else { view.ramp.unwrap_or(1.0) };
+        let serving = || endpoints.iter().filter(|e| e.weight > 0.0);
+        let ramping = view.ramp.is_some() || serving().all(|e| e.verdict == Verdict::Recovering);
+        let lane = Lane {
+            site: view.site,
+            provider: view.provider,
+            tier: view.tier,
+            share: 0.0,
+            warm: 0.0,
+            capacity: if live > 0.0 { view.weight * ramp * live / base } else { 0.0 },
+            hash: view.hash,
+            usable: live > 0.0,
+            endpoints,
+        };
+        Work { view, lane, ramping }
+    }
+
+    /// A standby serves, but nothing goes there.
+    fn is_standby(&self) -> bool {
+        let proved = |e: &EndpointView| e.standing == Standing::Serves;
+        self.lane.usable && self.lane.share == 0.0 && self.view.endpoints.iter().any(proved)
+    }
+}
+
+/// Everything looks bad: the first tier that has any of the least bad carries all. Traffic is not
+/// scattered over the rest, where nothing is known to be better.
+fn hold_positions(works: &mut [Work<'_>]) {
+    let Some(tier) = works.iter().find(|w| w.lane.usable).map(|w| w.lane.tier) else { return };
+    for work in works.iter_mut().filter(|w| w.lane.tier == tier) {
+        work.lane.share = work.lane.capacity;
+    }
+    normalise(works);
+}
+
+/// Tiers fill in order; what one cannot carry spills over to the next.
+fn share_out(works: &mut [Work<'_>]) {
+    let mut want = 1.0;
+    for tier in works.chunk_by_mut(|a, b| a.lane.tier == b.lane.tier) {
+        want -= fill(tier, want);
+    }
+    let solid: f64 = works.iter().filter(|w| !w.ramping).map(|w| w.lane.share).sum();
+    if want > NOTHING && solid > 0.0 {
+        // All tiers together cannot carry it. What returns keeps its ramp; the rest carries on.
+        for work in works.iter_mut().filter(|w| !w.ramping) {
+            work.lane.share *= (solid + want) / solid;
+        }
+    }
+    normalise(works);
+}
+
+/// Gives a tier what it can carry of `want`; returns how much that was.
+fn fill(tier: &mut [Work<'_>], want: f64) -> f64 {
+    let weights: f64 = tier.iter().map(|w| w.view.weight).sum();
+    let mut given = 0.0;
+    for work in tier.iter_mut().filter(|w| w.ramping) {
+        work.lane.share = want * work.lane.capacity / weights;
+        given += work.lane.share;
+    }
+    let capacity: f64 = tier.iter().filter(|w| !w.ramping).map(|w| w.lane.capacity).sum();
+    if capacity > 0.0 {
+        let take = (want - given).min(OVERPROVISION * capacity / weights).max(0.0);
+        for work in tier.iter_mut().filter(|w| !w.ramping) {
+            work.lane.share = take * work.lane.capacity / capacity;
+        }
+        given += take;
+    }
+    given
+}
+
+/// Lets the shares sum up to 1, if there are any.
+fn normalise(works: &mut [Work<'_>]) {
+    let sum: f64 = works.iter().map(|w| w.lane.share).sum();
+    for work in works.iter_mut().filter(|_| sum > 0.0) {
+        let share = work.lane.share / sum;
+        work.lane.share = if share < NOTHING { 0.0 } else { share };
+    }
+}
+
+/// A standby that never sees traffic is an untested one: those that serve get a little.
+fn keep_warm(works: &mut [Work<'_>], part: f64) {
+    let weights: f64 = works.iter().filter(|w| w.is_standby()).map(|w| w.view.weight).sum();
+    for work in works.iter_mut().filter(|w| w.is_standby()) {
+        work.lane.warm = part * work.lane.capacity / weights;
+    }
+}
+
+/// Orders go to what serves and has proved itself; to what returns only where a provider has
+/// nothing else, and to what is down only while nothing is trusted.
+fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
+    for index in 0..works.len() {
+        let provider = works[index].view.provider;
+        let best = works
+            .iter()
+            .filter(|w| writer == Writer::Any || w.view.provider == provider)
+            .flat_map(|w| w.view.endpoints.iter().filter_map(|e| proof(w.view, e, trust)))
+            .min();
+        let Work { view, lane, .. } = &mut works[index];
+        for (endpoint, seen) in lane.endpoints.iter_mut().zip(&view.endpoints) {
+            let proof = proof(view, seen, trust);
+            if proof.is_some() && proof == best {
+                let factor = if proof == Some(Proof::Proved) { seen.factor } else { 1.0 };
+                endpoint.order_weight = seen.base * factor;
+            }
+        }
+        if !lane.usable && lane.endpoints.iter().any(|e| e.order_weight > 0.0) {
+            lane.usable = true;
+            lane.capacity = view.weight;
+        }
+    }
+}
+
+/// How well an endpoint has proved itself for orders, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Proof {
+    Proved,
+    Returns,
+    Answers,
+    Dead,
+}
+
+/// `None` where no order may go.
+fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof> {
+    if !trust.admits(lane, endpoint) {
+        return None;
+    }
+    Some(match endpoint.standing {
+        Standing::Dead => Proof::Dead,
+        Standing::Answers => Proof::Answers,
+        Standing::Serves | Standing::New => {
+            let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
+            if returns { Proof::Returns } else { Proof::Proved }
+        }
+    })
+}

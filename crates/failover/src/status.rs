@@ -1,0 +1,120 @@
+//! All that is known, for people: the admin API, the page and `leeward status` show it.
+//!
+//! Built on request from the fleet; it decides nothing and remembers nothing.
+
+use crate::endpoint::Endpoint;
+use crate::engine::Engine;
+use crate::fleet::{PoolState, SiteState};
+use crate::held::millis;
+use crate::hold::HoldDown;
+use crate::id::PoolId;
+use crate::output::{EndpointStatus, PlaceStatus, PoolStatus, Status};
+use crate::place::Place;
+use crate::table::Lane;
+use crate::time::Time;
+use crate::verdict::Verdict;
+
+impl Engine {
+    /// All that is known, for people, as of `now`.
+    pub fn status(&self, now: Time) -> Status {
+        let now = now.max(self.now);
+        let fleet = &self.fleet;
+        let count = |sites: &mut dyn Iterator<Item = &SiteState>| {
+            sites.fold((0, 0), |(down, all), site| {
+                (down + site.census.of(Verdict::Down), all + site.census.total())
+            })
+        };
+        let providers = fleet.providers.iter().zip(&fleet.policy.providers).map(|(state, params)| {
+            let mut sites = state.sites.iter().map(|id| &fleet.sites[id.index()]);
+            place(&params.name, &state.place, count(&mut sites), now)
+        });
+        let sites = fleet.sites.iter().zip(&fleet.policy.sites).map(|(state, params)| {
+            place(&params.name, &state.place, count(&mut std::iter::once(state)), now)
+        });
+        Status {
+            at: now,
+            providers: providers.collect(),
+            sites: sites.collect(),
+            pools: (0..fleet.pools.len()).map(|pool| self.pool_status(pool.into(), now)).collect(),
+        }
+    }
+
+    fn pool_status(&self, id: PoolId, now: Time) -> PoolStatus {
+        let pool = &self.fleet.pools[id.index()];
+        let warm: f64 = pool.table.lanes.iter().map(|lane| lane.warm).sum();
+        let share = |lane: &Lane| lane.share * (1.0 - warm) + lane.warm;
+        let lanes = pool.lanes.iter().filter(|lane| !lane.endpoints.is_empty());
+        PoolStatus {
+            name: self.fleet.policy.pools[id.index()].name.clone(),
+            panic: pool.table.panic,
+            active_tier: pool.active_tier + 1,
+            writer: pool.table.writer.map(|id| self.fleet.provider_name(id).to_owned()),
+            shares: pool
+                .table
+                .lanes
+                .iter()
+                .map(|lane| (self.fleet.site_name(lane.site).to_owned(), share(lane)))
+                .collect(),
+            endpoints: lanes
+                .flat_map(|lane| &lane.endpoints)
+                .filter_map(|id| self.fleet.endpoint(*id))
+                .map(|endpoint| {
+                    let share = endpoint_share(pool, endpoint, share);
+                    self.endpoint_status(endpoint, share, now)
+                })
+                .collect(),
+        }
+    }
+
+    fn endpoint_status(&self, endpoint: &Endpoint, share: f64, now: Time) -> EndpointStatus {
+        let counts = endpoint.traffic.window.peek(now);
+        let backend = &self.fleet.policy.backends[endpoint.info.backend.index()];
+        EndpointStatus {
+            id: endpoint.id,
+            backend: backend.name.clone(),
+            site: self.fleet.site_name(endpoint.info.site).to_owned(),
+            address: endpoint.info.address.to_string(),
+            verdict: endpoint.held.verdict,
+            cause: endpoint.held.cause,
+            evidence: endpoint.held.evidence.clone(),
+            since: endpoint.held.since,
+            operator: endpoint.word.word,
+            hold_down_left_ms: hold_down_left(endpoint.held.verdict, &endpoint.hold, now),
+            next_probe_in_ms: millis(endpoint.slot.next().since(now)),
+            last_probe: endpoint.probes.last.clone(),
+            window: (counts.all, counts.failed),
+            share,
+        }
+    }
+}
+
+fn place(name: &str, place: &Place, (down, all): (usize, usize), now: Time) -> PlaceStatus {
+    PlaceStatus {
+        name: name.to_owned(),
+        verdict: place.held.verdict,
+        cause: place.held.cause,
+        evidence: place.held.evidence.clone(),
+        since: place.held.since,
+        operator: place.word.word,
+        operator_lapses_in_ms: place.word.lapses_in_ms(now),
+        operator_reason: place.word.reason.clone(),
+        hold_down_left_ms: hold_down_left(place.held.verdict, &place.hold, now),
+        ramp_left_ms: place.ramp.map(|ramp| millis(ramp.end().since(now))),
+        endpoints_down: down,
+        endpoints: all,
+    }
+}
+
+fn hold_down_left(verdict: Verdict, hold: &HoldDown, now: Time) -> Option<u64> {
+    (verdict == Verdict::Down).then(|| millis(hold.until().since(now)))
+}
+
+/// An endpoint's part of its lane's share.
+fn endpoint_share(pool: &PoolState, endpoint: &Endpoint, share: impl Fn(&Lane) -> f64) -> f64 {
+    let lane = pool.table.lanes.iter().find(|lane| lane.site == endpoint.info.site);
+    lane.map_or(0.0, |lane| {
+        let all: f64 = lane.endpoints.iter().map(|e| e.weight).sum();
+        let own = lane.endpoints.iter().find(|e| e.id == endpoint.id).map_or(0.0, |e| e.weight);
+        if all > 0.0 { share(lane) * own / all } else { 0.0 }
+    })
+}

@@ -1,0 +1,145 @@
+//! Who takes a pool's orders: one provider at a time.
+//!
+//! The writer leaves a provider that has nothing usable left in the pool, by itself or by an
+//! operator's word, as the policy says. It comes home only: to the provider that stands first in
+//! the failover order, when that has been well for a whole ramp, or when an operator brings it
+//! home. While everything looks bad it stays: the detector that would move it is distrusted (P4).
+//!
+//! A pure decision over one pool's lanes; `pool` applies it.
+
+use crate::held::{Evidence, spoken};
+use crate::id::ProviderId;
+use crate::policy::{Mover, OrderParams, Writer};
+use crate::spread::LaneView;
+use crate::table::Lane;
+use crate::time::Time;
+use crate::verdict::Cause;
+use std::time::Duration;
+
+/// What the decision is made from.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub orders: OrderParams,
+    /// In tier order, as decided; beside them what they were decided from.
+    pub lanes: &'a [Lane],
+    pub views: &'a [LaneView],
+    /// Since when each lane's site is in full service.
+    pub in_service_since: &'a [Time],
+    /// The pool's providers in the failover order, those without an endpoint among them. The
+    /// first one is home.
+    pub providers: &'a [ProviderId],
+    /// Providers may still get their first endpoints: nothing is lost yet.
+    pub newborn: bool,
+    pub ramp: Duration,
+    pub panic: bool,
+    /// An operator wants the writer home.
+    pub called_home: bool,
+    pub now: Time,
+}
+
+/// A move of the writer.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Move {
+    pub to: Option<ProviderId>,
+    pub cause: Cause,
+    pub evidence: Evidence,
+}
+
+impl Scene<'_> {
+    /// Whether the writer moves away from `writer`, and where.
+    pub(crate) fn decide(&self, writer: Option<ProviderId>) -> Option<Move> {
+        let Some(current) = self.current(writer) else {
+            let to = self.start().filter(|_| self.orders.writer == Writer::Single);
+            return (to != writer).then(|| Move { to, cause: Cause::PolicyLoaded, evidence: Vec::new() });
+        };
+        if self.panic {
+            return None;
+        }
+        if !self.serves(current) {
+            return if self.is_awaited(current) { None } else { self.away(current) };
+        }
+        self.homewards(current)
+    }
+
+    /// When time alone may bring it home.
+    pub(crate) fn homecoming_at(&self, writer: Option<ProviderId>) -> Time {
+        let waits = self.orders.failback == Mover::Automatic
+            && writer.is_some()
+            && writer != self.home()
+            && self.home().is_some_and(|home| self.is_well(home));
+        if waits { self.home_since() + self.ramp } else { Time::NEVER }
+    }
+
+    /// Whether an operator's call would bring it home, sooner or later.
+    pub(crate) fn home_serves(&self) -> bool {
+        self.home().is_some_and(|home| self.serves(home))
+    }
+
+    /// The provider that stands first in the failover order.
+    pub(crate) fn home(&self) -> Option<ProviderId> {
+        self.providers.first().copied()
+    }
+
+    /// The writer, where it is still one of the pool's providers.
+    fn current(&self, writer: Option<ProviderId>) -> Option<ProviderId> {
+        writer.filter(|id| self.orders.writer == Writer::Single && self.providers.contains(id))
+    }
+
+    /// The writer of a pool that has none: home, unless that is known to be bad.
+    fn start(&self) -> Option<ProviderId> {
+        let usable = self.lanes.iter().find(|lane| lane.usable).map(|lane| lane.provider);
+        usable.filter(|_| !self.newborn).or(self.home())
+    }
+
+    /// Whether a provider has no endpoint yet, and its names may still resolve.
+    fn is_awaited(&self, provider: ProviderId) -> bool {
+        self.newborn && !self.lanes.iter().any(|lane| lane.provider == provider)
+    }
+
+    fn serves(&self, provider: ProviderId) -> bool {
+        self.lanes.iter().any(|lane| lane.provider == provider && lane.usable)
+    }
+
+    /// To the next provider in tier order that has something, best one that is not on its ramp.
+    fn away(&self, current: ProviderId) -> Option<Move> {
+        let by_operator =
+            self.views.iter().any(|view| view.provider == current && view.kept_away);
+        if self.orders.moves == Mover::Operator && !by_operator {
+            return None;
+        }
+        let usable = || self.lanes.iter().zip(self.views).filter(|(lane, _)| lane.usable);
+        let (to, _) = usable().find(|(_, view)| view.ramp.is_none()).or_else(|| usable().next())?;
+        let cause = if by_operator { Cause::Operator } else { Cause::WriterLost };
+        let usable = format!("0 of {}", self.lanes.iter().filter(|l| l.provider == current).count());
+        let mut evidence = vec![("usable_sites", usable)];
+        if self.orders.fenced {
+            evidence.push(("fenced", "yes".to_owned()));
+        }
+        Some(Move { to: Some(to.provider), cause, evidence })
+    }
+
+    fn homewards(&self, current: ProviderId) -> Option<Move> {
+        let home = self.home().filter(|home| *home != current && self.is_well(*home))?;
+        let well_for = self.now.since(self.home_since());
+        let cause = match self.orders.failback {
+            _ if self.called_home => Cause::Operator,
+            Mover::Automatic if well_for >= self.ramp => Cause::WriterHome,
+            _ => return None,
+        };
+        let evidence = vec![("well_for", spoken(well_for))];
+        Some(Move { to: Some(home), cause, evidence })
+    }
+
+    /// Whether all that a provider has in the pool serves, and nothing of it is on its ramp.
+    fn is_well(&self, provider: ProviderId) -> bool {
+        let mut lanes = self.lanes.iter().zip(self.views).filter(|(l, _)| l.provider == provider);
+        lanes.all(|(lane, view)| lane.usable && view.ramp.is_none() && !view.left && !view.kept_away)
+            && self.serves(provider)
+    }
+
+    fn home_since(&self) -> Time {
+        let lanes = self.lanes.iter().zip(self.in_service_since);
+        let of_home = lanes.filter(|(lane, _)| Some(lane.provider) == self.home());
+        of_home.map(|(_, since)| *since).max().unwrap_or(Time::NEVER)
+    }
+}

@@ -1,0 +1,74 @@
+//! Scripted stories: what happens to a fleet, and what the engine makes of it.
+//!
+//! A story is `stories/NAME.txt`; what it should come to is `stories/NAME.out`. After a change of
+//! behaviour, `LEEWARD_BLESS=1 cargo test -p leeward-failover --test stories` writes the new
+//! transcripts: read them as a diff before committing them. The language is in `story/script.rs`.
+
+mod story;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/stories")
+}
+
+fn tell(name: &str) {
+    let script = std::fs::read_to_string(folder().join(format!("{name}.txt"))).unwrap();
+    let told = story::tell(&script).unwrap_or_else(|problem| panic!("{name}.txt: {problem}"));
+    let golden = folder().join(format!("{name}.out"));
+    if std::env::var_os("LEEWARD_BLESS").is_some() {
+        std::fs::write(golden, told).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    if told != expected {
+        let mut report = String::new();
+        let lines = told.lines().zip(expected.lines().chain(std::iter::repeat("")));
+        for (number, (is, was)) in lines.enumerate().filter(|(_, (is, was))| is != was).take(5) {
+            writeln!(report, "line {}\n  was {was}\n  is  {is}", number + 1).unwrap();
+        }
+        panic!("{name} ends differently; LEEWARD_BLESS=1 accepts it\n{report}");
+    }
+}
+
+macro_rules! stories {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            tell(stringify!($name));
+        })*
+
+        #[test]
+        fn every_story_is_told() {
+            let mut found: Vec<String> = std::fs::read_dir(folder())
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|ext| ext == "txt"))
+                .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+                .collect();
+            found.sort_unstable();
+            let mut told = vec![$(stringify!($name).to_owned()),*];
+            told.sort_unstable();
+            assert_eq!(found, told);
+        }
+    };
+}
+
+stories! {
+    a_flapping_site_is_held_down_longer_each_time
+    a_provider_crashes_and_comes_home
+    a_suspended_process_ejects_nobody
+    a_sick_endpoint_stays_sick_over_a_reload
+    a_storm_of_503_with_green_probes
+    all_probes_are_red_while_traffic_is_fine
+    an_operator_evacuates_for_a_while
+    an_order_writer_comes_home_by_itself
+    everything_goes_down_and_comes_back
+    one_of_two_endpoints_goes_down
+    the_last_capacity_is_never_evacuated
+    two_sites_of_a_provider_take_the_third_along
+    new_addresses_are_probed_first
+    gray_failure_lowers_the_weight
+    a_name_that_resolves_late_keeps_its_writer
+}

@@ -1,0 +1,101 @@
+//! The admin side: metrics, health of the proxy itself, status and journal.
+//!
+//! Runs on a thread of its own, so that neither a busy data path nor a scrape can delay the other.
+//! Reads only; whoever needs the engine's word asks the control task and waits a bounded time.
+
+use crate::control::ControlMessage;
+use crate::drain::Phase;
+use crate::journal::Journal;
+use crate::worker::Shared;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What the admin side reads.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) version: &'static str,
+}
+
+/// Entries of the journal in one answer at most.
+const EVENTS: usize = 1000;
+/// Longest wait for the control task.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Serves until the runtime ends.
+pub(crate) async fn serve(admin: Admin, listener: tokio::net::TcpListener) {
+    let app = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/events", get(events))
+        .with_state(admin);
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "the admin side ended");
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, admin.shared.metrics.render()).into_response()
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let phase = admin.shared.phase();
+    if phase != Phase::Serving {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    if !admin.ready.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the first round of probes is under way\n")
+            .into_response();
+    }
+    "ok\n".into_response()
+}
+
+async fn status(State(admin): State<Admin>) -> Response {
+    let (ask, answer) = oneshot::channel();
+    let asked = async {
+        admin.shared.control.send(ControlMessage::Status(ask)).await.ok()?;
+        answer.await.ok()
+    };
+    let Ok(Some(status)) = tokio::time::timeout(PATIENCE, asked).await else {
+        let text = "the control task does not answer; traffic goes on with the last table\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
+    let serving = admin.shared.snapshot.load().serving.clone();
+    let open: Vec<usize> =
+        admin.shared.peers.iter().map(|peer| peer.open.load(Ordering::Relaxed)).collect();
+    axum::Json(json!({
+        "version": admin.version,
+        "phase": admin.shared.phase().as_str(),
+        "ready": admin.ready.load(Ordering::Relaxed),
+        "uptime_seconds": admin.shared.began.elapsed().as_secs_f64(),
+        "policy": { "hash": serving.policy.hash },
+        "connections_by_worker": open,
+        "engine": status,
+    }))
+    .into_response()
+}
+
+#[derive(Deserialize)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn events(State(admin): State<Admin>, Query(query): Query<Since>) -> Response {
+    let events = admin.journal.after(query.since, EVENTS);
+    axum::Json(json!({ "events": events })).into_response()
+}

@@ -1,0 +1,217 @@
+//! One try at one endpoint: a connection, the request, the head of an answer.
+//!
+//! Says what happened and whether the backend may have received anything; whether to try elsewhere
+//! is decided by the caller. A try that is given up ends its connection by reset before it is
+//! judged, so that what was not sent by then never will be.
+
+use crate::body::{ClientBody, Continue, Gate};
+use crate::error::{AttemptError, Step};
+use crate::headers::framing_is_ambiguous;
+use crate::upstream::{Freshness, Lease, Upgraded, Upstream};
+use crate::upstream_io::Wire;
+use http::header::EXPECT;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use leeward_failover::retry::Sent;
+use leeward_failover::select::Reach;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// What a try needs to know of its request.
+pub(crate) struct Plan<'a> {
+    pub(crate) head: http::request::Parts,
+    pub(crate) body: &'a ClientBody,
+    pub(crate) need: Freshness,
+    pub(crate) upgrade: bool,
+    /// When the request as a whole has to be answered.
+    pub(crate) deadline: Option<Instant>,
+    /// From when on the try may be left for another.
+    pub(crate) patience: Option<Instant>,
+}
+
+/// The head of an answer, and the connection that its body comes over.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    pub(crate) upgraded: Option<oneshot::Receiver<Upgraded>>,
+    /// From the beginning of the try to the head.
+    pub(crate) latency: Duration,
+}
+
+/// A try that was left because another may be made.
+pub(crate) enum Ended {
+    Failed(AttemptError),
+    /// No answer yet; the next one has to be this far away.
+    Left(AttemptError, Reach),
+}
+
+/// How often a try that is past its patience asks again whether it may be left.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Makes one try. `may_leave` is asked once the patience is over, and now and then after that.
+pub(crate) async fn attempt(
+    upstream: &Rc<Upstream>,
+    plan: Plan<'_>,
+    may_leave: &mut dyn FnMut() -> Option<Reach>,
+) -> Result<Answer, Ended> {
+    let started = std::time::Instant::now();
+    let mut lease = match within(plan.deadline, upstream.lend(plan.need)).await {
+        Some(Ok(lease)) => lease,
+        Some(Err(error)) => {
+            return Err(Ended::Failed(AttemptError {
+                step: error.step,
+                sent: Sent::Nothing,
+                detail: error.detail,
+            }));
+        }
+        None => return Err(Ended::Failed(out_of_time(Step::Connect, Sent::Nothing))),
+    };
+    let Some(wire) = lease.wire().cloned() else {
+        return Err(Ended::Failed(out_of_time(Step::Connect, Sent::Nothing)));
+    };
+    let mark = Mark { written: wire.written(), read: wire.read() };
+    let upgraded = plan.upgrade.then(|| lease.on_upgrade());
+    let (deadline, patience) = (plan.deadline, plan.patience);
+    let body = plan.body;
+    let Some(answer) = lease.send(request(plan)) else {
+        return Err(Ended::Failed(out_of_time(Step::Connect, Sent::Nothing)));
+    };
+    match wait(answer, deadline, patience, may_leave).await {
+        Waited::Answered(Ok(response)) if framing_is_ambiguous(response.headers()) => {
+            lease.give_up();
+            Err(Ended::Failed(AttemptError {
+                step: Step::Protocol,
+                sent: Sent::Maybe,
+                detail: "the answer's framing says two things at once".into(),
+            }))
+        }
+        Waited::Answered(Ok(response)) => {
+            Ok(Answer { response, lease, upgraded, latency: started.elapsed() })
+        }
+        Waited::Answered(Err(error)) => {
+            let reused = lease.reused();
+            lease.give_up();
+            Err(Ended::Failed(broken(&error, body, &wire, &mark, reused)))
+        }
+        Waited::TooLate => {
+            let detail = overdue(&wire);
+            lease.give_up();
+            Err(Ended::Failed(AttemptError { step: Step::Deadline, sent: mark.sent(&wire), detail }))
+        }
+        Waited::Leave(reach) => {
+            let detail = overdue(&wire);
+            lease.give_up();
+            let error = AttemptError { step: Step::Deadline, sent: mark.sent(&wire), detail };
+            Err(Ended::Left(error, reach))
+        }
+    }
+}
+
+/// Where a connection's counts stood before the request.
+struct Mark {
+    written: u64,
+    read: u64,
+}
+
+impl Mark {
+    /// The proof of P1, by leeward's own count. To be asked after the connection was given up.
+    fn sent(&self, wire: &Wire) -> Sent {
+        if wire.written() == self.written { Sent::Nothing } else { Sent::Maybe }
+    }
+}
+
+fn request(plan: Plan<'_>) -> Request<crate::body::RequestBody> {
+    let expects = plan.head.headers.contains_key(EXPECT);
+    if !expects {
+        return Request::from_parts(plan.head, plan.body.attempt(None));
+    }
+    // The client holds its body back until somebody says 100: that is the backend's to say.
+    let signal = Continue::default();
+    let body = plan.body.attempt(Some(Gate::new(signal.clone())));
+    let mut request = Request::from_parts(plan.head, body);
+    hyper::ext::on_informational(&mut request, move |response| {
+        if response.status() == StatusCode::CONTINUE {
+            signal.open();
+        }
+    });
+    request
+}
+
+enum Waited {
+    Answered(hyper::Result<Response<Incoming>>),
+    TooLate,
+    Leave(Reach),
+}
+
+async fn wait(
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    deadline: Option<Instant>,
+    patience: Option<Instant>,
+    may_leave: &mut dyn FnMut() -> Option<Reach>,
+) -> Waited {
+    let mut answer = std::pin::pin!(answer);
+    let mut ask = patience;
+    loop {
+        let until = match (ask, deadline) {
+            (Some(ask), Some(deadline)) => Some(ask.min(deadline)),
+            (ask, deadline) => ask.or(deadline),
+        };
+        if let Some(answered) = within(until, answer.as_mut()).await {
+            return Waited::Answered(answered);
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            return Waited::TooLate;
+        }
+        if let Some(reach) = may_leave() {
+            return Waited::Leave(reach);
+        }
+        ask = Some(now + ASK_AGAIN);
+    }
+}
+
+async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
+    match until {
+        Some(until) => timeout_at(until, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+fn broken(error: &hyper::Error, body: &ClientBody, wire: &Wire, mark: &Mark, reused: bool) -> AttemptError {
+    let step = if body.failed() {
+        Step::ClientBody
+    } else if error.is_parse() || error.is_parse_too_large() {
+        Step::Protocol
+    } else if reused && wire.read() == mark.read {
+        Step::Stale
+    } else {
+        Step::Reset
+    };
+    AttemptError { step, sent: mark.sent(wire), detail: in_words(error) }
+}
+
+/// hyper's words and what is behind them.
+fn in_words(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn out_of_time(step: Step, sent: Sent) -> AttemptError {
+    AttemptError { step, sent, detail: "no connection before the deadline".into() }
+}
+
+/// What the kernel knows of a path that gave no answer in time.
+fn overdue(wire: &Wire) -> String {
+    match wire.path() {
+        Some(path) if path.unacknowledged > 0 => format!(
+            "no answer in time; {} segments unacknowledged, sent again {} times",
+            path.unacknowledged, path.retransmits
+        ),
+        Some(_) => "no answer in time; the backend's kernel acknowledged everything".into(),
+        None => "no answer in time".into(),
+    }
+}

@@ -1,0 +1,194 @@
+//! Applies what the engine decides: publishes tables, starts probes, counts, writes the journal.
+//!
+//! Owned by the control task. Decides nothing.
+
+use crate::control::{Report, Reports};
+use crate::journal::{Entry, Journal};
+use crate::probe::{ProbeSpec, probe};
+use crate::resolve;
+use crate::snapshot::{EndpointIo, Serving, Snapshot};
+use crate::worker::Shared;
+use leeward_failover::{
+    Change, EndpointId, Engine, Event, Output, PoolTable, ProbeResult, SiteId, Status, Table,
+};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What applying takes.
+pub(crate) struct Effects {
+    shared: Arc<Shared>,
+    journal: Arc<Journal>,
+    ready: Arc<AtomicBool>,
+    serving: Arc<Serving>,
+    endpoints: Arc<Vec<Option<Arc<EndpointIo>>>>,
+    /// By `PoolId`.
+    probes: Vec<Rc<ProbeSpec>>,
+    reports: Reports,
+}
+
+impl Effects {
+    /// Takes over from the snapshot that `shared` holds; begins to resolve the policy's names.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        journal: Arc<Journal>,
+        ready: Arc<AtomicBool>,
+        reports: Reports,
+    ) -> Self {
+        let snapshot = shared.snapshot.load_full();
+        let serving = snapshot.serving.clone();
+        let probes = serving
+            .policy
+            .pools
+            .iter()
+            .zip(&serving.policy.engine.pools)
+            .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
+            .collect();
+        resolve::start(&serving.policy, &reports);
+        Self { endpoints: snapshot.endpoints.clone(), shared, journal, ready, serving, probes, reports }
+    }
+
+    /// Does everything that the engine has to say.
+    pub(crate) fn apply(&mut self, engine: &mut Engine) {
+        let mut newest = None;
+        let mut changed = false;
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::Probe(endpoint) => self.probe(endpoint),
+                Output::Table(table) => {
+                    self.publish(&table);
+                    newest = Some(table);
+                }
+                Output::Event(event) => {
+                    changed = true;
+                    self.record(event);
+                }
+            }
+        }
+        if newest.is_some() || changed {
+            self.show(engine.status(self.shared.now()), engine.table());
+        }
+    }
+
+    /// The proxy serves, and what is in front of it may know.
+    pub(crate) fn ready(&self) {
+        if !self.ready.swap(true, Ordering::Relaxed) {
+            self.shared.metrics.set_ready(true);
+            tracing::info!("ready");
+        }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    fn publish(&mut self, table: &Arc<Table>) {
+        let same = self.endpoints.len() == table.endpoints.len()
+            && self.endpoints.iter().zip(table.endpoints.iter()).all(|(io, info)| io.is_some() == info.is_some());
+        if !same {
+            let metrics = &self.shared.metrics;
+            let endpoints = self.serving.endpoints(table, &self.endpoints, metrics);
+            for gone in self.endpoints.iter().enumerate() {
+                if let (position, Some(io)) = gone
+                    && endpoints.get(position).is_none_or(Option::is_none)
+                {
+                    metrics.retire_endpoint(&io.labels);
+                }
+            }
+            self.endpoints = Arc::new(endpoints);
+        }
+        self.shared.snapshot.store(Arc::new(Snapshot {
+            serving: self.serving.clone(),
+            table: table.clone(),
+            endpoints: self.endpoints.clone(),
+        }));
+    }
+
+    fn probe(&self, endpoint: EndpointId) {
+        let Some(Some(io)) = self.endpoints.get(endpoint.index()) else { return };
+        let spec = self.probes[io.pool.index()].clone();
+        let (io, reports, shared) = (io.clone(), self.reports.clone(), self.shared.clone());
+        tokio::task::spawn_local(async move {
+            let result = probe(&io, &spec).await;
+            let counted = match &result {
+                ProbeResult::Passed { took } => Ok(*took),
+                ProbeResult::Failed { cause, .. } => Err(*cause),
+            };
+            shared.metrics.probe(&io.labels, counted);
+            // The control task is gone when the proxy ends.
+            let _ = reports.send(Report::Probe { endpoint, result });
+        });
+    }
+
+    fn record(&self, event: Event) {
+        self.shared.metrics.event(event.subject.kind, change_word(&event.change), event.cause);
+        let evidence: Vec<String> =
+            event.evidence.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        tracing::info!(
+            seq = event.seq,
+            subject = %format!("{} {}", event.subject.kind.as_str(), event.subject.name),
+            change = %in_words(&event.change),
+            cause = event.cause.as_str(),
+            evidence = %evidence.join(" "),
+            "decision"
+        );
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        self.journal.write(Entry { time, event });
+    }
+
+    /// Sets every gauge that shows a verdict or a share.
+    fn show(&self, status: Status, table: &Table) {
+        let metrics = &self.shared.metrics;
+        let engine = &self.serving.policy.engine;
+        let providers: Vec<String> = engine.providers.iter().map(|p| p.name.clone()).collect();
+        for (site, held) in status.sites.iter().enumerate() {
+            let provider = &providers[engine.sites[site].provider.index()];
+            let share = mean_share(&table.pools, |lane| lane == SiteId::from(site));
+            metrics.set_site(&held.name, provider, held.verdict, share);
+        }
+        for (provider, held) in status.providers.iter().enumerate() {
+            let share = mean_share(&table.pools, |lane| {
+                engine.sites[lane.index()].provider.index() == provider
+            });
+            metrics.set_provider(&held.name, held.verdict, share);
+        }
+        for pool in &status.pools {
+            let tier = pool.active_tier;
+            metrics.set_pool(&pool.name, pool.panic, tier, pool.writer.as_deref(), &providers);
+            for endpoint in &pool.endpoints {
+                if let Some(Some(io)) = self.endpoints.get(endpoint.id.index()) {
+                    metrics.set_endpoint(&io.labels, endpoint.verdict, endpoint.share);
+                }
+            }
+        }
+    }
+}
+
+/// The share of reads that goes to some sites, over all pools alike.
+fn mean_share(pools: &[Arc<PoolTable>], wanted: impl Fn(SiteId) -> bool) -> f64 {
+    if pools.is_empty() {
+        return 0.0;
+    }
+    let of = |pool: &PoolTable| -> f64 {
+        pool.lanes.iter().filter(|lane| wanted(lane.site)).map(|lane| lane.share).sum()
+    };
+    let shares: f64 = pools.iter().map(|pool| of(pool)).sum();
+    shares / pools.len() as f64
+}
+
+const fn change_word(change: &Change) -> &'static str {
+    leeward_metrics::change_word(change)
+}
+
+fn in_words(change: &Change) -> String {
+    match change {
+        Change::Verdict { from, to } => format!("{} -> {}", from.as_str(), to.as_str()),
+        Change::Operator { from, to } => format!("operator {from:?} -> {to:?}"),
+        Change::Tier { from, to } => format!("tier {from} -> {to}"),
+        Change::Writer { from, to } => format!("writer {from} -> {to}"),
+        Change::Panic { on: true } => "panic on".into(),
+        Change::Panic { on: false } => "panic off".into(),
+        Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),
+    }
+}

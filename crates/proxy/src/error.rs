@@ -1,0 +1,70 @@
+//! What can go wrong, as types that answer questions instead of strings to be searched.
+//!
+//! An [`AttemptError`] says which step failed and whether the backend may have received anything.
+//! It is judged in `classify`, nowhere else.
+
+use leeward_failover::Outcome;
+use leeward_failover::retry::Sent;
+use std::fmt;
+
+/// leeward cannot start, or cannot serve a policy: one sentence for the operator.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl StartError {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// One attempt at one endpoint that brought no answer.
+#[derive(Debug)]
+pub(crate) struct AttemptError {
+    /// At which step.
+    pub(crate) step: Step,
+    /// Whether the backend may have received any of the request.
+    pub(crate) sent: Sent,
+    /// The underlying words, for the log.
+    pub(crate) detail: String,
+}
+
+/// The step at which an attempt ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// No connection: refused, unreachable, or none in time.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// A reused connection that the backend had closed by then.
+    Stale,
+    /// The connection broke before an answer.
+    Reset,
+    /// The answer was not HTTP.
+    Protocol,
+    /// No answer before the deadline.
+    Deadline,
+    /// The client's own body ended badly; the backend did nothing wrong.
+    ClientBody,
+}
+
+impl AttemptError {
+    /// What it says about the endpoint's health; `None` when it says nothing.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self.step {
+            Step::Connect => Some(Outcome::ConnectFailed),
+            Step::Tls => Some(Outcome::TlsFailed),
+            Step::Stale => Some(Outcome::StaleConnection),
+            Step::Reset | Step::Protocol => Some(Outcome::Reset),
+            Step::Deadline => Some(Outcome::Timeout),
+            Step::ClientBody => None,
+        }
+    }
+}

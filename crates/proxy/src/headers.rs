@@ -1,0 +1,260 @@
+//! Header fields on their way through: what must go, what is added, what has to be left alone.
+//!
+//! Hop-by-hop fields end here in both directions (RFC 9110 section 7.6.1), then leeward's own are
+//! added. Everything else passes byte for byte (P3).
+
+use http::header::{
+    self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Method, Request, Response, Version};
+use leeward_config::policy::HostHeader;
+use std::net::IpAddr;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED: HeaderName = header::FORWARDED;
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Fields with this prefix are leeward's own words; nobody else's pass.
+const OWN_PREFIX: &str = "leeward-";
+
+/// What a request's hop-by-hop fields asked for before they were removed.
+#[derive(Debug, Default)]
+pub(crate) struct Hop {
+    /// The protocols of an upgrade, when one was asked for.
+    pub(crate) upgrade: Option<HeaderValue>,
+    /// Whether the client takes trailers.
+    pub(crate) trailers: bool,
+}
+
+/// The client side of forwarding fields, made once a connection.
+#[derive(Debug)]
+pub(crate) struct Forwarding {
+    client: HeaderValue,
+    proto: HeaderValue,
+}
+
+impl Forwarding {
+    pub(crate) fn new(client: IpAddr, tls: bool) -> Self {
+        // The text of an address has no byte that a field value may not have.
+        let client = HeaderValue::from_str(&client.to_canonical().to_string())
+            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { client, proto: HeaderValue::from_static(if tls { "https" } else { "http" }) }
+    }
+
+    /// Replaces whatever the client claims: it is outside the trust boundary.
+    fn apply(&self, headers: &mut HeaderMap) {
+        headers.remove(FORWARDED);
+        headers.remove(X_FORWARDED_PORT);
+        headers.remove(X_REAL_IP);
+        headers.insert(X_FORWARDED_FOR, self.client.clone());
+        headers.insert(X_FORWARDED_PROTO, self.proto.clone());
+        match headers.get(HOST).cloned() {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+    }
+}
+
+/// Makes a client's request fit to be sent to any backend; the Host field comes later, by
+/// [`set_host`], since it may differ by backend.
+pub(crate) fn prepare_request<B>(request: &mut Request<B>, forwarding: &Forwarding) -> Hop {
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    let headers = request.headers_mut();
+    let mut hop = Hop::default();
+    if let Some(connection) = headers.get(CONNECTION) {
+        let listed = |name: &str| contains_token(headers, &CONNECTION, name);
+        let _ = connection;
+        if listed("upgrade") {
+            hop.upgrade = headers.get(UPGRADE).cloned();
+        }
+    }
+    hop.trailers = headers.contains_key(TE) && contains_token(headers, &TE, "trailers");
+    strip_hop_by_hop(headers);
+    strip_own(headers);
+    forwarding.apply(headers);
+    if chunked {
+        // hyper would leave a body of unknown length off a GET unless told.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if let Some(protocols) = &hop.upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocols.clone());
+    } else if hop.trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    *request.version_mut() = Version::HTTP_11;
+    hop
+}
+
+/// Sets the Host field that `wanted` asks for. A request of HTTP/1.0 without one gets the backend's.
+pub(crate) fn set_host(headers: &mut HeaderMap, wanted: &HostHeader, authority: &str) {
+    let value = match wanted {
+        HostHeader::Client if headers.contains_key(HOST) => return,
+        HostHeader::Client | HostHeader::Backend => authority,
+        HostHeader::Literal(host) => host,
+    };
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HOST, value);
+    }
+}
+
+/// Makes a backend's answer fit for the client. `upgraded` keeps what a 101 needs.
+pub(crate) fn prepare_response<B>(response: &mut Response<B>, upgraded: bool) {
+    let headers = response.headers_mut();
+    let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
+    strip_hop_by_hop(headers);
+    strip_own(headers);
+    if upgraded {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(protocol) = protocol {
+            headers.insert(UPGRADE, protocol);
+        }
+    }
+}
+
+/// Whether an answer's framing says two things at once (RFC 9112 section 6.3): the next answer on
+/// that connection could be anybody's.
+pub(crate) fn framing_is_ambiguous(headers: &HeaderMap) -> bool {
+    let Some(encoding) = headers.get(TRANSFER_ENCODING) else { return false };
+    headers.contains_key(header::CONTENT_LENGTH)
+        || headers.get_all(TRANSFER_ENCODING).iter().count() > 1
+        || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
+}
+
+/// Whether a request of this method can have its answer's body held back (RFC 9110 section 9.3.2).
+pub(crate) fn answer_has_no_body(method: &Method) -> bool {
+    method == Method::HEAD
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let listed: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+            .collect();
+        for name in listed {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+fn strip_own(headers: &mut HeaderMap) {
+    if headers.keys().any(|name| name.as_str().starts_with(OWN_PREFIX)) {
+        let own: Vec<HeaderName> =
+            headers.keys().filter(|name| name.as_str().starts_with(OWN_PREFIX)).cloned().collect();
+        for name in own {
+            headers.remove(name);
+        }
+    }
+}
+
+fn contains_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(fields: &[(&str, &str)]) -> (Request<()>, Hop) {
+        let mut builder = Request::builder().uri("/");
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        let mut request = builder.body(()).unwrap();
+        let forwarding = Forwarding::new("192.0.2.9".parse().unwrap(), true);
+        let hop = prepare_request(&mut request, &forwarding);
+        (request, hop)
+    }
+
+    #[test]
+    fn fields_listed_in_connection_go_before_our_own_are_added() {
+        let (request, _) = prepared(&[
+            ("host", "api.example"),
+            ("connection", "close, X-Secret, x-forwarded-for"),
+            ("x-secret", "1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("keep-alive", "timeout=5"),
+        ]);
+        let headers = request.headers();
+        assert!(!headers.contains_key("x-secret"));
+        assert!(!headers.contains_key("connection"));
+        assert!(!headers.contains_key("keep-alive"));
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "api.example");
+    }
+
+    #[test]
+    fn a_spoofed_forwarding_field_never_survives() {
+        let (request, _) = prepared(&[
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-for", "5.6.7.8"),
+            ("x-real-ip", "1.2.3.4"),
+            ("x-forwarded-host", "evil.example"),
+        ]);
+        let headers = request.headers();
+        assert!(!headers.contains_key("forwarded"));
+        assert!(!headers.contains_key("x-real-ip"));
+        assert!(!headers.contains_key("x-forwarded-host"));
+        assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
+    }
+
+    #[test]
+    fn an_upgrade_is_told_apart_from_a_stray_upgrade_field() {
+        let (request, hop) = prepared(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(hop.upgrade.unwrap(), "websocket");
+        assert_eq!(request.headers()["upgrade"], "websocket");
+        let (request, hop) = prepared(&[("upgrade", "websocket")]);
+        assert!(hop.upgrade.is_none());
+        assert!(!request.headers().contains_key("upgrade"));
+    }
+
+    #[test]
+    fn leeward_s_own_words_are_nobody_else_s() {
+        let (request, _) = prepared(&[("leeward-outcome", "not-sent"), ("leeward-x", "1")]);
+        assert!(request.headers().keys().all(|name| !name.as_str().starts_with("leeward-")));
+        let mut response = Response::builder().header("Leeward-Outcome", "shed").body(()).unwrap();
+        prepare_response(&mut response, false);
+        assert!(response.headers().is_empty());
+    }
+
+    #[test]
+    fn an_answer_with_two_lengths_is_ambiguous() {
+        let mut headers = HeaderMap::new();
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("Chunked"));
+        assert!(!framing_is_ambiguous(&headers));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("3"));
+        assert!(framing_is_ambiguous(&headers));
+    }
+
+    #[test]
+    fn the_host_field_follows_the_policy() {
+        let mut headers = HeaderMap::new();
+        set_host(&mut headers, &HostHeader::Client, "b.example:8080");
+        assert_eq!(headers[HOST], "b.example:8080");
+        headers.insert(HOST, HeaderValue::from_static("client.example"));
+        set_host(&mut headers, &HostHeader::Client, "b.example");
+        assert_eq!(headers[HOST], "client.example");
+        set_host(&mut headers, &HostHeader::Literal("x".into()), "b.example");
+        assert_eq!(headers[HOST], "x");
+        set_host(&mut headers, &HostHeader::Backend, "b.example");
+        assert_eq!(headers[HOST], "b.example");
+    }
+}

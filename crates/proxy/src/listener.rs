@@ -1,0 +1,216 @@
+//! Listening sockets: binding them, accepting from them, spreading what was accepted.
+//!
+//! Every worker has its own socket on every listener's address (SO_REUSEPORT). The kernel spreads
+//! connections by hash, so long-lived ones can pile up on one worker: it then hands new ones over.
+//! Called by `app` (bind) and `worker` (accept).
+
+use crate::error::StartError;
+use crate::serve::serve;
+use crate::worker::{Worker, WorkerMessage};
+use leeward_config::policy::Listener;
+use leeward_metrics::ConnectionRefusal;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Connections that the kernel holds for us between two accepts.
+const BACKLOG: i32 = 4096;
+/// A worker hands a connection over when it has this many more than another.
+const UNEVEN: usize = 4;
+/// Pause after an accept that failed for want of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// One socket a worker on the address of `listener`.
+///
+/// The first socket takes the address for itself alone, so that a second leeward is refused; only
+/// then is it opened to the sockets of this process's other workers.
+pub(crate) fn bind(listener: &Listener, workers: usize) -> Result<Vec<TcpListener>, StartError> {
+    let failed = |error: io::Error| {
+        let hint = if error.kind() == io::ErrorKind::AddrInUse {
+            " (is another leeward, or another server, running there?)"
+        } else {
+            ""
+        };
+        StartError::new(format!(
+            "listener `{}` cannot listen on {}: {error}{hint}",
+            listener.name, listener.bind
+        ))
+    };
+    let first = socket(listener.bind, false).map_err(failed)?;
+    let address = first.local_addr().map_err(failed)?.as_socket();
+    let address = address.unwrap_or(listener.bind);
+    first.set_reuse_port(true).map_err(failed)?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(socket(address, true).map_err(failed)?);
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// Accepts until it is aborted.
+pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener, listener: usize) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                let held = worker.snapshot();
+                worker.cells.inc(held.serving.listeners[listener].slots.accepted);
+                if let Some(stream) = hand_over(&worker, stream, peer, listener) {
+                    start(&worker, stream, peer, listener);
+                }
+            }
+            Err(error) => refused(&worker, listener, &error).await,
+        }
+    }
+}
+
+/// An accept that failed. Those that cost one connection are counted; those that would fail again
+/// at once (no file descriptors, no memory) are waited out, while the kernel holds the connections.
+async fn refused(worker: &Worker, listener: usize, error: &io::Error) {
+    let slots = worker.snapshot().serving.listeners[listener].slots;
+    let exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    if exhausted {
+        worker.cells.inc(slots.refused(ConnectionRefusal::FileDescriptors));
+        tracing::warn!(
+            listener,
+            "no file descriptor is left: new connections wait; raise the limit (ulimit -n)"
+        );
+    } else {
+        worker.cells.inc(slots.refused(ConnectionRefusal::Accept));
+        tracing::debug!(listener, %error, "accept failed");
+    }
+    let passing = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if !passing {
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// Gives a connection to the worker that has the fewest, when that is worth it.
+fn hand_over(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+) -> Option<TcpStream> {
+    let peers = &worker.shared.peers;
+    if peers.len() < 2 {
+        return Some(stream);
+    }
+    let mine = peers[worker.index].open.load(Ordering::Relaxed);
+    let least = peers.iter().min_by_key(|peer| peer.open.load(Ordering::Relaxed))?;
+    if mine < least.open.load(Ordering::Relaxed) + UNEVEN.max(mine / 8) {
+        return Some(stream);
+    }
+    let Ok(permit) = least.inbox.try_reserve() else { return Some(stream) };
+    match stream.into_std() {
+        Ok(socket) => permit.send(WorkerMessage::Connection { socket, peer, listener }),
+        Err(error) => tracing::debug!(%error, "a connection broke while it was handed over"),
+    }
+    None
+}
+
+/// Takes over a connection that another worker accepted.
+pub(crate) fn adopt(
+    worker: &Rc<Worker>,
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+) {
+    if let Ok(stream) = TcpStream::from_std(socket) {
+        start(worker, stream, peer, listener);
+    }
+}
+
+/// Serves a connection in a task of its own.
+fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usize) {
+    let held = worker.snapshot();
+    let Some(io) = held.serving.listeners.get(listener) else { return };
+    let open = OpenConn::new(worker, listener);
+    let limit = held.serving.policy.listeners[listener].max_connections;
+    if worker.shared.open[listener].load(Ordering::Relaxed) > limit {
+        worker.cells.inc(io.slots.refused(ConnectionRefusal::Limit));
+        return;
+    }
+    // Refused only by sockets that are broken already.
+    let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(6);
+    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    let worker = worker.clone();
+    tokio::task::spawn_local(async move {
+        let open = open;
+        run(&worker, stream, peer, listener).await;
+        drop(open);
+    });
+}
+
+async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usize) {
+    let held = worker.snapshot();
+    let io = &held.serving.listeners[listener];
+    let Some(config) = io.tls.clone() else {
+        drop(held);
+        return Box::pin(serve(worker, stream, peer, listener, false)).await;
+    };
+    let slots = io.slots;
+    let limit = held.serving.policy.limits.tls_handshake;
+    drop(held);
+    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            worker.cells.inc(slots.tls_handshakes);
+            Box::pin(serve(worker, stream, peer, listener, true)).await;
+        }
+        Ok(Err(error)) => {
+            worker.cells.inc(slots.refused(ConnectionRefusal::TlsHandshake));
+            tracing::debug!(%peer, %error, "a TLS handshake failed");
+        }
+        Err(_) => worker.cells.inc(slots.refused(ConnectionRefusal::TlsTimeout)),
+    }
+}
+
+/// Counts an open client connection for as long as it lives.
+struct OpenConn {
+    worker: Rc<Worker>,
+    listener: usize,
+}
+
+impl OpenConn {
+    fn new(worker: &Rc<Worker>, listener: usize) -> Self {
+        worker.shared.peers[worker.index].open.fetch_add(1, Ordering::Relaxed);
+        worker.shared.open[listener].fetch_add(1, Ordering::Relaxed);
+        if let Some(io) = worker.snapshot().serving.listeners.get(listener) {
+            worker.cells.up(io.slots.open);
+        }
+        Self { worker: worker.clone(), listener }
+    }
+}
+
+impl Drop for OpenConn {
+    fn drop(&mut self) {
+        self.worker.shared.peers[self.worker.index].open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.shared.open[self.listener].fetch_sub(1, Ordering::Relaxed);
+        if let Some(io) = self.worker.snapshot().serving.listeners.get(self.listener) {
+            self.worker.cells.down(io.slots.open);
+        }
+    }
+}

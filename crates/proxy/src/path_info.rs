@@ -1,0 +1,59 @@
+//! What the kernel knows of the path under one connection (`TCP_INFO`, tcp(7)).
+//!
+//! On a connection whose request is overdue it tells a dead path from a slow server: bytes that
+//! nobody acknowledged and that are being sent again.
+
+use nix::sys::socket::sockopt::GetStruct;
+use tokio::net::TcpStream;
+
+/// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 fills.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct TcpInfo {
+    state: u8,
+    ca_state: u8,
+    retransmits: u8,
+    probes: u8,
+    backoff: u8,
+    options: u8,
+    window_scale: u8,
+    flags: u8,
+    rto: u32,
+    ato: u32,
+    snd_mss: u32,
+    rcv_mss: u32,
+    unacked: u32,
+    rest: [u32; 19],
+}
+
+#[derive(Clone, Copy)]
+struct ReadTcpInfo;
+
+nix::getsockopt_impl!(
+    ReadTcpInfo,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    TcpInfo,
+    GetStruct<TcpInfo>
+);
+
+/// What matters of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathInfo {
+    /// Segments sent that nobody acknowledged.
+    pub(crate) unacknowledged: u32,
+    /// Times that the oldest of them was sent again in a row.
+    pub(crate) retransmits: u8,
+    /// Doublings of the retransmission timer.
+    pub(crate) backoff: u8,
+}
+
+/// Reads it; `None` where the system has no such thing.
+pub(crate) fn path_info(socket: &TcpStream) -> Option<PathInfo> {
+    let info = nix::sys::socket::getsockopt(socket, ReadTcpInfo).ok()?;
+    Some(PathInfo {
+        unacknowledged: info.unacked,
+        retransmits: info.retransmits,
+        backoff: info.backoff,
+    })
+}

@@ -1,0 +1,173 @@
+//! A backend's body on its way to the client, under guard.
+//!
+//! Watches that it goes on and that it ends where it said it would. Its end settles the exchange:
+//! the connection goes back, the outcome is tallied. A body cut short is an error to hyper, which
+//! then cuts the client's connection: half an order book never looks like a whole one.
+
+use crate::body::{BodyError, ClientBody, ResponseBody};
+use crate::exchange::Exchange;
+use crate::respond;
+use crate::tunnel::Tunnel;
+use crate::upstream::{Lease, Upgraded};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use leeward_failover::Outcome;
+use leeward_metrics::RequestOutcome;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+
+/// A backend's body, and everything that its end settles.
+pub(crate) struct Relay {
+    incoming: Incoming,
+    settle: Option<Settle>,
+    stall_after: Duration,
+    stall: Option<Pin<Box<Sleep>>>,
+    progressed: bool,
+}
+
+/// What the end of an answer settles.
+pub(crate) struct Settle {
+    pub(crate) lease: Lease,
+    pub(crate) client_body: ClientBody,
+    pub(crate) exchange: Exchange,
+    /// What a whole answer is to the client.
+    pub(crate) outcome: RequestOutcome,
+    /// What a whole answer says of the endpoint, and the time to its head; `None` when that has
+    /// been tallied.
+    pub(crate) tally: Option<(Outcome, Duration)>,
+}
+
+impl Relay {
+    pub(crate) fn new(incoming: Incoming, settle: Settle, stall_after: Duration) -> Self {
+        Self { incoming, settle: Some(settle), stall_after, stall: None, progressed: false }
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(self.poll_stalled(cx));
+                self.cut_short();
+                return Poll::Ready(Some(Err(BodyError::Stalled)));
+            }
+        };
+        self.progressed = true;
+        match frame {
+            Some(Ok(frame)) => {
+                if self.incoming.is_end_stream() {
+                    self.ended();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) => {
+                self.cut_short();
+                Poll::Ready(Some(Err(BodyError::Backend)))
+            }
+            None => {
+                self.ended();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Ready when nothing came for `stall_after`. The timer is armed once and pushed on only when
+    /// it fires, so that a body in flow costs none.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (after, progressed) = (self.stall_after, &mut self.progressed);
+        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        loop {
+            ready!(stall.as_mut().poll(cx));
+            if !std::mem::take(progressed) {
+                return Poll::Ready(());
+            }
+            stall.as_mut().reset(Instant::now() + after);
+        }
+    }
+
+    fn ended(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            settle.whole();
+        }
+    }
+
+    fn cut_short(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            settle.cut_short();
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for Relay {
+    /// The client went away before the end: the backend did nothing wrong.
+    fn drop(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            settle.tally();
+        }
+    }
+}
+
+impl Settle {
+    /// The whole answer came.
+    pub(crate) fn whole(self) {
+        self.tally();
+        self.exchange.end(self.outcome);
+        self.lease.give_back(&self.client_body);
+    }
+
+    /// The backend switched protocols: its connection is the tunnel's from now on.
+    pub(crate) fn into_tunnel(self, stream: oneshot::Receiver<Upgraded>) {
+        let conn = self.exchange.conn.clone();
+        conn.tunnel.set(Some(Tunnel { stream, settle: self }));
+    }
+
+    /// The account of a connection that has become a tunnel.
+    pub(crate) fn into_exchange(self) -> Exchange {
+        self.tally();
+        self.lease.release();
+        self.exchange
+    }
+
+    /// The backend switched protocols though nobody had asked it to (RFC 9110 section 15.2.2).
+    pub(crate) fn refuse_switch(self) -> Response<ResponseBody> {
+        if let Some((_, latency)) = self.tally {
+            self.exchange.note(self.lease.upstream(), Outcome::Reset, latency);
+        }
+        self.exchange.end(RequestOutcome::Unavailable);
+        respond::unanswered(
+            respond::Fate::Unknown,
+            StatusCode::BAD_GATEWAY,
+            "the backend switched protocols without being asked",
+            0,
+        )
+    }
+
+    fn cut_short(self) {
+        if let Some((_, latency)) = self.tally {
+            self.exchange.note(self.lease.upstream(), Outcome::Truncated, latency);
+        }
+        self.exchange.cut_client();
+        self.exchange.end(RequestOutcome::Truncated);
+    }
+
+    fn tally(&self) {
+        if let Some((outcome, latency)) = self.tally {
+            self.exchange.note(self.lease.upstream(), outcome, latency);
+        }
+    }
+}

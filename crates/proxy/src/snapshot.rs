@@ -1,0 +1,194 @@
+//! What the data path reads: one immutable value, published whole by the control task.
+//!
+//! `policy`, `routes` and `tls` change with a policy, `table` and `endpoints` with each decision of
+//! the engine. A worker keeps the newest one it has seen; a request keeps the one it began with.
+
+use crate::connect::ConnectSpec;
+use crate::error::StartError;
+use crate::route::RouteTable;
+use crate::tls;
+use leeward_config::policy::{Policy, UpstreamTls};
+use leeward_failover::{BackendId, Class, EndpointId, PoolId, Table};
+use leeward_metrics::{
+    DownstreamSlots, EndpointLabels, EndpointSlots, ListenerSlots, Metrics, PoolSlots,
+    ProviderSlots, RefusedSlots, RouteSlots,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::ServerName;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What the data path reads.
+pub(crate) struct Snapshot {
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) table: Arc<Table>,
+    /// By `EndpointId`.
+    pub(crate) endpoints: Arc<Vec<Option<Arc<EndpointIo>>>>,
+}
+
+/// The part of a snapshot that comes from the policy alone.
+pub(crate) struct Serving {
+    pub(crate) policy: Policy,
+    /// By position in `policy.listeners`.
+    pub(crate) listeners: Vec<ListenerIo>,
+    /// By `PoolId`.
+    pub(crate) pools: Vec<PoolSlots>,
+    /// By `BackendId`.
+    backends: Vec<BackendIo>,
+}
+
+/// What serving one listener needs.
+pub(crate) struct ListenerIo {
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) routes: RouteTable,
+    pub(crate) slots: ListenerSlots,
+    pub(crate) refused: RefusedSlots,
+    /// By position in `policy.routes`.
+    pub(crate) route_slots: Vec<RouteSlots>,
+    /// By `Class`.
+    downstream: Vec<DownstreamSlots>,
+    /// Requests that match no route.
+    pub(crate) unrouted: RouteSlots,
+}
+
+struct BackendIo {
+    connect: ConnectSpec,
+    authority: String,
+    provider: ProviderSlots,
+}
+
+/// What an attempt at one endpoint needs.
+pub(crate) struct EndpointIo {
+    pub(crate) id: EndpointId,
+    pub(crate) pool: PoolId,
+    pub(crate) backend: BackendId,
+    pub(crate) address: SocketAddr,
+    pub(crate) connect: ConnectSpec,
+    /// `host:port` as in the backend's URL, without the port where it is the scheme's own.
+    pub(crate) authority: String,
+    pub(crate) labels: EndpointLabels,
+    pub(crate) slots: EndpointSlots,
+    pub(crate) provider: ProviderSlots,
+}
+
+/// The label of requests that no route matches.
+const UNROUTED: &str = "(none)";
+
+impl ListenerIo {
+    /// The latency cells of `class`.
+    pub(crate) fn downstream(&self, class: Class) -> &DownstreamSlots {
+        &self.downstream[class as usize]
+    }
+}
+
+impl Serving {
+    /// Reads every file that `policy` names and resolves every label. Nothing is published yet.
+    pub(crate) fn new(policy: Policy, metrics: &Metrics) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        for listener in &policy.listeners {
+            let tls = match listener.certificates.as_slice() {
+                [] => None,
+                certificates => Some(tls::server_config(certificates)?),
+            };
+            let name = listener.name.as_str();
+            listeners.push(ListenerIo {
+                tls,
+                routes: RouteTable::new(name, policy.routes.iter().map(|route| &route.matches)),
+                slots: metrics.listener(name),
+                refused: metrics.refused(name),
+                route_slots: policy
+                    .routes
+                    .iter()
+                    .map(|route| metrics.route(name, &route.name, route.class))
+                    .collect(),
+                downstream: Class::ALL.iter().map(|c| metrics.downstream(name, *c)).collect(),
+                unrouted: metrics.route(name, UNROUTED, Class::Order),
+            });
+        }
+        let pools = policy.engine.pools.iter().map(|pool| metrics.pool(&pool.name)).collect();
+        let backends = backends(&policy, metrics)?;
+        Ok(Self { policy, listeners, pools, backends })
+    }
+
+    /// The I/O side of every endpoint of `table`, reusing what `before` has.
+    pub(crate) fn endpoints(
+        &self,
+        table: &Table,
+        before: &[Option<Arc<EndpointIo>>],
+        metrics: &Metrics,
+    ) -> Vec<Option<Arc<EndpointIo>>> {
+        let mut endpoints = Vec::with_capacity(table.endpoints.len());
+        for (position, info) in table.endpoints.iter().enumerate() {
+            let Some(info) = info else {
+                endpoints.push(None);
+                continue;
+            };
+            if let Some(Some(known)) = before.get(position) {
+                endpoints.push(Some(known.clone()));
+                continue;
+            }
+            let engine = &self.policy.engine;
+            let backend = &engine.backends[info.backend.index()];
+            let io = &self.backends[info.backend.index()];
+            let labels = EndpointLabels {
+                pool: engine.pools[backend.pool.index()].name.clone(),
+                provider: engine.providers[info.provider.index()].name.clone(),
+                site: engine.sites[info.site.index()].name.clone(),
+                backend: backend.name.clone(),
+                address: info.address.to_string(),
+            };
+            endpoints.push(Some(Arc::new(EndpointIo {
+                id: EndpointId::from(position),
+                pool: backend.pool,
+                backend: info.backend,
+                address: info.address,
+                connect: io.connect.clone(),
+                authority: io.authority.clone(),
+                slots: metrics.endpoint(&labels),
+                provider: io.provider,
+                labels,
+            })));
+        }
+        endpoints
+    }
+}
+
+fn backends(policy: &Policy, metrics: &Metrics) -> Result<Vec<BackendIo>, StartError> {
+    let mut configs: HashMap<&UpstreamTls, Arc<rustls::ClientConfig>> = HashMap::new();
+    let mut backends = Vec::new();
+    for backend in &policy.backends {
+        let engine = &policy.engine.backends[backend.id.index()];
+        let tls = match &backend.tls {
+            None => None,
+            Some(wanted) => {
+                let config = match configs.get(wanted) {
+                    Some(config) => config.clone(),
+                    None => configs.entry(wanted).or_insert(tls::client_config(wanted)?).clone(),
+                };
+                let name = ServerName::try_from(wanted.server_name.clone()).map_err(|error| {
+                    StartError::new(format!(
+                        "backend {}: `{}` cannot be asked for in TLS: {error}",
+                        engine.name, wanted.server_name
+                    ))
+                })?;
+                Some((config, name))
+            }
+        };
+        let own_port = if tls.is_some() { 443 } else { 80 };
+        let authority = match backend.port {
+            port if port == own_port => backend.host.clone(),
+            port => format!("{}:{port}", backend.host),
+        };
+        let provider = policy.engine.sites[engine.site.index()].provider;
+        backends.push(BackendIo {
+            connect: ConnectSpec { tls, timeout: policy.pools[engine.pool.index()].connect_timeout },
+            authority,
+            provider: metrics.provider(
+                &policy.engine.pools[engine.pool.index()].name,
+                &policy.engine.providers[provider.index()].name,
+            ),
+        });
+    }
+    Ok(backends)
+}

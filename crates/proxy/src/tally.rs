@@ -1,0 +1,76 @@
+//! What requests meet at endpoints, counted on the worker and sent to the control task in batches.
+//!
+//! A success can wait for the next batch; a failure goes at once, since a failover waits for it.
+//! When the control task is behind, counts gather here: nothing is lost and nothing grows.
+
+use crate::control::ControlMessage;
+use leeward_failover::{EndpointId, Outcome, Tally};
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+
+/// Longest time that a success waits.
+const BATCH: Duration = Duration::from_millis(50);
+
+/// Counts of one worker that the control task has not seen yet.
+#[derive(Default)]
+pub(crate) struct Tallies {
+    /// By `EndpointId`; those in `touched` are not empty.
+    by_endpoint: RefCell<Vec<Tally>>,
+    touched: RefCell<Vec<EndpointId>>,
+    urgent: Cell<bool>,
+    waiting: Notify,
+}
+
+impl Tallies {
+    /// Counts one attempt; `latency` is the time to its response head.
+    pub(crate) fn note(&self, endpoint: EndpointId, outcome: Outcome, latency: Duration) {
+        let mut by_endpoint = self.by_endpoint.borrow_mut();
+        if by_endpoint.len() <= endpoint.index() {
+            by_endpoint.resize_with(endpoint.index() + 1, Tally::default);
+        }
+        let tally = &mut by_endpoint[endpoint.index()];
+        let first = tally.is_empty();
+        tally.add(outcome, latency);
+        let newly_urgent = outcome.is_failure() && !self.urgent.replace(self.urgent.get() || outcome.is_failure());
+        if first {
+            let mut touched = self.touched.borrow_mut();
+            touched.push(endpoint);
+            if touched.len() == 1 {
+                self.waiting.notify_one();
+            }
+        }
+        if newly_urgent {
+            self.waiting.notify_one();
+        }
+    }
+
+    /// Sends batches for as long as the worker lives.
+    pub(crate) async fn send_batches(&self, control: Sender<ControlMessage>) {
+        loop {
+            self.waiting.notified().await;
+            if !self.urgent.get() {
+                // Ends early when a failure comes.
+                let _ = tokio::time::timeout(BATCH, self.waiting.notified()).await;
+            }
+            let batch = self.take();
+            if batch.is_empty() {
+                continue;
+            }
+            if control.send(ControlMessage::Traffic(batch)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<(EndpointId, Tally)> {
+        self.urgent.set(false);
+        let mut by_endpoint = self.by_endpoint.borrow_mut();
+        self.touched
+            .borrow_mut()
+            .drain(..)
+            .map(|endpoint| (endpoint, std::mem::take(&mut by_endpoint[endpoint.index()])))
+            .collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! TLS on both sides, by rustls with aws-lc-rs.
+//!
+//! Reads certificates and keys from PEM files, chooses among them by SNI, and builds client
+//! configurations for backends. Called when a policy becomes a snapshot; nothing here runs on the
+//! way of a request.
+
+use crate::error::StartError;
+use leeward_config::policy::{Certificate, UpstreamTls};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The server side of a listener. Every certificate serves the DNS names that it carries; the
+/// first also serves clients that name no host or an unknown one.
+pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, StartError> {
+    let provider = provider();
+    let mut by_name = HashMap::new();
+    let mut first = None;
+    for certificate in certificates {
+        let key = Arc::new(certified_key(&provider, certificate)?);
+        for name in dns_names(&key, &certificate.cert)? {
+            by_name.entry(name).or_insert_with(|| key.clone());
+        }
+        first.get_or_insert(key);
+    }
+    let first = first.ok_or_else(|| StartError::new("a TLS listener needs a certificate"))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| StartError::new(format!("TLS: {error}")))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(BySni { by_name, first }));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[derive(Debug)]
+struct BySni {
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+    first: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for BySni {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let found = hello.server_name().and_then(|name| self.lookup(name));
+        Some(found.unwrap_or(&self.first).clone())
+    }
+}
+
+impl BySni {
+    /// The exact name first, then the wildcard one label up (RFC 9525 section 6.3).
+    fn lookup(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let name = name.to_ascii_lowercase();
+        self.by_name.get(&name).or_else(|| {
+            let (_, parent) = name.split_once('.')?;
+            self.by_name.get(&format!("*.{parent}"))
+        })
+    }
+}
+
+fn certified_key(
+    provider: &CryptoProvider,
+    files: &Certificate,
+) -> Result<CertifiedKey, StartError> {
+    let chain = read_chain(&files.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+        StartError::new(format!("{}: no private key can be read: {error}", files.key.display()))
+    })?;
+    let key = provider.key_provider.load_private_key(key).map_err(|error| {
+        StartError::new(format!("{}: the private key is not usable: {error}", files.key.display()))
+    })?;
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match().map_err(|error| {
+        StartError::new(format!(
+            "{} does not belong to {}: {error}",
+            files.key.display(),
+            files.cert.display()
+        ))
+    })?;
+    Ok(certified)
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| {
+            StartError::new(format!("{}: no certificate can be read: {error}", path.display()))
+        })?;
+    if chain.is_empty() {
+        return Err(StartError::new(format!("{}: holds no certificate", path.display())));
+    }
+    Ok(chain)
+}
+
+fn dns_names(key: &CertifiedKey, path: &Path) -> Result<Vec<String>, StartError> {
+    let leaf = key.end_entity_cert().map_err(|error| unreadable(path, &error))?;
+    let leaf = webpki::EndEntityCert::try_from(leaf).map_err(|error| unreadable(path, &error))?;
+    Ok(leaf.valid_dns_names().map(str::to_ascii_lowercase).collect())
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> StartError {
+    StartError::new(format!("{}: the certificate cannot be read: {error}", path.display()))
+}
+
+/// The client side towards backends that want `tls`. Resumption is on, early data is off: an order
+/// must never be replayable (RFC 8470).
+pub(crate) fn client_config(tls: &UpstreamTls) -> Result<Arc<ClientConfig>, StartError> {
+    let mut roots = RootCertStore::empty();
+    match &tls.ca {
+        Some(path) => {
+            for certificate in read_chain(path)? {
+                roots.add(certificate).map_err(|error| unreadable(path, &error))?;
+            }
+        }
+        None => {
+            let system = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(system.certs);
+            if roots.is_empty() {
+                return Err(StartError::new(
+                    "the system has no trusted certificates (install ca-certificates, or name a \
+                     `ca` file for the backend)",
+                ));
+            }
+        }
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| StartError::new(format!("TLS: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

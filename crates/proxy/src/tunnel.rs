@@ -1,0 +1,61 @@
+//! Connections that have switched protocols: raw bytes both ways, after the backend's 101 only.
+//!
+//! Ends when either side ends. When the backend's side breaks, the client's is reset, so that a
+//! stream that died is never left silent.
+
+use crate::relay::Settle;
+use crate::serve::{ClientConn, ClientStream};
+use crate::upstream::Upgraded;
+use crate::worker::Worker;
+use std::io;
+use std::rc::Rc;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::sync::oneshot;
+
+/// A connection that is about to become a tunnel.
+pub(crate) struct Tunnel {
+    pub(crate) stream: oneshot::Receiver<Upgraded>,
+    pub(crate) settle: Settle,
+}
+
+impl Tunnel {
+    /// Carries bytes until either side ends. `sent` is what the client has sent behind its request.
+    pub(crate) async fn run<S: ClientStream>(
+        self,
+        worker: &Rc<Worker>,
+        conn: &ClientConn,
+        mut client: S,
+        sent: &[&[u8]],
+    ) {
+        let Tunnel { stream, settle } = self;
+        let Ok(upgraded) = stream.await else {
+            // The backend's connection ended with its 101.
+            let _ = client.socket().set_zero_linger();
+            return;
+        };
+        let exchange = settle.into_exchange();
+        conn.watch.set_in_flight(false);
+        let stop = worker.stop_signal();
+        let carried = tokio::select! {
+            carried = carry(&mut client, upgraded, sent) => carried,
+            () = stop => Err(io::ErrorKind::ConnectionAborted.into()),
+        };
+        if carried.is_err() {
+            let _ = client.socket().set_zero_linger();
+        }
+        exchange.end(leeward_metrics::RequestOutcome::Informational);
+    }
+}
+
+async fn carry<S: ClientStream>(client: &mut S, upgraded: Upgraded, sent: &[&[u8]]) -> io::Result<()> {
+    let Upgraded { mut stream, wire, read_ahead } = upgraded;
+    client.write_all(&read_ahead).await?;
+    for bytes in sent {
+        stream.write_all(bytes).await?;
+    }
+    let carried = copy_bidirectional(client, &mut stream).await;
+    if carried.is_err() {
+        wire.reset();
+    }
+    carried.map(|_| ())
+}

@@ -1,0 +1,332 @@
+//! One data worker: a thread with a single-threaded runtime, its own listening sockets, its own
+//! upstream connections. Workers share the snapshot that they read, and nothing that they write
+//! while requests run.
+//!
+//! Started and told to drain by `app`; everything else in the data path hangs on its [`Worker`].
+
+use crate::control::ControlMessage;
+use crate::drain::Phase;
+use crate::listener;
+use crate::serve::ClientConn;
+use crate::snapshot::Snapshot;
+use crate::tally::Tallies;
+use crate::upstream::{Reuse, Upstream};
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use leeward_failover::retry::Budget;
+use leeward_failover::select::Rng;
+use leeward_failover::{EndpointId, PoolId, Time, Verdict};
+use leeward_metrics::{Cells, Metrics};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{Notify, mpsc};
+
+/// The snapshot that a request began with: a handle that costs no shared write.
+pub(crate) type Held = Rc<Arc<Snapshot>>;
+
+/// What all threads of one proxy share.
+pub(crate) struct Shared {
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) metrics: Metrics,
+    pub(crate) control: mpsc::Sender<ControlMessage>,
+    pub(crate) phase: AtomicU8,
+    /// When the engine's clock began.
+    pub(crate) began: Instant,
+    /// By worker.
+    pub(crate) peers: Vec<Peer>,
+    /// Client connections open, by listener: written once a connection, not once a request.
+    pub(crate) open: Vec<AtomicUsize>,
+}
+
+impl Shared {
+    /// The engine's time.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.began.elapsed()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Ordering::Relaxed))
+    }
+}
+
+/// What workers know of each other.
+pub(crate) struct Peer {
+    /// Client connections open.
+    pub(crate) open: AtomicUsize,
+    pub(crate) inbox: mpsc::Sender<WorkerMessage>,
+}
+
+/// What a worker is told.
+pub(crate) enum WorkerMessage {
+    /// A connection that another worker accepted.
+    Connection { socket: TcpStream, peer: SocketAddr, listener: usize },
+    /// Accept no more, end idle connections, let the rest end.
+    Drain,
+    /// End everything now.
+    Stop,
+}
+
+/// What a worker starts with.
+pub(crate) struct Setup {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    /// By position in the policy's listeners.
+    pub(crate) sockets: Vec<TcpListener>,
+    pub(crate) inbox: mpsc::Receiver<WorkerMessage>,
+}
+
+/// One data worker, on its own thread.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cells: Cells,
+    pub(crate) tallies: Tallies,
+    cache: RefCell<Cache<SharedSnapshot, Arc<Snapshot>>>,
+    held: RefCell<Held>,
+    upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
+    budgets: RefCell<Vec<Budget>>,
+    rng: RefCell<Rng>,
+    conns: RefCell<HashMap<u64, Rc<ClientConn>>>,
+    next_conn: Cell<u64>,
+    stopped: Cell<bool>,
+    changed: Notify,
+}
+
+/// The way from a worker to the published snapshot.
+struct SharedSnapshot(Arc<Shared>);
+
+impl std::ops::Deref for SharedSnapshot {
+    type Target = ArcSwap<Snapshot>;
+    fn deref(&self) -> &ArcSwap<Snapshot> {
+        &self.0.snapshot
+    }
+}
+
+/// How often idle upstream connections are looked through.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// A runtime for one thread whose futures need not be `Send`.
+pub(crate) fn local_runtime() -> std::io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+/// Runs a worker until it has drained or was stopped.
+pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
+    let runtime = local_runtime()?;
+    runtime.block_on(async move {
+        let Setup { index, shared, sockets, inbox } = setup;
+        let worker = Worker::new(index, shared);
+        let mut accepting = Vec::new();
+        for (listener, socket) in sockets.into_iter().enumerate() {
+            socket.set_nonblocking(true)?;
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            let task = listener::accept(worker.clone(), socket, listener);
+            accepting.push(tokio::task::spawn_local(task).abort_handle());
+        }
+        tokio::task::spawn_local({
+            let worker = worker.clone();
+            async move { worker.tallies.send_batches(worker.shared.control.clone()).await }
+        });
+        tokio::task::spawn_local(housekeeping(worker.clone()));
+        obey(&worker, inbox, || accepting.iter().for_each(|task| task.abort())).await;
+        Ok(())
+    })
+}
+
+async fn housekeeping(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        let now = Instant::now();
+        for upstream in worker.upstreams.borrow().iter().flatten() {
+            upstream.close_expired(now);
+        }
+    }
+}
+
+/// Does what it is told until the end.
+async fn obey(worker: &Rc<Worker>, mut inbox: mpsc::Receiver<WorkerMessage>, stop_accepting: impl Fn()) {
+    let mut draining = false;
+    while !(draining && worker.conns.borrow().is_empty()) {
+        let message = tokio::select! {
+            message = inbox.recv() => message.unwrap_or(WorkerMessage::Stop),
+            () = worker.changed.notified(), if draining => continue,
+        };
+        match message {
+            WorkerMessage::Connection { socket, peer, listener } => {
+                listener::adopt(worker, socket, peer, listener);
+            }
+            WorkerMessage::Drain => {
+                draining = true;
+                stop_accepting();
+                for conn in worker.conns.borrow().values() {
+                    conn.drain();
+                }
+            }
+            WorkerMessage::Stop => {
+                stop_accepting();
+                worker.stopped.set(true);
+                worker.changed.notify_waiters();
+                return;
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let mut cache = Cache::new(SharedSnapshot(shared.clone()));
+        let held = Rc::new(cache.load().clone());
+        // The draws of each worker differ, and repeat from run to run.
+        let rng = Rng::new(0x6c65_6577_6172_6400 + index as u64);
+        let worker = Rc::new(Self {
+            index,
+            cells: shared.metrics.worker(),
+            shared,
+            tallies: Tallies::default(),
+            cache: RefCell::new(cache),
+            held: RefCell::new(held.clone()),
+            upstreams: RefCell::default(),
+            budgets: RefCell::default(),
+            rng: RefCell::new(rng),
+            conns: RefCell::default(),
+            next_conn: Cell::new(0),
+            stopped: Cell::new(false),
+            changed: Notify::new(),
+        });
+        worker.make_budgets(&held);
+        worker
+    }
+
+    /// The newest snapshot.
+    pub(crate) fn snapshot(&self) -> Held {
+        let mut cache = self.cache.borrow_mut();
+        let newest = cache.load();
+        let mut held = self.held.borrow_mut();
+        if !Arc::ptr_eq(newest, &held) {
+            let before = std::mem::replace(&mut *held, Rc::new(newest.clone()));
+            self.forget_what_is_gone(&held);
+            if !Arc::ptr_eq(&before.serving, &held.serving) {
+                self.make_budgets(&held);
+            }
+        }
+        held.clone()
+    }
+
+    fn make_budgets(&self, held: &Held) {
+        let workers = self.shared.peers.len();
+        let pools = &held.serving.policy.engine.pools;
+        *self.budgets.borrow_mut() =
+            pools.iter().map(|pool| Budget::new(pool.retry, workers)).collect();
+    }
+
+    /// Drops the connections to endpoints that are gone or are reached in another way now.
+    fn forget_what_is_gone(&self, held: &Held) {
+        for (position, slot) in self.upstreams.borrow_mut().iter_mut().enumerate() {
+            if let Some(upstream) = slot {
+                let now = held.endpoints.get(position).and_then(Option::as_ref);
+                if !now.is_some_and(|now| Arc::ptr_eq(now, &upstream.io)) {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    /// This worker's connections to an endpoint; `None` when `held` does not know it.
+    pub(crate) fn upstream(&self, held: &Held, endpoint: EndpointId) -> Option<Rc<Upstream>> {
+        let io = held.endpoints.get(endpoint.index())?.as_ref()?;
+        let mut upstreams = self.upstreams.borrow_mut();
+        if upstreams.len() <= endpoint.index() {
+            upstreams.resize_with(endpoint.index() + 1, || None);
+        }
+        match &mut upstreams[endpoint.index()] {
+            Some(upstream) if Arc::ptr_eq(&upstream.io, io) => Some(upstream.clone()),
+            slot => {
+                let pool = &held.serving.policy.pools[io.pool.index()];
+                let reuse = Reuse {
+                    max_idle: pool.max_idle,
+                    idle_timeout: pool.idle_timeout,
+                    order_within: pool.order_reuse_within,
+                };
+                let upstream = Upstream::new(io.clone(), self.cells.clone(), reuse);
+                Some(slot.insert(upstream).clone())
+            }
+        }
+    }
+
+    /// Attempts of this worker under way at an endpoint.
+    pub(crate) fn in_flight(&self, endpoint: EndpointId) -> u32 {
+        let upstreams = self.upstreams.borrow();
+        upstreams.get(endpoint.index()).and_then(Option::as_ref).map_or(0, |up| up.in_flight())
+    }
+
+    /// Whether the newest table has left an endpoint: nothing new goes there.
+    pub(crate) fn is_left(&self, pool: PoolId, endpoint: EndpointId) -> bool {
+        let held = self.snapshot();
+        let Some(table) = held.table.pools.get(pool.index()) else { return true };
+        if table.panic {
+            return false;
+        }
+        let found = table.lanes.iter().find_map(|lane| {
+            let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
+            Some(!lane.usable || found.verdict == Verdict::Down)
+        });
+        found.unwrap_or(true)
+    }
+
+    /// Uses the retry budget of a pool; `None` when the newest policy has no such pool.
+    pub(crate) fn budget<T>(
+        &self,
+        pool: PoolId,
+        act: impl FnOnce(&mut Budget, Time) -> T,
+    ) -> Option<T> {
+        let now = self.shared.now();
+        self.budgets.borrow_mut().get_mut(pool.index()).map(|budget| act(budget, now))
+    }
+
+    /// Draws from this worker's dice.
+    pub(crate) fn draw<T>(&self, act: impl FnOnce(&mut Rng) -> T) -> T {
+        act(&mut self.rng.borrow_mut())
+    }
+
+    /// Whether clients should be told to come back on another connection.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.phase() != Phase::Serving
+    }
+
+    /// Keeps a connection known, for drain, for as long as the guard lives.
+    pub(crate) fn register(self: &Rc<Self>, conn: &Rc<ClientConn>) -> Registered {
+        let id = self.next_conn.get();
+        self.next_conn.set(id + 1);
+        self.conns.borrow_mut().insert(id, conn.clone());
+        Registered { worker: self.clone(), id }
+    }
+
+    /// Ready when the worker is told to end everything.
+    pub(crate) fn stop_signal(self: &Rc<Self>) -> impl Future<Output = ()> + use<> {
+        let worker = self.clone();
+        async move {
+            while !worker.stopped.get() {
+                worker.changed.notified().await;
+            }
+        }
+    }
+}
+
+/// A connection that drain knows of.
+pub(crate) struct Registered {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.worker.conns.borrow_mut().remove(&self.id);
+        self.worker.changed.notify_waiters();
+    }
+}

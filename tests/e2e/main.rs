@@ -1,0 +1,40 @@
+//! End to end: the real binary, real sockets, backends that break on demand.
+//!
+//! Each test starts its own leeward on free ports, so all of them run side by side. What is shown
+//! about orders comes from the backends' own records, never from what leeward counts.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod badanswers;
+#[cfg(test)]
+mod badinput;
+#[cfg(test)]
+mod badinput_cases;
+#[cfg(test)]
+mod bytes;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod tools;
+#[cfg(test)]
+mod upgrade;
