@@ -5,7 +5,13 @@ use std::path::PathBuf;
 
 /// A multi-cloud failover reverse proxy for exchanges.
 #[derive(Debug, Parser)]
-#[command(name = "leeward", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "leeward",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,

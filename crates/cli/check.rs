@@ -4,6 +4,7 @@
 //! it runs. Starts nothing. Called by `main`.
 
 use leeward_config::{Files, Loaded, Options, Problem, load_with};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Checks each path, a policy file or a folder of them. Problems go to stderr as text, or to stdout
@@ -13,6 +14,7 @@ pub(crate) fn run(paths: &[PathBuf], json: bool) -> u8 {
         files: Files::MayBeMissing,
         ..Options::default()
     };
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut all: Vec<Problem> = Vec::new();
     let mut good = true;
     for path in paths {
@@ -20,19 +22,24 @@ pub(crate) fn run(paths: &[PathBuf], json: bool) -> u8 {
         good &= loaded.policy.is_some();
         if !json {
             for problem in &loaded.problems {
-                eprintln!("{problem}\n");
+                say(&mut err, &format!("{problem}\n"));
             }
-            println!("{}", summary(path, &loaded));
+            say(&mut out, &summary(path, &loaded));
         }
         all.extend(loaded.problems);
     }
     if json {
         match serde_json::to_string_pretty(&all) {
-            Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("error: {error}"),
+            Ok(text) => say(&mut out, &text),
+            Err(error) => say(&mut err, &format!("error: {error}")),
         }
     }
     if good { 0 } else { 2 }
+}
+
+/// Writes a line. A reader that has gone away changes nothing about the policies.
+fn say(to: &mut impl Write, text: &str) {
+    let _ = writeln!(to, "{text}");
 }
 
 /// `examples/quickstart.yaml: ok, 1 pool, 2 routes, 1 warning`.

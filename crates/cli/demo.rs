@@ -71,14 +71,20 @@ fn play(pace: &Pace) -> Result<bool, String> {
     let loaded = leeward_config::parse("demo.yaml", &text, Path::new("."));
     let Some(policy) = loaded.policy else {
         let words: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
-        return Err(format!("the demo's policy has problems:\n{}", words.join("\n")));
+        return Err(format!(
+            "the demo's policy has problems:\n{}",
+            words.join("\n")
+        ));
     };
     let running = leeward_proxy::start(policy, &BUILD, 1).map_err(|error| error.to_string())?;
-    let (Some((_, listener)), Some(admin)) = (running.listeners().first().cloned(), running.admin())
+    let (Some((_, listener)), Some(admin)) =
+        (running.listeners().first().cloned(), running.admin())
     else {
         return Err("the demo's policy has no listener".into());
     };
-    println!("Proxy on http://{listener}, admin on http://{admin} (try /metrics, /api/v1/status)\n");
+    println!(
+        "Proxy on http://{listener}, admin on http://{admin} (try /metrics, /api/v1/status)\n"
+    );
     let told = story(pace, &mut providers, listener, admin);
     running.stop().map_err(|error| error.to_string())?;
     let seen = told?;
@@ -86,9 +92,14 @@ fn play(pace: &Pace) -> Result<bool, String> {
 }
 
 fn policy(pace: &Pace, providers: &[Provider]) -> String {
-    let (aws, gcp, metal) =
-        (providers[0].address(), providers[1].address(), providers[2].address());
-    let Pace { hold_down, ramp, .. } = pace;
+    let (aws, gcp, metal) = (
+        providers[0].address(),
+        providers[1].address(),
+        providers[2].address(),
+    );
+    let Pace {
+        hold_down, ramp, ..
+    } = pace;
     format!(
         "version: 1
 workers: 1
@@ -138,7 +149,9 @@ fn story(
     providers[0].kill();
     screen.watch(&load, providers, pace.outage, |_| false);
     screen.say("aws is back; leeward does not trust it yet");
-    providers[0].revive().map_err(|error| format!("aws cannot come back: {error}"))?;
+    providers[0]
+        .revive()
+        .map_err(|error| format!("aws cannot come back: {error}"))?;
     let home = screen.watch(&load, providers, pace.way_back, |shares| shares[0] > 0.9);
     if home {
         screen.say("aws has its traffic back");

@@ -1,10 +1,11 @@
 //! `leeward run`: load, start, obey signals, end.
 
-use crate::args::Run;
+use crate::args::{LogFormat, Run};
 use crate::log;
+use leeward_config::Problem;
 use leeward_config::policy::Policy;
 use leeward_metrics::BuildInfo;
-use leeward_proxy::Running;
+use leeward_proxy::{Running, StartError};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,33 +34,48 @@ pub(crate) fn run(args: &Run) -> u8 {
         eprintln!("leeward: {text}");
         return BAD_USAGE;
     }
-    let Some(policy) = load(&args.policy) else {
+    let Some(policy) = load(&args.policy, args.log_format) else {
         return BAD_USAGE;
     };
     raise_file_limit();
     let seed = args.seed.unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or_default()
     });
     match serve(policy, args.ready_file.as_deref(), seed) {
         Ok(()) => FINE,
-        Err(text) => {
+        Err(Failed { text, code }) => {
             tracing::error!("{text}");
-            FAILED
+            code
         }
     }
 }
 
-/// Loads a policy and says everything that is wrong with it.
-fn load(path: &Path) -> Option<Policy> {
+/// Loads a policy and says everything that is wrong with it, as the log is wanted.
+fn load(path: &Path, format: LogFormat) -> Option<Policy> {
     let loaded = leeward_config::load(path);
     for problem in &loaded.problems {
-        eprintln!("{problem}\n");
+        match format {
+            LogFormat::Text => eprintln!("{problem}\n"),
+            LogFormat::Json => log_problem(problem),
+        }
     }
     if loaded.policy.is_none() {
-        eprintln!("leeward: {}: the policy cannot be served", path.display());
+        tracing::error!("{}: the policy cannot be served", path.display());
     }
     loaded.policy
+}
+
+fn log_problem(problem: &Problem) {
+    let Problem { file, line, column, text, hint, .. } = problem;
+    let hint = hint.as_deref().unwrap_or_default();
+    if problem.is_error() {
+        tracing::error!(file, line, column, hint, "{text}");
+    } else {
+        tracing::warn!(file, line, column, hint, "{text}");
+    }
 }
 
 /// Every client and every backend connection is a file descriptor: take all that may be had.
@@ -72,12 +88,33 @@ fn raise_file_limit() {
         Ok((soft, hard))
     });
     match raised {
-        Ok((soft, hard)) => tracing::debug!(soft, hard, "file descriptors raised to the hard limit"),
+        Ok((soft, hard)) => {
+            tracing::debug!(soft, hard, "file descriptors raised to the hard limit")
+        }
         Err(error) => tracing::warn!(%error, "the limit of file descriptors cannot be raised"),
     }
 }
 
-fn serve(policy: Policy, ready_file: Option<&Path>, seed: u64) -> Result<(), String> {
+/// Why it ended, and with which code.
+struct Failed {
+    text: String,
+    code: u8,
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Self {
+        Self { text, code: FAILED }
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        let code = if error.is_policy() { BAD_USAGE } else { FAILED };
+        Self { text: error.to_string(), code }
+    }
+}
+
+fn serve(policy: Policy, ready_file: Option<&Path>, seed: u64) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -86,11 +123,10 @@ fn serve(policy: Policy, ready_file: Option<&Path>, seed: u64) -> Result<(), Str
         // Before anything listens: a signal must never find the default action.
         let mut signals = Signals::new()?;
         let hash = policy.hash.clone();
-        let running =
-            leeward_proxy::start(policy, &BUILD, seed).map_err(|error| error.to_string())?;
+        let running = leeward_proxy::start(policy, &BUILD, seed)?;
         announce(&running, &hash, ready_file)?;
         until_told(&mut signals, &running).await?;
-        drain(&mut signals, running).await
+        Ok(drain(&mut signals, running).await?)
     })
 }
 
@@ -139,7 +175,9 @@ fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<
         tracing::info!(%address, "admin");
     }
     tracing::info!(hash, version = BUILD.version, "policy loaded");
-    let Some(path) = ready_file else { return Ok(()) };
+    let Some(path) = ready_file else {
+        return Ok(());
+    };
     let listeners: serde_json::Map<String, serde_json::Value> = running
         .listeners()
         .iter()
@@ -193,7 +231,10 @@ async fn drain(signals: &mut Signals, running: Running) -> Result<(), String> {
     }
     let left = running.connections();
     if left > 0 {
-        tracing::warn!(connections = left, "the drain time is over: connections are cut");
+        tracing::warn!(
+            connections = left,
+            "the drain time is over: connections are cut"
+        );
     }
     running.stop().map_err(|error| error.to_string())?;
     tracing::info!("gone");

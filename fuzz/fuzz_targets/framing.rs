@@ -19,18 +19,27 @@ mod proxy {
 }
 use proxy::framing;
 
-const LIMITS: FramingLimits =
-    FramingLimits { header_bytes: 4096, header_count: 32, max_body: 1 << 20 };
+const LIMITS: FramingLimits = FramingLimits {
+    header_bytes: 4096,
+    header_count: 32,
+    max_body: 1 << 20,
+};
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&first, input)) = data.split_first() else { return };
+    let Some((&first, input)) = data.split_first() else {
+        return;
+    };
     let size = match first % 4 {
         0 => input.len().max(1),
         1 => 1,
         _ => usize::from(first),
     };
     let cut = pass(input, size);
-    assert_eq!(cut, pass(input, input.len().max(1)), "cutting changes what passes");
+    assert_eq!(
+        cut,
+        pass(input, input.len().max(1)),
+        "cutting changes what passes"
+    );
 });
 
 /// Offers the input in pieces of this size; how many bytes passed, how many heads, whether the rest
@@ -72,7 +81,9 @@ fn pass(input: &[u8], size: usize) -> (usize, u64, bool) {
 fn check_head(bytes: &[u8]) {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut fields);
-    let parsed = request.parse(bytes).expect("hyper's parser takes every head that passes");
+    let parsed = request
+        .parse(bytes)
+        .expect("hyper's parser takes every head that passes");
     assert!(parsed.is_complete(), "a head that passes is whole");
     let target = request.path.expect("a whole head has a target");
     let uri = http::Uri::try_from(target).expect("http::Uri takes every target that passes");

@@ -10,10 +10,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let options =
-        Options { files: Files::MayBeMissing, variables: Variables::Given(BTreeMap::new()) };
+    let options = Options {
+        files: Files::MayBeMissing,
+        variables: Variables::Given(BTreeMap::new()),
+    };
     let loaded = parse_with("fuzz.yaml", text, Path::new(""), &options);
-    assert_eq!(loaded.policy.is_none(), loaded.problems.iter().any(Problem::is_error));
+    assert_eq!(
+        loaded.policy.is_none(),
+        loaded.problems.iter().any(Problem::is_error)
+    );
     for problem in loaded.problems {
         assert!(!problem.to_string().is_empty());
     }

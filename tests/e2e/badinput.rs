@@ -65,7 +65,7 @@ async fn chunks_that_break_http_are_refused_and_never_complete_at_a_backend() {
         client.try_send(format!("{head}{chunks}")).await;
         let answer = client.try_answer("POST").await;
         let status = answer.map_or(400, |answer| answer.status());
-        assert_eq!(status, 400, "{name}");
+        assert!([400, 413].contains(&status), "{name}: {status}");
         client
             .try_send("GET /read/behind HTTP/1.1\r\nHost: h\r\n\r\n")
             .await;

@@ -8,7 +8,7 @@ use crate::support::sign::signature;
 use crate::support::wire::{pattern, text};
 
 /// Targets that proxies like to tidy up.
-const ODD: [&[u8]; 20] = [
+const ODD: [&[u8]; 21] = [
     b"/",
     b"//a/../b%2F?x=%7e&&y",
     b"/a/./b/../../c",
@@ -28,6 +28,7 @@ const ODD: [&[u8]; 20] = [
     b"/%zz%",
     b"/a;b=c;d?e;f",
     b"/a?q=a+b%20c&r=%u1234",
+    b"/a\"b\"",
     b"/a?t=!$'()*,:@-._",
 ];
 
@@ -128,7 +129,6 @@ async fn a_target_that_cannot_be_kept_is_refused_and_never_reaches_the_backend()
     let (backend, proxy) = one().await;
     for target in [
         "/a?q=\"quoted\"",
-        "/a\"b",
         "/a#fragment",
         "/a?b#c",
         "/a?b=<c>#",
@@ -145,7 +145,7 @@ async fn a_target_that_cannot_be_kept_is_refused_and_never_reaches_the_backend()
         .wait_for_metric(
             "leeward_requests_refused_total",
             &[("reason", "bad_target")],
-            7.0,
+            6.0,
         )
         .await;
 }

@@ -52,10 +52,18 @@ async fn a_bad_policy_ends_with_2_and_says_where_and_why() {
         &["aws/two"],
     )
     .await;
-    let two = good
-        .replace("version: 1", "version: 9")
-        .replace("workers: 1", "workers: none");
-    fails(&dir, &two, 2, &["version", "workers"]).await;
+    fails(
+        &dir,
+        &good.replace("version: 1", "version: 9"),
+        2,
+        &["bad.yaml:1", "version"],
+    )
+    .await;
+    let three = good
+        .replace("workers: 1", "workers: none")
+        .replace("class: cancel", "class: cancle")
+        .replace("deadline: 60s", "deadline: 60");
+    fails(&dir, &three, 2, &["workers", "cancle", "deadline"]).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,10 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None }
+        Self {
+            address,
+            sender: None,
+        }
     }
 
     /// Sends a request; `None` when the connection broke.
@@ -50,7 +53,11 @@ impl Client {
         let (head, body) = sender.send_request(request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         self.sender = Some(sender);
-        Some(Answer { status: head.status, headers: head.headers, body })
+        Some(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 }
 

@@ -58,11 +58,15 @@ impl Load {
     pub(crate) fn start(proxy: SocketAddr) -> io::Result<Self> {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let (stop, stopped) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("demo-load".into()).spawn({
-            let seen = seen.clone();
-            move || runtime.block_on(clients(proxy, seen, stopped))
-        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name("demo-load".into())
+            .spawn({
+                let seen = seen.clone();
+                move || runtime.block_on(clients(proxy, seen, stopped))
+            })?;
         Ok(Self { seen, stop, thread })
     }
 
@@ -108,7 +112,12 @@ fn ticks(client: u32, clients: u32) -> tokio::time::Interval {
     tokio::time::interval_at(first, PAUSE)
 }
 
-async fn reader(proxy: SocketAddr, client: u32, seen: Arc<Mutex<Seen>>, stop: watch::Receiver<bool>) {
+async fn reader(
+    proxy: SocketAddr,
+    client: u32,
+    seen: Arc<Mutex<Seen>>,
+    stop: watch::Receiver<bool>,
+) {
     let mut http = Client::new(proxy);
     let mut ticks = ticks(client, READERS);
     while !*stop.borrow() {
@@ -119,11 +128,17 @@ async fn reader(proxy: SocketAddr, client: u32, seen: Arc<Mutex<Seen>>, stop: wa
         let mut seen = lock(&seen);
         seen.reads += 1;
         seen.reads_failed += u64::from(!whole);
-        seen.latencies.push(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        seen.latencies
+            .push(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
 }
 
-async fn trader(proxy: SocketAddr, client: u32, seen: Arc<Mutex<Seen>>, stop: watch::Receiver<bool>) {
+async fn trader(
+    proxy: SocketAddr,
+    client: u32,
+    seen: Arc<Mutex<Seen>>,
+    stop: watch::Receiver<bool>,
+) {
     let mut http = Client::new(proxy);
     let mut ticks = ticks(client, TRADERS);
     let mut number = 0;
@@ -175,6 +190,9 @@ async fn stream(proxy: SocketAddr, seen: &Mutex<Seen>) -> io::Result<()> {
             opened = true;
             seen.streams_opened += 1;
         }
-        seen.ticks += bytes[..read].windows(5).filter(|five| five == b"tick\n").count() as u64;
+        seen.ticks += bytes[..read]
+            .windows(5)
+            .filter(|five| five == b"tick\n")
+            .count() as u64;
     }
 }

@@ -47,11 +47,19 @@ impl Record {
 
     /// Executions by order id.
     pub(crate) fn orders(&self) -> HashMap<u64, u32> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn execute(&self, id: u64) {
-        *self.orders.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default() += 1;
+        *self
+            .orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(id)
+            .or_default() += 1;
     }
 }
 
@@ -60,7 +68,12 @@ impl Provider {
     pub(crate) fn start(name: &'static str) -> io::Result<Self> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
-        let mut provider = Self { name, address, record: Arc::default(), alive: None };
+        let mut provider = Self {
+            name,
+            address,
+            record: Arc::default(),
+            alive: None,
+        };
         provider.live(socket)?;
         Ok(provider)
     }
@@ -93,18 +106,22 @@ impl Provider {
 
     fn live(&mut self, socket: TcpListener) -> io::Result<()> {
         socket.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let record = self.record.clone();
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name(format!("demo-{}", self.name)).spawn(move || {
-            runtime.block_on(async move {
-                tokio::select! {
-                    () = serve(socket, record) => {}
-                    _ = stopped => {}
-                }
-            });
-            // The runtime goes here, and every connection with it.
-        })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("demo-{}", self.name))
+            .spawn(move || {
+                runtime.block_on(async move {
+                    tokio::select! {
+                        () = serve(socket, record) => {}
+                        _ = stopped => {}
+                    }
+                });
+                // The runtime goes here, and every connection with it.
+            })?;
         self.alive = Some((stop, thread));
         Ok(())
     }
@@ -117,9 +134,13 @@ impl Drop for Provider {
 }
 
 async fn serve(socket: TcpListener, record: Arc<Record>) {
-    let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
+    let Ok(socket) = tokio::net::TcpListener::from_std(socket) else {
+        return;
+    };
     loop {
-        let Ok((stream, _)) = socket.accept().await else { continue };
+        let Ok((stream, _)) = socket.accept().await else {
+            continue;
+        };
         // Without it the demo works too, only slower.
         let _ = stream.set_nodelay(true);
         let record = record.clone();
@@ -146,7 +167,9 @@ async fn answer(
         (&Method::POST, "/order") => {
             record.served.fetch_add(1, Ordering::Relaxed);
             let body = request.body_mut().collect().await;
-            let id = body.ok().and_then(|b| std::str::from_utf8(&b.to_bytes()).ok()?.parse().ok());
+            let id = body
+                .ok()
+                .and_then(|b| std::str::from_utf8(&b.to_bytes()).ok()?.parse().ok());
             match id {
                 Some(id) => {
                     record.execute(id);
@@ -175,7 +198,13 @@ fn stream(request: &mut Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
-    headers.insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("upgrade"));
-    headers.insert(hyper::header::UPGRADE, hyper::header::HeaderValue::from_static("ticks"));
+    headers.insert(
+        hyper::header::CONNECTION,
+        hyper::header::HeaderValue::from_static("upgrade"),
+    );
+    headers.insert(
+        hyper::header::UPGRADE,
+        hyper::header::HeaderValue::from_static("ticks"),
+    );
     response
 }

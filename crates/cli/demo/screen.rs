@@ -19,7 +19,13 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) fn new(admin: SocketAddr) -> Self {
-        Self { began: Instant::now(), admin, last: Seen::default(), served: Vec::new(), last_event: 0 }
+        Self {
+            began: Instant::now(),
+            admin,
+            last: Seen::default(),
+            served: Vec::new(),
+            last_event: 0,
+        }
     }
 
     fn time(&self) -> String {
@@ -76,8 +82,12 @@ impl Screen {
     /// Prints the decisions that the journal has got since, with their evidence.
     fn show_events(&mut self) {
         let path = format!("/api/v1/events?since={}", self.last_event);
-        let Some((200, body)) = get(self.admin, &path) else { return };
-        let Ok(document) = serde_json::from_slice::<Value>(&body) else { return };
+        let Some((200, body)) = get(self.admin, &path) else {
+            return;
+        };
+        let Ok(document) = serde_json::from_slice::<Value>(&body) else {
+            return;
+        };
         for event in document["events"].as_array().into_iter().flatten() {
             self.last_event = event["seq"].as_u64().unwrap_or(self.last_event);
             let evidence: Vec<String> = event["evidence"]
@@ -106,17 +116,26 @@ fn change(event: &Value) -> String {
     };
     match event["change"].as_str().unwrap_or_default() {
         "panic" => format!("panic {}", word("on")),
-        "endpoints" => format!("{} endpoints added, {} removed", word("added"), word("removed")),
+        "endpoints" => format!(
+            "{} endpoints added, {} removed",
+            word("added"),
+            word("removed")
+        ),
         kind => format!("{kind} {} -> {}", word("from"), word("to")),
     }
 }
 
 fn get(address: SocketAddr, path: &str) -> Option<(u16, bytes::Bytes)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()?;
     runtime.block_on(async {
         let mut client = Client::new(address);
         let answer = client.send("GET", path, String::new());
-        let answer = tokio::time::timeout(Duration::from_secs(2), answer).await.ok()??;
+        let answer = tokio::time::timeout(Duration::from_secs(2), answer)
+            .await
+            .ok()??;
         Some((answer.status.as_u16(), answer.body))
     })
 }
@@ -139,10 +158,17 @@ fn p99(latencies: &[u64]) -> f64 {
 fn bars(providers: &[Provider], shares: &[f64]) -> String {
     let bar = |(provider, share): (&Provider, &f64)| {
         let width = (share * 10.0).round();
-        let blocks: String = (0..10).map(|at| if f64::from(at) < width { '#' } else { '.' }).collect();
+        let blocks: String = (0..10)
+            .map(|at| if f64::from(at) < width { '#' } else { '.' })
+            .collect();
         format!("{} {blocks} {:3.0}%", provider.name(), share * 100.0)
     };
-    providers.iter().zip(shares).map(bar).collect::<Vec<_>>().join("  ")
+    providers
+        .iter()
+        .zip(shares)
+        .map(bar)
+        .collect::<Vec<_>>()
+        .join("  ")
 }
 
 /// Prints what the clients saw against what the providers recorded; whether it is as promised.
@@ -161,7 +187,10 @@ pub(crate) fn verdict(seen: &Seen, providers: &[Provider]) -> bool {
         + told(Told::Other).count();
     let in_doubt = told(Told::Unknown).filter(|(id, _)| times(id) > 0).count();
     println!("\nWhat the clients saw, against what the providers recorded:");
-    println!("  reads:  {} sent, {} failed", seen.reads, seen.reads_failed);
+    println!(
+        "  reads:  {} sent, {} failed",
+        seen.reads, seen.reads_failed
+    );
     println!(
         "  orders: {} sent, {} filled, {} not sent, {} shed, {} of unknown outcome ({in_doubt} of those ran)",
         seen.orders.len(),
@@ -171,13 +200,23 @@ pub(crate) fn verdict(seen: &Seen, providers: &[Provider]) -> bool {
         told(Told::Unknown).count(),
     );
     println!("  orders that ran twice: {twice}; answers that were not true: {untrue}");
-    println!("  stream: {} ticks over {} connections", seen.ticks, seen.streams_opened);
+    println!(
+        "  stream: {} ticks over {} connections",
+        seen.ticks, seen.streams_opened
+    );
     let good = seen.reads > 0
         && !seen.orders.is_empty()
         && seen.reads_failed == 0
         && twice == 0
         && untrue == 0
         && seen.came_home;
-    println!("{}", if good { "As promised." } else { "NOT as promised." });
+    println!(
+        "{}",
+        if good {
+            "As promised."
+        } else {
+            "NOT as promised."
+        }
+    );
     good
 }

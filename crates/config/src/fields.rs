@@ -80,11 +80,8 @@ impl<'a> Fields<'a> {
             if !self.asked.contains(&entry.key.as_str()) {
                 let text = format!("unknown key `{}`", entry.key);
                 let known = self.asked.iter().copied();
-                let hint = self
-                    .report
-                    .wants_hints()
-                    .then(|| suggest::names(&entry.key, known));
-                self.report.error_hint(entry.pos, text, hint.flatten());
+                let hint = self.report.suggest(&entry.key, known);
+                self.report.error_hint(entry.pos, text, hint);
             }
         }
     }
@@ -218,7 +215,9 @@ pub(crate) fn expected(report: &Report<'_>, node: &Node, what: &str, hint: Misre
         report.error_told_elsewhere();
         return;
     }
+    let secret = node.scalar().is_some_and(|scalar| scalar.secret);
     let found = match node.text() {
+        Some(_) if secret => "something else in its variable".to_owned(),
         Some(text) if text.chars().count() > 60 => "a longer text".to_owned(),
         Some(text) => format!("`{text}`"),
         None => node.what().to_owned(),

@@ -6,10 +6,14 @@
 use crate::Options;
 use crate::problem::{Problem, Severity};
 use crate::source::{Pos, Source};
+use crate::suggest;
 use std::cell::{Cell, RefCell};
 
 /// Problems that are told at most; the rest is counted.
 const MAX_PROBLEMS: usize = 1000;
+
+/// Names that are compared at most in search of what was meant: hints are no reason to wait.
+const MAX_COMPARISONS: usize = 100_000;
 
 /// Bytes of a line that is kept with its problem; a longer one is left out.
 const MAX_LINE: usize = 1000;
@@ -21,6 +25,8 @@ pub(crate) struct Report<'a> {
     problems: RefCell<Vec<(Pos, Problem)>>,
     errors: Cell<usize>,
     untold: Cell<usize>,
+    /// Names that may still be compared in search of what was meant.
+    comparisons: Cell<usize>,
 }
 
 impl<'a> Report<'a> {
@@ -31,6 +37,7 @@ impl<'a> Report<'a> {
             problems: RefCell::default(),
             errors: Cell::new(0),
             untold: Cell::new(0),
+            comparisons: Cell::new(MAX_COMPARISONS),
         }
     }
 
@@ -64,9 +71,16 @@ impl<'a> Report<'a> {
         self.errors.get()
     }
 
-    /// Whether a further problem would still be told: a hint can take long to find.
-    pub(crate) fn wants_hints(&self) -> bool {
-        self.problems.borrow().len() < MAX_PROBLEMS
+    /// What an unknown name was probably meant to be; nothing once looking has taken too long.
+    pub(crate) fn suggest<'n>(
+        &self,
+        name: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) -> Option<String> {
+        let known: Vec<&str> = known.into_iter().collect();
+        let left = self.comparisons.get().checked_sub(known.len())?;
+        self.comparisons.set(left);
+        suggest::names(name, &known)
     }
 
     /// `line 7`, or `b.yaml, line 7` where it is another file than that of `from`.

@@ -4,9 +4,8 @@
 
 /// `did you mean …?` with the known names nearest to `name`, or the known names themselves where
 /// none is near and they are few.
-pub(crate) fn names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let known: Vec<&str> = known.into_iter().collect();
-    nearest(name, &known).or_else(|| match known.len() {
+pub(crate) fn names(name: &str, known: &[&str]) -> Option<String> {
+    nearest(name, known).or_else(|| match known.len() {
         0 => None,
         1..=8 => Some(format!("known: {}", known.join(", "))),
         _ => None,
@@ -15,17 +14,12 @@ pub(crate) fn names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
 
 /// `did you mean …?` with the known names nearest to `name`, if any is near.
 pub(crate) fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let name: String = name.chars().take(64).collect();
+    let name: String = name.chars().take(64).collect::<String>().to_lowercase();
     let far = name.chars().count().div_ceil(3).max(1);
     let mut near: Vec<(usize, &str)> = known
         .iter()
         .filter(|other| other.len().abs_diff(name.len()) <= far)
-        .map(|&other| {
-            (
-                strsim::osa_distance(&name.to_lowercase(), &other.to_lowercase()),
-                other,
-            )
-        })
+        .map(|&other| (strsim::osa_distance(&name, &other.to_lowercase()), other))
         .filter(|(distance, _)| *distance <= far)
         .collect();
     near.sort_by_key(|(distance, _)| *distance);

@@ -38,6 +38,8 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     /// Written without quotes.
     pub(crate) plain: bool,
+    /// Came in part from a variable: perhaps a secret, so that messages do not repeat it.
+    pub(crate) secret: bool,
 }
 
 /// A key with its value.
@@ -182,12 +184,17 @@ impl Planter<'_> {
                 Kind::Scalar(Scalar {
                     text: text.to_owned(),
                     plain: true,
+                    secret: false,
                 })
             }
             RawKind::Text(text) => {
                 let written = written(self.source, raw.defined).unwrap_or_default();
                 let plain = !written.trim_start().starts_with(['"', '\'']);
-                Kind::Scalar(Scalar { text, plain })
+                Kind::Scalar(Scalar {
+                    text,
+                    plain,
+                    secret: false,
+                })
             }
             RawKind::Sequence(items) => {
                 Kind::Sequence(items.into_iter().map(|item| self.node(item)).collect())

@@ -30,7 +30,10 @@ impl Expander<'_> {
                     .for_each(|entry| self.node(&mut entry.value));
             }
             Kind::Scalar(scalar) if scalar.text.contains('$') => match self.text(&scalar.text) {
-                Ok(text) => scalar.text = text,
+                Ok(text) => {
+                    scalar.secret = scalar.text.contains("${");
+                    scalar.text = text;
+                }
                 Err((text, hint)) => {
                     self.report.error_hint(node.pos, text, hint);
                     node.kind = Kind::Broken;

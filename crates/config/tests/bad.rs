@@ -8,7 +8,9 @@
     reason = "a test that cannot be set up has failed"
 )]
 
-use leeward_config::{Loaded, Options, Problem, Severity, Variables, load, load_with, parse};
+use leeward_config::{
+    Loaded, Options, Problem, Severity, Variables, load, load_with, parse, parse_with,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -273,6 +275,30 @@ fn what_is_shared_by_an_anchor_is_told_once_where_it_is_written() {
     let errors: Vec<&Problem> = loaded.problems.iter().filter(|p| p.is_error()).collect();
     assert_eq!(errors.len(), 1, "{:?}", loaded.problems);
     assert_eq!((errors[0].line, errors[0].column), (8, 42));
+}
+
+#[test]
+fn what_comes_from_a_variable_is_not_repeated() {
+    let given = BTreeMap::from([("URL".to_owned(), "http://me:hush@x".to_owned())]);
+    let options = Options {
+        variables: Variables::Given(given),
+        ..Options::default()
+    };
+    let text = "version: 1\npools: { web: { backends: [{ url: \"${URL}\", site: aws/a }] } }\n";
+    let problems = parse_with("x.yaml", text, Path::new(""), &options).problems;
+    let url = problems
+        .iter()
+        .find(|p| p.text.contains("URL"))
+        .expect("a problem of the URL");
+    assert!(
+        url.text.ends_with("found something else in its variable"),
+        "{url}"
+    );
+    assert!(
+        problems
+            .iter()
+            .all(|problem| !problem.to_string().contains("hush"))
+    );
 }
 
 #[test]

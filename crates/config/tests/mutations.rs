@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Far more than any of these small texts should need, even on a busy machine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Pieces that mean something to YAML or to a policy.
 const PIECES: [&str; 44] = [

@@ -20,7 +20,7 @@ use crate::facts::{self, Probes, Reason, Traffic};
 use crate::held::{Evidence, Held, Word, spoken};
 use crate::hold::{HoldDown, Homecoming, Ramp};
 use crate::id::{EndpointId, PoolId};
-use crate::input::{ProbeResult, Tally};
+use crate::input::{Outcome, ProbeResult, Tally};
 use crate::policy::Pool;
 use crate::schedule::Slot;
 use crate::table::EndpointInfo;
@@ -41,6 +41,8 @@ pub(crate) struct Endpoint {
     pub probes: Probes,
     pub traffic: Traffic,
     pub hold: HoldDown,
+    /// When it last gave good news: a probe that passed, a request that succeeded.
+    pub last_good: Option<Time>,
     /// The ramp of an endpoint that is recovering.
     pub ramp: Option<Ramp>,
 }
@@ -63,12 +65,18 @@ impl Endpoint {
     /// Takes a probe's result in.
     pub(crate) fn probed(&mut self, result: &ProbeResult, rules: Rules<'_>) -> Option<Changed> {
         self.probes.record(result);
+        if matches!(result, ProbeResult::Passed { .. }) {
+            self.last_good = Some(rules.now);
+        }
         self.judge(Cause::ProbesPassed, rules)
     }
 
     /// Takes in what requests met.
     pub(crate) fn served(&mut self, tally: &Tally, rules: Rules<'_>) -> Option<Changed> {
         self.traffic.record(tally, &rules.pool.health, rules.now);
+        if tally.count(Outcome::Success) > 0 {
+            self.last_good = Some(rules.now);
+        }
         self.judge(Cause::TrafficSucceeds, rules)
     }
 
@@ -81,7 +89,10 @@ impl Endpoint {
     pub(crate) fn returns(&mut self, cause: Cause, rules: Rules<'_>) -> Option<Changed> {
         match self.held.verdict {
             Verdict::Unknown | Verdict::Down => None,
-            _ => Some(self.recover(cause, Evidence::new(), rules)),
+            _ => {
+                let evidence = vec![("ramp", spoken(rules.pool.failover.ramp))];
+                Some(self.recover(cause, evidence, rules))
+            }
         }
     }
 

@@ -155,6 +155,9 @@ impl Engine {
             // The first answers end a pool's first round; in a panic, who answers is less bad.
             self.dirty.pools.entry(endpoint.pool).or_insert(Cause::ProbesPassed);
         }
+        if matches!(result, ProbeResult::Passed { .. }) {
+            self.proved(id);
+        }
         if let Some(changed) = changed {
             self.endpoint_changed(id, changed.from);
         }
@@ -169,17 +172,31 @@ impl Engine {
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let changed = endpoint.served(&tally, Rules { pool, now });
-        if tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect {
-            endpoint.slot.hurry(now);
+        let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
+        if tally.count(Outcome::Success) > 0 {
+            self.proved(id);
         }
-        let probe_now = endpoint.slot.deadline(&pool.probe) <= now;
-        self.timers.set(Timer::Probe(id), endpoint.slot.deadline(&pool.probe), now);
         if let Some(changed) = changed {
             self.endpoint_changed(id, changed.from);
         }
-        if probe_now {
-            self.probe_due(id);
+        if suspect {
+            self.hurry(id);
         }
+    }
+
+    /// An endpoint gave good news. Where a writer was lost, it may move there now.
+    fn proved(&mut self, id: EndpointId) {
+        let Some(pool) = self.fleet.endpoint(id).map(|endpoint| endpoint.pool) else { return };
+        if self.fleet.pools[pool.index()].writer_lost_at.is_some() {
+            self.dirty.pools.entry(pool).or_insert(Cause::ProbesPassed);
+        }
+    }
+
+    /// Probes an endpoint at once, or as soon as one may.
+    pub(crate) fn hurry(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.fleet.endpoint_mut(id) else { return };
+        endpoint.slot.hurry(self.now);
+        self.probe_due(id);
     }
 
     /// Looks at everything whose time has come.

@@ -82,9 +82,13 @@ pub(crate) struct PoolState {
     pub lanes: Vec<LaneState>,
     /// The provider that takes orders; `None` while orders go where reads go.
     pub writer: Option<ProviderId>,
+    /// Since when the writer's provider has nothing usable.
+    pub writer_lost_at: Option<Time>,
     /// An operator wants the writer home as soon as it is well there.
     pub writer_called_home: bool,
     pub trust: Trust,
+    /// When it last began to trust its detector again.
+    pub calm_since: Option<Time>,
     /// The tier that carries most of the reads, from 0.
     pub active_tier: usize,
     /// Until then, what has not been probed yet counts as well: at the start nobody knows anything,

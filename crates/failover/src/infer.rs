@@ -75,7 +75,7 @@ impl Engine {
         let down: Vec<SiteId> =
             sites.iter().copied().filter(|id| is_down(&self.fleet.sites[id.index()], now)).collect();
         let needed = (self.fleet.providers[id.index()].failing_sites.max(1) as usize).min(sites.len());
-        let seen = |id: &SiteId| self.fleet.sites[id.index()].place.held.verdict != Verdict::Unknown;
+        let seen = |id: &SiteId| sight(&self.fleet.sites[id.index()]) != Sight::Unknown;
         let sight = match down.len() {
             0 if !sites.iter().any(seen) => Sight::Unknown,
             0 => Sight::Well,
@@ -97,7 +97,10 @@ impl Engine {
 
     fn sites_evidence(&self, down: &[SiteId], all: usize) -> Evidence {
         let mut evidence = vec![("sites_down", format!("{} of {all}", down.len()))];
-        evidence.extend(down.iter().take(4).map(|id| ("site", self.fleet.site_name(*id).to_owned())));
+        if !down.is_empty() {
+            let names: Vec<&str> = down.iter().take(4).map(|id| self.fleet.site_name(*id)).collect();
+            evidence.push(("which", names.join(", ")));
+        }
         evidence
     }
 

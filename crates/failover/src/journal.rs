@@ -17,6 +17,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn event(&mut self, at: Time, subject: Subject, change: Change, cause: Cause, evidence: Evidence) {
+        debug_assert!(are_distinct(&evidence), "two facts of one name: {evidence:?}");
         self.seq += 1;
         self.push(Output::Event(Event { seq: self.seq, at, subject, change, cause, evidence }));
     }
@@ -37,7 +38,15 @@ impl Journal {
     /// Adds a fact to an event that nobody has read yet.
     pub(crate) fn amend(&mut self, position: usize, fact: &'static str, value: String) {
         if let Some(Output::Event(event)) = self.outputs.get_mut(position) {
-            event.evidence.push((fact, value));
+            match event.evidence.iter_mut().find(|(name, _)| *name == fact) {
+                Some((_, known)) => *known = format!("{known}; {value}"),
+                None => event.evidence.push((fact, value)),
+            }
         }
     }
+}
+
+/// The journal writes evidence as a map.
+fn are_distinct(evidence: &Evidence) -> bool {
+    evidence.iter().enumerate().all(|(at, (name, _))| evidence[..at].iter().all(|(n, _)| n != name))
 }

@@ -117,7 +117,10 @@ impl Place {
     pub(crate) fn returns(&mut self, cause: Cause, params: &Homecoming, now: Time) -> Option<Verdict> {
         match self.held.verdict {
             Verdict::Unknown | Verdict::Down => None,
-            _ => Some(self.return_(cause, Evidence::new(), params, now)),
+            _ => {
+                let evidence = vec![("ramp", spoken(params.ramp))];
+                Some(self.return_(cause, evidence, params, now))
+            }
         }
     }
 

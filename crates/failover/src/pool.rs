@@ -16,6 +16,9 @@ use crate::verdict::{Cause, Verdict};
 use crate::writer::{Move, Scene};
 use std::sync::Arc;
 
+/// Endpoints of one lane that are asked whether they could take a lost writer's place.
+const MOST_ASKED: usize = 2;
+
 impl Engine {
     /// Decides a pool anew, because of `cause`. Returns whether its part of the table changed.
     pub(crate) fn decide_pool(&mut self, id: PoolId, cause: Cause) -> bool {
@@ -109,6 +112,9 @@ impl Engine {
             return;
         }
         let on = trust.is_panic();
+        if !on {
+            self.fleet.pools[id.index()].calm_since = Some(self.now);
+        }
         let cause = if on { Cause::AllBad } else { Cause::NotAllBad };
         let down = self.fleet.pools[id.index()]
             .lanes
@@ -130,7 +136,7 @@ impl Engine {
             return;
         }
         let overridden = pool.trust.overrides_words();
-        let mut evidence: Vec<_> = lanes
+        let shares: Vec<String> = lanes
             .iter()
             .filter(|lane| lane.tier as usize == from || lane.share > 0.0)
             .take(6)
@@ -138,9 +144,10 @@ impl Engine {
                 let site = &self.fleet.sites[lane.site.index()].place.held;
                 let share = lane.share * 100.0;
                 let name = self.fleet.site_name(lane.site);
-                ("site", format!("{name} {} {share:.0}%", site.verdict.as_str()))
+                format!("{name} {} {share:.0}%", site.verdict.as_str())
             })
             .collect();
+        let mut evidence = vec![("sites", shares.join(", "))];
         if overridden {
             evidence.push(("kept", "an operator's word would take the last capacity".to_owned()));
         }
@@ -155,22 +162,30 @@ impl Engine {
         let site = |id: SiteId| &self.fleet.sites[id.index()];
         let since: Vec<Time> =
             lanes.iter().map(|lane| site(lane.site).place.in_service_since).collect();
+        let answered: Vec<Option<Time>> = lanes.iter().map(|lane| self.answered_at(lane)).collect();
         let providers: Vec<ProviderId> =
             pool.lanes.iter().map(|lane| site(lane.site).provider).collect();
-        let scene = Scene {
+        let mut scene = Scene {
             orders: params.orders,
             lanes,
             views,
             in_service_since: &since,
+            answered_at: &answered,
+            lost_at: None,
             providers: &providers,
             newborn,
             ramp: params.failover.ramp,
             panic: pool.trust.is_panic(),
+            settling: self.settled_at(id) > self.now,
             called_home: pool.writer_called_home,
             now: self.now,
         };
         let before = pool.writer;
+        let lost = before.is_some_and(|writer| scene.is_lost(writer));
+        let newly_lost = lost && pool.writer_lost_at.is_none();
+        scene.lost_at = pool.writer_lost_at.or(Some(self.now)).filter(|_| lost);
         let moved = scene.decide(before);
+        let lost_at = scene.lost_at.filter(|_| moved.is_none());
         let called_home = pool.writer_called_home && scene.home_serves();
         let writer = moved.as_ref().map_or(before, |moved| moved.to);
         let home_at = scene.homecoming_at(writer);
@@ -178,10 +193,28 @@ impl Engine {
         let pool = &mut self.fleet.pools[id.index()];
         pool.writer_called_home = called_home && !is_home;
         pool.writer = writer;
+        pool.writer_lost_at = lost_at;
         if let Some(moved) = moved {
             self.journal_writer(id, before, moved);
+        } else if newly_lost {
+            self.ask_around(lanes);
         }
         home_at
+    }
+
+    /// When anything in a lane that takes orders last gave good news.
+    fn answered_at(&self, lane: &Lane) -> Option<Time> {
+        let takes = lane.endpoints.iter().filter(|e| e.order_weight > 0.0);
+        takes.filter_map(|e| self.fleet.endpoint(e.id)?.last_good).max()
+    }
+
+    /// The writer may have to move: whoever could take its place is probed at once.
+    fn ask_around(&mut self, lanes: &[Lane]) {
+        for lane in lanes.iter().filter(|lane| lane.usable) {
+            for endpoint in lane.endpoints.iter().filter(|e| e.order_weight > 0.0).take(MOST_ASKED) {
+                self.hurry(endpoint.id);
+            }
+        }
     }
 
     fn journal_writer(&mut self, id: PoolId, from: Option<ProviderId>, moved: Move) {
@@ -208,7 +241,17 @@ impl Engine {
         let ramps = sites.chain(endpoints).flatten();
         let step = ramps.map(|ramp| self.now + ramp.step()).min().unwrap_or(Time::NEVER);
         let newborn = if pool.newborn_until > self.now { pool.newborn_until } else { Time::NEVER };
-        step.min(newborn).min(home_at)
+        let settled = Some(self.settled_at(id)).filter(|at| *at > self.now);
+        step.min(newborn).min(home_at).min(settled.unwrap_or(Time::NEVER))
+    }
+
+    /// Until then a pool is finding its feet again after it distrusted its detector: its places come
+    /// back one by one, and the first of them is no better than the next.
+    fn settled_at(&self, id: PoolId) -> Time {
+        let probe = &self.fleet.policy.pools[id.index()].probe;
+        let round = probe.interval.saturating_add(probe.timeout);
+        let calm = self.fleet.pools[id.index()].calm_since;
+        calm.map_or(Time::ZERO, |since| since + round.saturating_mul(2))
     }
 
     /// Marks every pool that has anything at a place.

@@ -71,9 +71,12 @@ impl Engine {
         if added.is_empty() && removed == 0 {
             return;
         }
-        let mut evidence: Vec<_> =
-            added.iter().take(4).map(|address| ("added", address.to_string())).collect();
-        evidence.push(("addresses", self.fleet.backends[id.index()].endpoints.len().to_string()));
+        let known = self.fleet.backends[id.index()].endpoints.len();
+        let mut evidence = vec![("addresses", known.to_string())];
+        if !added.is_empty() {
+            let new: Vec<String> = added.iter().take(4).map(SocketAddr::to_string).collect();
+            evidence.push(("new", new.join(", ")));
+        }
         let change = Change::Endpoints { added: added.len(), removed };
         let subject = self.fleet.backend_subject(id);
         self.journal.event(self.now, subject, change, Cause::AddressesChanged, evidence);
@@ -243,6 +246,7 @@ fn new_endpoint(
         probes: Probes::default(),
         traffic: Traffic::new(&params.health),
         hold: HoldDown::default(),
+        last_good: None,
         ramp: None,
     }
 }

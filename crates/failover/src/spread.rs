@@ -166,8 +166,8 @@ fn least_bad(views: &[LaneView], trust: Trust) -> Standing {
 struct Work<'a> {
     view: &'a LaneView,
     lane: Lane,
-    /// Whether all that it has to give is still on its ramp.
-    ramping: bool,
+    /// How far it is on its ramp, 0.01 to 1; below 1 only while all that it has to give returns.
+    ramp: f64,
 }
 
 impl<'a> Work<'a> {
@@ -190,22 +190,32 @@ impl<'a> Work<'a> {
             })
             .collect();
         let live: f64 = endpoints.iter().map(|e| e.weight).sum();
-        let base: f64 = view.endpoints.iter().map(|e| e.base).sum();
-        let ramp = if trust.is_panic() { 1.0 } else { view.ramp.unwrap_or(1.0) };
-        let serving = || endpoints.iter().filter(|e| e.weight > 0.0);
-        let ramping = view.ramp.is_some() || serving().all(|e| e.verdict == Verdict::Recovering);
+        // What is new and not trusted yet is no capacity that is missing.
+        let pairs = view.endpoints.iter().zip(&endpoints);
+        let counted = pairs.filter(|(seen, e)| seen.standing != Standing::New || e.weight > 0.0);
+        let base: f64 = counted.map(|(seen, _)| seen.base).sum();
+        let site_ramp = view.ramp.filter(|_| !trust.is_panic());
+        let ramp = site_ramp.unwrap_or_else(|| ramp_of(view, &endpoints));
         let lane = Lane {
             site: view.site,
             provider: view.provider,
             tier: view.tier,
             share: 0.0,
             warm: 0.0,
-            capacity: if live > 0.0 { view.weight * ramp * live / base } else { 0.0 },
+            capacity: if live > 0.0 {
+                view.weight * site_ramp.unwrap_or(1.0) * live / base
+            } else {
+                0.0
+            },
             hash: view.hash,
             usable: live > 0.0,
             endpoints,
         };
-        Work { view, lane, ramping }
+        Work { view, lane, ramp }
+    }
+
+    fn is_ramping(&self) -> bool {
+        self.ramp < 1.0
     }
 
     /// A standby serves, but nothing goes there.
@@ -213,6 +223,17 @@ impl<'a> Work<'a> {
         let proved = |e: &EndpointView| e.standing == Standing::Serves;
         self.lane.usable && self.lane.share == 0.0 && self.view.endpoints.iter().any(proved)
     }
+}
+
+/// How far a lane is whose site does not return, but all of whose endpoints do.
+fn ramp_of(view: &LaneView, endpoints: &[LaneEndpoint]) -> f64 {
+    let pairs = || view.endpoints.iter().zip(endpoints).filter(|(_, e)| e.weight > 0.0);
+    if pairs().any(|(seen, _)| seen.verdict != Verdict::Recovering) {
+        return 1.0;
+    }
+    let (live, base) =
+        pairs().fold((0.0, 0.0), |(live, base), (seen, e)| (live + e.weight, base + seen.base));
+    if base > 0.0 { (live / base).min(1.0) } else { 1.0 }
 }
 
 /// Everything looks bad: the first tier that has any of the least bad carries all. Traffic is not
@@ -227,32 +248,44 @@ fn hold_positions(works: &mut [Work<'_>]) {
 
 /// Tiers fill in order; what one cannot carry spills over to the next.
 fn share_out(works: &mut [Work<'_>]) {
+    lift(works);
     let mut want = 1.0;
     for tier in works.chunk_by_mut(|a, b| a.lane.tier == b.lane.tier) {
         want -= fill(tier, want);
     }
-    let solid: f64 = works.iter().filter(|w| !w.ramping).map(|w| w.lane.share).sum();
+    let solid: f64 = works.iter().filter(|w| !w.is_ramping()).map(|w| w.lane.share).sum();
     if want > NOTHING && solid > 0.0 {
         // All tiers together cannot carry it. What returns keeps its ramp; the rest carries on.
-        for work in works.iter_mut().filter(|w| !w.ramping) {
+        for work in works.iter_mut().filter(|w| !w.is_ramping()) {
             work.lane.share *= (solid + want) / solid;
         }
     }
     normalise(works);
 }
 
+/// Where everything that serves is on a ramp, somebody has to carry the load all the same: whoever
+/// is furthest counts as returned, and the others are measured against it.
+fn lift(works: &mut [Work<'_>]) {
+    let serving = works.iter().filter(|w| w.lane.usable);
+    let furthest = serving.map(|w| w.ramp).fold(0.0, f64::max);
+    for work in works.iter_mut().filter(|_| furthest > 0.0) {
+        work.lane.capacity /= furthest;
+        work.ramp = (work.ramp / furthest).min(1.0);
+    }
+}
+
 /// Gives a tier what it can carry of `want`; returns how much that was.
 fn fill(tier: &mut [Work<'_>], want: f64) -> f64 {
     let weights: f64 = tier.iter().map(|w| w.view.weight).sum();
     let mut given = 0.0;
-    for work in tier.iter_mut().filter(|w| w.ramping) {
+    for work in tier.iter_mut().filter(|w| w.is_ramping()) {
         work.lane.share = want * work.lane.capacity / weights;
         given += work.lane.share;
     }
-    let capacity: f64 = tier.iter().filter(|w| !w.ramping).map(|w| w.lane.capacity).sum();
+    let capacity: f64 = tier.iter().filter(|w| !w.is_ramping()).map(|w| w.lane.capacity).sum();
     if capacity > 0.0 {
         let take = (want - given).min(OVERPROVISION * capacity / weights).max(0.0);
-        for work in tier.iter_mut().filter(|w| !w.ramping) {
+        for work in tier.iter_mut().filter(|w| !w.is_ramping()) {
             work.lane.share = take * work.lane.capacity / capacity;
         }
         given += take;

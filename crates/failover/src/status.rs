@@ -98,7 +98,8 @@ fn place(name: &str, place: &Place, (down, all): (usize, usize), now: Time) -> P
         operator: place.word.word,
         operator_lapses_in_ms: place.word.lapses_in_ms(now),
         operator_reason: place.word.reason.clone(),
-        hold_down_left_ms: hold_down_left(place.held.verdict, &place.hold, now),
+        hold_down_left_ms: hold_down_left(place.held.verdict, &place.hold, now)
+            .filter(|_| !place.is_dragged()),
         ramp_left_ms: place.ramp.map(|ramp| millis(ramp.end().since(now))),
         endpoints_down: down,
         endpoints: all,

@@ -157,8 +157,10 @@ fn pools(policy: &Policy, lanes: Vec<Vec<LaneState>>, old: &mut Fleet, now: Time
             None => PoolState {
                 lanes,
                 writer: None,
+                writer_lost_at: None,
                 writer_called_home: false,
                 trust: Trust::Empty,
+                calm_since: None,
                 active_tier: 0,
                 newborn_until: now + NEWBORN,
                 table: Arc::default(),

@@ -1,7 +1,9 @@
 //! Who takes a pool's orders: one provider at a time.
 //!
 //! The writer leaves a provider that has nothing usable left in the pool, by itself or by an
-//! operator's word, as the policy says. It comes home only: to the provider that stands first in
+//! operator's word, as the policy says; by itself only to where something has answered since. When
+//! the proxy's own uplink dies, the first provider to look dead is no reason to move orders to the
+//! next one. It comes home only: to the provider that stands first in
 //! the failover order, when that has been well for a whole ramp, or when an operator brings it
 //! home. While everything looks bad it stays: the detector that would move it is distrusted (P4).
 //!
@@ -25,6 +27,10 @@ pub(crate) struct Scene<'a> {
     pub views: &'a [LaneView],
     /// Since when each lane's site is in full service.
     pub in_service_since: &'a [Time],
+    /// When anything in each lane last gave good news.
+    pub answered_at: &'a [Option<Time>],
+    /// Since when the writer's provider has nothing usable.
+    pub lost_at: Option<Time>,
     /// The pool's providers in the failover order, those without an endpoint among them. The
     /// first one is home.
     pub providers: &'a [ProviderId],
@@ -32,6 +38,8 @@ pub(crate) struct Scene<'a> {
     pub newborn: bool,
     pub ramp: Duration,
     pub panic: bool,
+    /// The pool has only just left that state, and its places come back one by one.
+    pub settling: bool,
     /// An operator wants the writer home.
     pub called_home: bool,
     pub now: Time,
@@ -55,10 +63,12 @@ impl Scene<'_> {
         if self.panic {
             return None;
         }
-        if !self.serves(current) {
-            return if self.is_awaited(current) { None } else { self.away(current) };
-        }
-        self.homewards(current)
+        if self.is_lost(current) { self.away(current) } else { self.homewards(current) }
+    }
+
+    /// Whether a provider has nothing that could take orders.
+    pub(crate) fn is_lost(&self, provider: ProviderId) -> bool {
+        !self.panic && !self.serves(provider) && !self.is_awaited(provider)
     }
 
     /// When time alone may bring it home.
@@ -104,11 +114,16 @@ impl Scene<'_> {
     fn away(&self, current: ProviderId) -> Option<Move> {
         let by_operator =
             self.views.iter().any(|view| view.provider == current && view.kept_away);
-        if self.orders.moves == Mover::Operator && !by_operator {
+        if !by_operator && (self.orders.moves == Mover::Operator || self.settling) {
             return None;
         }
-        let usable = || self.lanes.iter().zip(self.views).filter(|(lane, _)| lane.usable);
-        let (to, _) = usable().find(|(_, view)| view.ramp.is_none()).or_else(|| usable().next())?;
+        let lanes = || self.lanes.iter().zip(self.views).zip(self.answered_at);
+        let usable = || lanes().filter(|((lane, _), _)| lane.usable);
+        // A word is no sign of trouble; where there is none, what answered is as good as ever.
+        let answered = |at: &Option<Time>| by_operator || *at >= self.lost_at.max(Some(Time::ZERO));
+        let proved = || usable().filter(|(_, at)| answered(at));
+        let best = proved().find(|((_, view), _)| view.ramp.is_none()).or_else(|| proved().next());
+        let ((to, _), _) = best?;
         let cause = if by_operator { Cause::Operator } else { Cause::WriterLost };
         let usable = format!("0 of {}", self.lanes.iter().filter(|l| l.provider == current).count());
         let mut evidence = vec![("usable_sites", usable)];

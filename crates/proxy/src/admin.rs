@@ -48,7 +48,10 @@ pub(crate) async fn serve(admin: Admin, listener: tokio::net::TcpListener) {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     (kind, admin.shared.metrics.render()).into_response()
 }
 
@@ -58,7 +61,10 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
     if !admin.ready.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the first round of probes is under way\n")
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first round of probes is under way\n",
+        )
             .into_response();
     }
     "ok\n".into_response()
@@ -67,7 +73,12 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 async fn status(State(admin): State<Admin>) -> Response {
     let (ask, answer) = oneshot::channel();
     let asked = async {
-        admin.shared.control.send(ControlMessage::Status(ask)).await.ok()?;
+        admin
+            .shared
+            .control
+            .send(ControlMessage::Status(ask))
+            .await
+            .ok()?;
         answer.await.ok()
     };
     let Ok(Some(status)) = tokio::time::timeout(PATIENCE, asked).await else {
@@ -75,8 +86,12 @@ async fn status(State(admin): State<Admin>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
     let serving = admin.shared.snapshot.load().serving.clone();
-    let open: Vec<usize> =
-        admin.shared.peers.iter().map(|peer| peer.open.load(Ordering::Relaxed)).collect();
+    let open: Vec<usize> = admin
+        .shared
+        .peers
+        .iter()
+        .map(|peer| peer.open.load(Ordering::Relaxed))
+        .collect();
     axum::Json(json!({
         "version": admin.version,
         "phase": admin.shared.phase().as_str(),

@@ -56,48 +56,68 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     let began = Instant::now();
     let metrics = Metrics::new(build);
     add_literal_addresses(&mut policy);
-    let (drain, workers, admin_bind) = (policy.drain, policy.workers.max(1), policy.admin);
-    let mut by_listener = Vec::new();
-    for wanted in &policy.listeners {
-        by_listener.push((wanted.name.clone(), listener::bind(wanted, workers)?));
-    }
-    let admin_socket = admin_bind.map(bind_admin).transpose()?;
+    let (drain, workers) = (policy.drain, policy.workers.max(1));
+    let admin_socket = policy.admin.map(bind_admin).transpose()?;
+    let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let by_listener = bind_all(&policy, workers)?;
+    let listeners = addresses(&by_listener)?;
     let mut engine = Engine::new(seed);
     engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
-    let serving = Arc::new(Serving::new(policy, &metrics)?);
-    let table = engine.table().clone();
-    let endpoints = Arc::new(serving.endpoints(&table, &[], &metrics));
-    let loaded = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    metrics.policy_loaded(&serving.policy.hash, loaded.as_secs_f64());
+    let snapshot = first_snapshot(policy, &engine, &metrics)?;
     let (control_sender, control_inbox) = mpsc::channel(control::INBOX);
-    let (peers, inboxes): (Vec<_>, Vec<_>) = (0..workers)
-        .map(|_| {
-            let (sender, inbox) = mpsc::channel(WORKER_INBOX);
-            (Peer { open: AtomicUsize::new(0), inbox: sender }, inbox)
-        })
-        .unzip();
-    let open = by_listener.iter().map(|_| AtomicUsize::new(0)).collect();
+    let (peers, inboxes) = (0..workers).map(|_| peer()).unzip();
     let shared = Arc::new(Shared {
-        snapshot: ArcSwap::from_pointee(Snapshot { serving, table, endpoints }),
+        snapshot: ArcSwap::from_pointee(snapshot),
         metrics,
         control: control_sender,
         phase: AtomicU8::new(Phase::Serving.as_u8()),
         began,
         peers,
-        open,
+        open: listeners.iter().map(|_| AtomicUsize::new(0)).collect(),
     });
-    let listeners = addresses(&by_listener)?;
     let parts = Parts {
         shared: shared.clone(),
-        journal: Arc::new(Journal::default()),
-        ready: Arc::new(AtomicBool::new(false)),
+        journal: Arc::default(),
+        ready: Arc::default(),
         version: build.version,
     };
-    let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
-    let control = start_control(&parts, engine, control_inbox)?;
-    let workers = start_workers(&shared, by_listener, inboxes)?;
-    let admin_thread = admin_socket.map(|socket| start_admin(&parts, socket)).transpose()?;
-    Ok(Running { listeners, admin, shared, drain, workers, control, admin_thread })
+    Ok(Running {
+        listeners,
+        admin,
+        drain,
+        control: start_control(&parts, engine, control_inbox)?,
+        workers: start_workers(&shared, by_listener, inboxes)?,
+        admin_thread: admin_socket.map(|socket| start_admin(&parts, socket)).transpose()?,
+        shared,
+    })
+}
+
+fn bind_all(
+    policy: &Policy,
+    workers: usize,
+) -> Result<Vec<(String, Vec<TcpListener>)>, StartError> {
+    let bind = |wanted: &leeward_config::policy::Listener| {
+        Ok((wanted.name.clone(), listener::bind(wanted, workers)?))
+    };
+    policy.listeners.iter().map(bind).collect()
+}
+
+fn first_snapshot(
+    policy: Policy,
+    engine: &Engine,
+    metrics: &Metrics,
+) -> Result<Snapshot, StartError> {
+    let serving = Arc::new(Serving::new(policy, metrics)?);
+    let table = engine.table().clone();
+    let endpoints = Arc::new(serving.endpoints(&table, &[], metrics));
+    let loaded = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics.policy_loaded(&serving.policy.hash, loaded.as_secs_f64());
+    Ok(Snapshot { serving, table, endpoints })
+}
+
+fn peer() -> (Peer, mpsc::Receiver<WorkerMessage>) {
+    let (sender, inbox) = mpsc::channel(WORKER_INBOX);
+    (Peer { open: AtomicUsize::new(0), inbox: sender }, inbox)
 }
 
 fn add_literal_addresses(policy: &mut Policy) {
@@ -113,7 +133,9 @@ fn add_literal_addresses(policy: &mut Policy) {
 
 fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
     let failed = |error: std::io::Error| {
-        StartError::new(format!("the admin side cannot listen on {address}: {error}"))
+        StartError::new(format!(
+            "the admin side cannot listen on {address}: {error}"
+        ))
     };
     let socket = TcpListener::bind(address).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
@@ -138,7 +160,9 @@ fn spawn<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, StartError> {
     let thread = std::thread::Builder::new().name(name);
-    thread.spawn(body).map_err(|error| StartError::new(format!("no thread can be started: {error}")))
+    thread
+        .spawn(body)
+        .map_err(|error| StartError::new(format!("no thread can be started: {error}")))
 }
 
 fn start_control(
@@ -146,10 +170,15 @@ fn start_control(
     engine: Engine,
     inbox: mpsc::Receiver<ControlMessage>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let (shared, journal, ready) =
-        (parts.shared.clone(), parts.journal.clone(), parts.ready.clone());
+    let (shared, journal, ready) = (
+        parts.shared.clone(),
+        parts.journal.clone(),
+        parts.ready.clone(),
+    );
     spawn("leeward-control".into(), move || {
-        let Ok(runtime) = worker::local_runtime() else { return };
+        let Ok(runtime) = worker::local_runtime() else {
+            return;
+        };
         runtime.block_on(async move {
             let (reports, received) = mpsc::unbounded_channel();
             let effects = Effects::new(shared.clone(), journal, ready, Rc::new(reports));
@@ -171,8 +200,15 @@ fn start_workers(
     }
     let mut threads = Vec::new();
     for (index, (inbox, sockets)) in inboxes.into_iter().zip(sockets).enumerate() {
-        let setup = Setup { index, shared: shared.clone(), sockets, inbox };
-        threads.push(spawn(format!("leeward-data-{index}"), move || worker::run(setup))?);
+        let setup = Setup {
+            index,
+            shared: shared.clone(),
+            sockets,
+            inbox,
+        };
+        threads.push(spawn(format!("leeward-data-{index}"), move || {
+            worker::run(setup)
+        })?);
     }
     Ok(threads)
 }
@@ -189,9 +225,13 @@ fn start_admin(
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = spawn("leeward-admin".into(), move || {
-        let Ok(runtime) = worker::local_runtime() else { return };
+        let Ok(runtime) = worker::local_runtime() else {
+            return;
+        };
         runtime.block_on(async move {
-            let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
+            let Ok(socket) = tokio::net::TcpListener::from_std(socket) else {
+                return;
+            };
             tokio::select! {
                 () = admin::serve(admin, socket) => {}
                 _ = stopped => {}
@@ -221,7 +261,9 @@ impl Running {
     /// Not ready any more, but still accepting.
     pub fn linger(&self) {
         self.shared.metrics.set_ready(false);
-        self.shared.phase.store(Phase::Lingering.as_u8(), Ordering::Relaxed);
+        self.shared
+            .phase
+            .store(Phase::Lingering.as_u8(), Ordering::Relaxed);
     }
 
     /// How long lingering and draining may take.
@@ -231,7 +273,9 @@ impl Running {
 
     /// Accepts no more; idle connections end, what is in flight goes on.
     pub fn drain(&self) {
-        self.shared.phase.store(Phase::Draining.as_u8(), Ordering::Relaxed);
+        self.shared
+            .phase
+            .store(Phase::Draining.as_u8(), Ordering::Relaxed);
         self.tell_workers(|| WorkerMessage::Drain);
     }
 
@@ -242,7 +286,11 @@ impl Running {
 
     /// Client connections open now.
     pub fn connections(&self) -> usize {
-        self.shared.peers.iter().map(|peer| peer.open.load(Ordering::Relaxed)).sum()
+        self.shared
+            .peers
+            .iter()
+            .map(|peer| peer.open.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Whether a worker, or the control thread, ended though nobody told it to.

@@ -59,53 +59,40 @@ pub(crate) async fn attempt(
     let started = std::time::Instant::now();
     let mut lease = match within(plan.deadline, upstream.lend(plan.need)).await {
         Some(Ok(lease)) => lease,
-        Some(Err(error)) => {
-            return Err(Ended::Failed(AttemptError {
-                step: error.step,
-                sent: Sent::Nothing,
-                detail: error.detail,
-            }));
-        }
-        None => return Err(Ended::Failed(out_of_time(Step::Connect, Sent::Nothing))),
+        Some(Err(error)) => return Err(failed(error.step, Sent::Nothing, error.detail)),
+        None => return Err(not_connected()),
     };
     let Some(wire) = lease.wire().cloned() else {
-        return Err(Ended::Failed(out_of_time(Step::Connect, Sent::Nothing)));
+        return Err(not_connected());
     };
-    let mark = Mark { written: wire.written(), read: wire.read() };
+    let mark = Mark {
+        written: wire.written(),
+        read: wire.read(),
+    };
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
-    let (deadline, patience) = (plan.deadline, plan.patience);
-    let body = plan.body;
+    let (deadline, patience, body) = (plan.deadline, plan.patience, plan.body);
     let Some(answer) = lease.send(request(plan)) else {
-        return Err(Ended::Failed(out_of_time(Step::Connect, Sent::Nothing)));
+        return Err(not_connected());
     };
     match wait(answer, deadline, patience, may_leave).await {
         Waited::Answered(Ok(response)) if framing_is_ambiguous(response.headers()) => {
             lease.give_up();
-            Err(Ended::Failed(AttemptError {
-                step: Step::Protocol,
-                sent: Sent::Maybe,
-                detail: "the answer's framing says two things at once".into(),
-            }))
+            let detail = "the answer's framing says two things at once".into();
+            Err(failed(Step::Protocol, Sent::Maybe, detail))
         }
-        Waited::Answered(Ok(response)) => {
-            Ok(Answer { response, lease, upgraded, latency: started.elapsed() })
-        }
+        Waited::Answered(Ok(response)) => Ok(Answer {
+            response,
+            lease,
+            upgraded,
+            latency: started.elapsed(),
+        }),
         Waited::Answered(Err(error)) => {
             let reused = lease.reused();
             lease.give_up();
-            Err(Ended::Failed(broken(&error, body, &wire, &mark, reused)))
+            Err(broken(&error, body, &wire, &mark, reused))
         }
-        Waited::TooLate => {
-            let detail = overdue(&wire);
-            lease.give_up();
-            Err(Ended::Failed(AttemptError { step: Step::Deadline, sent: mark.sent(&wire), detail }))
-        }
-        Waited::Leave(reach) => {
-            let detail = overdue(&wire);
-            lease.give_up();
-            let error = AttemptError { step: Step::Deadline, sent: mark.sent(&wire), detail };
-            Err(Ended::Left(error, reach))
-        }
+        Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, &wire, &mark))),
+        Waited::Leave(reach) => Err(Ended::Left(given_up(&mut lease, &wire, &mark), reach)),
     }
 }
 
@@ -118,7 +105,11 @@ struct Mark {
 impl Mark {
     /// The proof of P1, by leeward's own count. To be asked after the connection was given up.
     fn sent(&self, wire: &Wire) -> Sent {
-        if wire.written() == self.written { Sent::Nothing } else { Sent::Maybe }
+        if wire.written() == self.written {
+            Sent::Nothing
+        } else {
+            Sent::Maybe
+        }
     }
 }
 
@@ -179,7 +170,33 @@ async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Outpu
     }
 }
 
-fn broken(error: &hyper::Error, body: &ClientBody, wire: &Wire, mark: &Mark, reused: bool) -> AttemptError {
+fn failed(step: Step, sent: Sent, detail: String) -> Ended {
+    Ended::Failed(AttemptError { step, sent, detail })
+}
+
+fn not_connected() -> Ended {
+    let detail = "no connection before the deadline".into();
+    failed(Step::Connect, Sent::Nothing, detail)
+}
+
+/// Ends a try that got no answer: by reset first, then its bytes are counted.
+fn given_up(lease: &mut Lease, wire: &Wire, mark: &Mark) -> AttemptError {
+    let detail = overdue(wire);
+    lease.give_up();
+    AttemptError {
+        step: Step::Deadline,
+        sent: mark.sent(wire),
+        detail,
+    }
+}
+
+fn broken(
+    error: &hyper::Error,
+    body: &ClientBody,
+    wire: &Wire,
+    mark: &Mark,
+    reused: bool,
+) -> Ended {
     let step = if body.failed() {
         Step::ClientBody
     } else if error.is_parse() || error.is_parse_too_large() {
@@ -189,7 +206,7 @@ fn broken(error: &hyper::Error, body: &ClientBody, wire: &Wire, mark: &Mark, reu
     } else {
         Step::Reset
     };
-    AttemptError { step, sent: mark.sent(wire), detail: in_words(error) }
+    failed(step, mark.sent(wire), in_words(error))
 }
 
 /// hyper's words and what is behind them.
@@ -198,10 +215,6 @@ fn in_words(error: &hyper::Error) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
-}
-
-fn out_of_time(step: Step, sent: Sent) -> AttemptError {
-    AttemptError { step, sent, detail: "no connection before the deadline".into() }
 }
 
 /// What the kernel knows of a path that gave no answer in time.

@@ -81,7 +81,11 @@ impl ClientBody {
 
     /// The body for one more attempt, from its first byte. The attempt before must have ended.
     pub(crate) fn attempt(&self, gate: Option<Gate>) -> RequestBody {
-        RequestBody { source: self.0.clone(), at: 0, gate: gate.map(Box::new) }
+        RequestBody {
+            source: self.0.clone(),
+            at: 0,
+            gate: gate.map(Box::new),
+        }
     }
 
     /// Whether another attempt can have all of it.
@@ -104,7 +108,10 @@ impl ClientBody {
 }
 
 impl Source {
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => {
@@ -154,7 +161,9 @@ impl Body for RequestBody {
             std::task::ready!(gate.poll_open(cx));
             self.gate = None;
         }
-        let Some(source) = self.source.clone() else { return Poll::Ready(None) };
+        let Some(source) = self.source.clone() else {
+            return Poll::Ready(None);
+        };
         let mut source = source.borrow_mut();
         if let Some(chunk) = source.kept.get(self.at) {
             self.at += 1;
@@ -164,7 +173,11 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(BodyError::NotKept)));
         }
         if source.ended {
-            let trailers = if self.at == usize::MAX { None } else { source.trailers.clone() };
+            let trailers = if self.at == usize::MAX {
+                None
+            } else {
+                source.trailers.clone()
+            };
             self.at = usize::MAX;
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
@@ -197,7 +210,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Gate {
     pub(crate) fn new(signal: Continue) -> Self {
-        Self { signal, patience: Box::pin(tokio::time::sleep(PATIENCE)) }
+        Self {
+            signal,
+            patience: Box::pin(tokio::time::sleep(PATIENCE)),
+        }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -64,8 +64,17 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
             Failure::Unplaced => "no backend can take this request now; it was not sent",
             Failure::Attempt(_) => "no backend could be reached; the request was not sent",
         };
-        let outcome = if writes { RequestOutcome::NotSent } else { RequestOutcome::Unavailable };
-        return Told { fate: Fate::NotSent, status: StatusCode::SERVICE_UNAVAILABLE, text, outcome };
+        let outcome = if writes {
+            RequestOutcome::NotSent
+        } else {
+            RequestOutcome::Unavailable
+        };
+        return Told {
+            fate: Fate::NotSent,
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            text,
+            outcome,
+        };
     }
     let step = match failure {
         Failure::Unplaced => None,
@@ -77,11 +86,26 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from the backend; whether the request was executed is unknown",
         ),
-        Some(Step::Deadline) => (StatusCode::GATEWAY_TIMEOUT, "no answer from a backend in time"),
-        _ => (StatusCode::BAD_GATEWAY, "the backend broke off before an answer"),
+        Some(Step::Deadline) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "no answer from a backend in time",
+        ),
+        _ => (
+            StatusCode::BAD_GATEWAY,
+            "the backend broke off before an answer",
+        ),
     };
-    let outcome = if writes { RequestOutcome::Unknown } else { RequestOutcome::Unavailable };
-    Told { fate: Fate::Unknown, status, text, outcome }
+    let outcome = if writes {
+        RequestOutcome::Unknown
+    } else {
+        RequestOutcome::Unavailable
+    };
+    Told {
+        fate: Fate::Unknown,
+        status,
+        text,
+        outcome,
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +113,11 @@ mod tests {
     use super::*;
 
     fn failed(step: Step, sent: Sent) -> Failure {
-        Failure::Attempt(AttemptError { step, sent, detail: String::new() })
+        Failure::Attempt(AttemptError {
+            step,
+            sent,
+            detail: String::new(),
+        })
     }
 
     #[test]
@@ -97,7 +125,10 @@ mod tests {
         for code in [400, 401, 403, 408, 409, 418, 429] {
             let status = StatusCode::from_u16(code).unwrap();
             assert_eq!(health(status), Outcome::Success);
-            assert!(Class::ALL.iter().all(|class| !repeatable(*class, status)), "{code}");
+            assert!(
+                Class::ALL.iter().all(|class| !repeatable(*class, status)),
+                "{code}"
+            );
         }
     }
 
@@ -111,7 +142,13 @@ mod tests {
 
     #[test]
     fn an_order_is_unknown_unless_every_attempt_is_proven_not_sent() {
-        for step in [Step::Connect, Step::Tls, Step::Stale, Step::Reset, Step::Deadline] {
+        for step in [
+            Step::Connect,
+            Step::Tls,
+            Step::Stale,
+            Step::Reset,
+            Step::Deadline,
+        ] {
             let told = unanswered(Class::Order, Sent::Maybe, &failed(step, Sent::Nothing));
             assert_eq!((told.status.as_u16(), told.fate), (504, Fate::Unknown));
             let told = unanswered(Class::Order, Sent::Nothing, &failed(step, Sent::Nothing));
@@ -123,7 +160,13 @@ mod tests {
 
     #[test]
     fn gateway_errors_are_told_apart_from_server_errors() {
-        assert_eq!(health(StatusCode::INTERNAL_SERVER_ERROR), Outcome::ServerError);
-        assert_eq!(health(StatusCode::SERVICE_UNAVAILABLE), Outcome::GatewayError);
+        assert_eq!(
+            health(StatusCode::INTERNAL_SERVER_ERROR),
+            Outcome::ServerError
+        );
+        assert_eq!(
+            health(StatusCode::SERVICE_UNAVAILABLE),
+            Outcome::GatewayError
+        );
     }
 }

@@ -57,7 +57,11 @@ pub(crate) async fn connect(
     let result: Result<io::Result<_>, _> = tokio::time::timeout(spec.timeout, connecting).await;
     match result {
         Ok(Ok(connected)) => Ok(connected),
-        Ok(Err(error)) => Err(ConnectError { step, timed_out: false, detail: error.to_string() }),
+        Ok(Err(error)) => Err(ConnectError {
+            step,
+            timed_out: false,
+            detail: error.to_string(),
+        }),
         Err(_) => Err(ConnectError {
             step,
             timed_out: true,

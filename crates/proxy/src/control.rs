@@ -5,9 +5,7 @@
 
 use crate::effects::Effects;
 use crate::worker::Shared;
-use leeward_failover::{
-    BackendId, EndpointId, Engine, Input, ProbeResult, Status, Tally,
-};
+use leeward_failover::{BackendId, EndpointId, Engine, Input, ProbeResult, Status, Tally};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +28,14 @@ pub(crate) enum ControlMessage {
 /// What tasks on the control thread report. Bounded by the number of endpoints and backends: each
 /// has one report under way at most.
 pub(crate) enum Report {
-    Probe { endpoint: EndpointId, result: ProbeResult },
-    Addresses { backend: BackendId, addresses: Vec<SocketAddr> },
+    Probe {
+        endpoint: EndpointId,
+        result: ProbeResult,
+    },
+    Addresses {
+        backend: BackendId,
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 /// Ready at the latest after this, whatever the probes say.
@@ -89,7 +93,11 @@ fn input(report: Report) -> Input {
 /// Sleeps until the engine is due, and not past the moment of readiness while that is to come.
 async fn until(engine: &Engine, shared: &Shared, ready: bool) {
     let due = engine.next_deadline().since(shared.now());
-    let due = if ready { due } else { due.min(Duration::from_millis(50)) };
+    let due = if ready {
+        due
+    } else {
+        due.min(Duration::from_millis(50))
+    };
     tokio::time::sleep(due.min(Duration::from_secs(3600))).await;
 }
 

@@ -46,7 +46,15 @@ impl Effects {
             .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
             .collect();
         resolve::start(&serving.policy, &reports);
-        Self { endpoints: snapshot.endpoints.clone(), shared, journal, ready, serving, probes, reports }
+        Self {
+            endpoints: snapshot.endpoints.clone(),
+            shared,
+            journal,
+            ready,
+            serving,
+            probes,
+            reports,
+        }
     }
 
     /// Does everything that the engine has to say.
@@ -67,7 +75,7 @@ impl Effects {
             }
         }
         if newest.is_some() || changed {
-            self.show(engine.status(self.shared.now()), engine.table());
+            self.show(&engine.status(self.shared.now()), engine.table());
         }
     }
 
@@ -85,7 +93,11 @@ impl Effects {
 
     fn publish(&mut self, table: &Arc<Table>) {
         let same = self.endpoints.len() == table.endpoints.len()
-            && self.endpoints.iter().zip(table.endpoints.iter()).all(|(io, info)| io.is_some() == info.is_some());
+            && self
+                .endpoints
+                .iter()
+                .zip(table.endpoints.iter())
+                .all(|(io, info)| io.is_some() == info.is_some());
         if !same {
             let metrics = &self.shared.metrics;
             let endpoints = self.serving.endpoints(table, &self.endpoints, metrics);
@@ -106,7 +118,9 @@ impl Effects {
     }
 
     fn probe(&self, endpoint: EndpointId) {
-        let Some(Some(io)) = self.endpoints.get(endpoint.index()) else { return };
+        let Some(Some(io)) = self.endpoints.get(endpoint.index()) else {
+            return;
+        };
         let spec = self.probes[io.pool.index()].clone();
         let (io, reports, shared) = (io.clone(), self.reports.clone(), self.shared.clone());
         tokio::task::spawn_local(async move {
@@ -122,9 +136,14 @@ impl Effects {
     }
 
     fn record(&self, event: Event) {
-        self.shared.metrics.event(event.subject.kind, change_word(&event.change), event.cause);
-        let evidence: Vec<String> =
-            event.evidence.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.shared
+            .metrics
+            .event(event.subject.kind, change_word(&event.change), event.cause);
+        let evidence: Vec<String> = event
+            .evidence
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         tracing::info!(
             seq = event.seq,
             subject = %format!("{} {}", event.subject.kind.as_str(), event.subject.name),
@@ -133,12 +152,15 @@ impl Effects {
             evidence = %evidence.join(" "),
             "decision"
         );
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
         self.journal.write(Entry { time, event });
     }
 
     /// Sets every gauge that shows a verdict or a share.
-    fn show(&self, status: Status, table: &Table) {
+    fn show(&self, status: &Status, table: &Table) {
         let metrics = &self.shared.metrics;
         let engine = &self.serving.policy.engine;
         let providers: Vec<String> = engine.providers.iter().map(|p| p.name.clone()).collect();
@@ -155,7 +177,13 @@ impl Effects {
         }
         for pool in &status.pools {
             let tier = pool.active_tier;
-            metrics.set_pool(&pool.name, pool.panic, tier, pool.writer.as_deref(), &providers);
+            metrics.set_pool(
+                &pool.name,
+                pool.panic,
+                tier,
+                pool.writer.as_deref(),
+                &providers,
+            );
             for endpoint in &pool.endpoints {
                 if let Some(Some(io)) = self.endpoints.get(endpoint.id.index()) {
                     metrics.set_endpoint(&io.labels, endpoint.verdict, endpoint.share);
@@ -171,7 +199,11 @@ fn mean_share(pools: &[Arc<PoolTable>], wanted: impl Fn(SiteId) -> bool) -> f64 
         return 0.0;
     }
     let of = |pool: &PoolTable| -> f64 {
-        pool.lanes.iter().filter(|lane| wanted(lane.site)).map(|lane| lane.share).sum()
+        pool.lanes
+            .iter()
+            .filter(|lane| wanted(lane.site))
+            .map(|lane| lane.share)
+            .sum()
     };
     let shares: f64 = pools.iter().map(|pool| of(pool)).sum();
     shares / pools.len() as f64

@@ -9,17 +9,31 @@ use std::fmt;
 
 /// leeward cannot start, or cannot serve a policy: one sentence for the operator.
 #[derive(Debug)]
-pub struct StartError(String);
+pub struct StartError {
+    text: String,
+    policy: bool,
+}
 
 impl StartError {
+    /// Something around leeward failed: trying again may help.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), policy: false }
+    }
+
+    /// The policy, or a file that it names, cannot be served: trying again will not help.
+    pub(crate) fn policy(text: impl Into<String>) -> Self {
+        Self { text: text.into(), policy: true }
+    }
+
+    /// Whether the policy is at fault.
+    pub fn is_policy(&self) -> bool {
+        self.policy
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -47,13 +47,17 @@ impl Exchange {
         self.worker.tallies.note(upstream.io.id, outcome, latency);
         self.worker.cells.inc(upstream.io.slots.attempts(outcome));
         if outcome == Outcome::Success {
-            self.worker.cells.observe(upstream.io.provider.head, latency);
+            self.worker
+                .cells
+                .observe(upstream.io.provider.head, latency);
         }
     }
 
     /// Counts a request that never came to a route.
     pub(crate) fn count_refused(&self, reason: RefusedReason) {
-        self.worker.cells.inc(self.listener().refused.refused(reason));
+        self.worker
+            .cells
+            .inc(self.listener().refused.refused(reason));
     }
 
     /// The client's connection ends by reset, so that it cannot take what it has for the whole.
@@ -69,14 +73,16 @@ impl Exchange {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let listener = self.listener();
-        let route = match self.route {
-            Some(route) => &listener.route_slots[route],
-            None => &listener.unrouted,
-        };
-        self.worker.cells.inc(route.requests(outcome));
-        let latency = listener.downstream(self.class).duration;
-        self.worker.cells.observe(latency, self.started.elapsed());
+        // A request that never came to a route is counted where it was refused.
+        if let Some(route) = self.route {
+            let listener = self.listener();
+            let (requests, duration) = (
+                listener.route_slots[route].requests(outcome),
+                listener.downstream(self.class).duration,
+            );
+            self.worker.cells.inc(requests);
+            self.worker.cells.observe(duration, self.started.elapsed());
+        }
         self.conn.watch.set_in_flight(false);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) use tests::cases as test_cases;
 use chunked::ChunkReader;
 use head::{BodyLength, Head, HeadReader};
 
+/// hyper reads no head beyond 408 KiB unless told to.
+const MAX_HEAD: usize = 400 * 1024;
 /// The largest body that hyper can count.
 const MAX_BODY: u64 = u64::MAX - 2;
 /// More fields than this do not fit the header map of `http`.
@@ -31,7 +33,7 @@ const MAX_FIELDS: usize = 16 * 1024;
 pub(crate) struct FramingLimits {
     /// Request line and fields together, bytes, at most. Trailers too, up to hyper's 16 KiB.
     pub(crate) header_bytes: usize,
-    /// Fields of a head at most, and of trailers.
+    /// Fields of a head at most, and of trailers. hyper's own bound is 100 unless told otherwise.
     pub(crate) header_count: usize,
     /// Bytes of a body at most.
     pub(crate) max_body: u64,
@@ -96,7 +98,7 @@ impl Framer {
     /// A new connection. Limits beyond what hyper and `http` can hold are cut to that.
     pub(crate) fn new(limits: FramingLimits) -> Self {
         let limits = FramingLimits {
-            header_bytes: limits.header_bytes,
+            header_bytes: limits.header_bytes.min(MAX_HEAD),
             header_count: limits.header_count.min(MAX_FIELDS),
             max_body: limits.max_body.min(MAX_BODY),
         };

@@ -1,33 +1,21 @@
-//! The life of one request, top to bottom: refusal, route and class, attempts, answer.
+//! The life of one request, top to bottom: refusal, route and class, then the attempts (`job`).
 //!
-//! Called by `serve` for each request of a client connection. Everything that may take long happens
-//! in `attempt`; everything that decides is in `leeward_failover`.
+//! Called by `serve` for each request of a client connection.
 
-use crate::attempt::{Answer, Ended, Plan, attempt};
-use crate::body::{ClientBody, ResponseBody};
-use crate::classify::{self, Failure};
-use crate::error::{AttemptError, Step};
+use crate::body::ResponseBody;
 use crate::exchange::Exchange;
 use crate::framing::Refusal;
-use crate::headers::{self, Hop};
-use crate::relay::{Relay, Settle};
+use crate::job::Job;
 use crate::respond;
 use crate::route::{Asked, host_of};
 use crate::serve::ClientConn;
-use crate::snapshot::EndpointIo;
-use crate::upstream::{Freshness, Upstream};
 use crate::worker::Worker;
 use http::header::HOST;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use leeward_config::policy::{Affinity, Route};
-use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want, affinity_key, select};
-use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use leeward_metrics::{RefusedReason, RequestOutcome};
 use std::convert::Infallible;
 use std::rc::Rc;
-use tokio::time::Instant;
 
 /// Answers one request.
 pub(crate) async fn handle(
@@ -47,12 +35,15 @@ pub(crate) async fn handle(
     }
     if worker.is_draining() {
         let close = http::HeaderValue::from_static("close");
-        response.headers_mut().insert(http::header::CONNECTION, close);
+        response
+            .headers_mut()
+            .insert(http::header::CONNECTION, close);
     }
     Ok(response)
 }
 
-fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
+/// Answers what may not pass.
+pub(crate) fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     exchange.count_refused(refusal.counted_as());
     tracing::debug!(client = %exchange.conn.peer, refusal = refusal.as_str(), "a request was refused");
@@ -62,7 +53,11 @@ fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
 
 /// Finds the route and runs the request on it.
 async fn route(mut exchange: Exchange, request: Request<Incoming>) -> Response<ResponseBody> {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
     let found = exchange.listener().routes.find(&Asked {
         host: host_of(host),
         path: request.uri().path(),
@@ -72,367 +67,13 @@ async fn route(mut exchange: Exchange, request: Request<Incoming>) -> Response<R
     let Some(found) = found else {
         exchange.count_refused(RefusedReason::NoRoute);
         exchange.end(RequestOutcome::Refused);
-        return respond::refused(StatusCode::NOT_FOUND, "no route of the policy matches", false);
+        return respond::refused(
+            StatusCode::NOT_FOUND,
+            "no route of the policy matches",
+            false,
+        );
     };
     exchange.route = Some(found);
     exchange.class = exchange.held.serving.policy.routes[found].class;
     Job::new(exchange, request).run().await
-}
-
-/// One request on its route.
-struct Job {
-    exchange: Exchange,
-    head: http::request::Parts,
-    hop: Hop,
-    body: ClientBody,
-    pool: PoolId,
-    key: Option<u64>,
-    deadline: Option<Instant>,
-    /// Endpoints that were tried, in order.
-    tried: Vec<EndpointId>,
-    /// Whether any of them may have received something.
-    sent: Sent,
-}
-
-/// Where the next attempt stands.
-enum Turn {
-    Answered(Answer, Rc<Upstream>),
-    Again(Reach),
-    Over(Failure),
-}
-
-impl Job {
-    fn new(exchange: Exchange, mut request: Request<Incoming>) -> Self {
-        let class = exchange.class;
-        let (pool, key, deadline) = {
-            let route = route_of(&exchange);
-            let io = &exchange.held.serving.policy.pools[route.pool.index()];
-            let key = affinity(&io.affinity, class, &request, &exchange.conn);
-            let deadline = route.deadline.map(|span| Instant::from_std(exchange.started) + span);
-            (route.pool, key, deadline)
-        };
-        let hop = headers::prepare_request(&mut request, &exchange.conn.forwarding);
-        origin_form(request.uri_mut());
-        let (head, incoming) = request.into_parts();
-        let keep = match class.repeat() {
-            Repeat::AtConnect => 0,
-            _ => exchange.held.serving.policy.limits.keep_body,
-        };
-        let body = ClientBody::new(incoming, keep);
-        let tried = Vec::new();
-        Self { exchange, head, hop, body, pool, key, deadline, tried, sent: Sent::Nothing }
-    }
-
-    async fn run(mut self) -> Response<ResponseBody> {
-        self.exchange.worker.budget(self.pool, |budget, now| budget.request(now));
-        let mut reach = Reach::Endpoint;
-        // An answer that said 5xx, kept for the case that nobody gives a better one.
-        let mut spare: Option<(Answer, Rc<Upstream>)> = None;
-        loop {
-            let Some(upstream) = self.select(reach) else {
-                return match spare {
-                    Some((answer, _)) => self.relay(answer, None),
-                    None => self.unanswered(&Failure::Unplaced),
-                };
-            };
-            match self.turn(&upstream).await {
-                Turn::Answered(answer, upstream) => {
-                    let said = classify::health(answer.response.status());
-                    match self.wants_better(&answer) {
-                        Some(further) => {
-                            self.exchange.note(&upstream, said, answer.latency);
-                            self.sent = Sent::Maybe;
-                            spare = Some((answer, upstream));
-                            reach = further;
-                        }
-                        None => return self.relay(answer, Some(said)),
-                    }
-                }
-                Turn::Again(further) => reach = further,
-                Turn::Over(failure) => {
-                    return match spare {
-                        Some((answer, _)) => self.relay(answer, None),
-                        None => self.unanswered(&failure),
-                    };
-                }
-            }
-        }
-    }
-
-    /// The endpoint of the next attempt.
-    fn select(&mut self, reach: Reach) -> Option<Rc<Upstream>> {
-        let Exchange { worker, held, class, .. } = &self.exchange;
-        let want =
-            Want { pool: self.pool, class: *class, key: self.key, tried: &self.tried, reach };
-        let pick = worker.draw(|rng| {
-            select(&held.table, &want, rng, |endpoint| worker.in_flight(endpoint))
-        })?;
-        let upstream = worker.upstream(held, pick.endpoint)?;
-        let slots = &held.serving.pools[self.pool.index()];
-        worker.cells.inc(slots.attempts(*class));
-        if !self.tried.is_empty() {
-            worker.cells.inc(slots.retries(*class));
-        }
-        Some(upstream)
-    }
-
-    /// One attempt, and another on a new connection when the one that was reused had been closed
-    /// by the backend: that is nobody's failure.
-    async fn turn(&mut self, upstream: &Rc<Upstream>) -> Turn {
-        let need = if self.exchange.class.goes_to_writer() { Freshness::Proven } else { Freshness::Any };
-        let mut ended = self.attempt(upstream, need).await;
-        if let Err(Ended::Failed(error)) = &ended
-            && error.step == Step::Stale
-            && self.may_repeat_stale(error.sent)
-        {
-            self.exchange.note(upstream, Outcome::StaleConnection, Default::default());
-            self.remember(error.sent);
-            ended = self.attempt(upstream, Freshness::New).await;
-        }
-        match ended {
-            Ok(answer) => {
-                self.tried.push(upstream.io.id);
-                Turn::Answered(answer, upstream.clone())
-            }
-            Err(Ended::Left(error, reach)) => {
-                self.failed(upstream, &error);
-                Turn::Again(reach)
-            }
-            Err(Ended::Failed(error)) => {
-                self.failed(upstream, &error);
-                self.after(error)
-            }
-        }
-    }
-
-    async fn attempt(&self, upstream: &Rc<Upstream>, need: Freshness) -> Result<Answer, Ended> {
-        let mut head = self.head.clone();
-        let held = &self.exchange.held;
-        let backend = &held.serving.policy.backends[upstream.io.backend.index()];
-        headers::set_host(&mut head.headers, &backend.host_header, &upstream.io.authority);
-        let plan = Plan {
-            head,
-            body: &self.body,
-            need,
-            upgrade: self.hop.upgrade.is_some(),
-            deadline: self.deadline,
-            patience: self.patience(),
-        };
-        let io = upstream.io.clone();
-        let attempts = self.attempts() + 1;
-        attempt(upstream, plan, &mut || self.may_leave(&io, attempts)).await
-    }
-
-    /// Attempts that have ended.
-    fn attempts(&self) -> u32 {
-        u32::try_from(self.tried.len()).unwrap_or(u32::MAX)
-    }
-
-    /// A repeatable request gives each attempt its share of the time that is left, so that a
-    /// backend that hangs cannot use up all of it.
-    fn patience(&self) -> Option<Instant> {
-        let deadline = self.deadline?;
-        let class = self.exchange.class;
-        let allowed = match class.repeat() {
-            Repeat::Budgeted => self.retry_params().attempts,
-            Repeat::Once => 2,
-            Repeat::ProvenNotSent | Repeat::AtConnect => return None,
-        };
-        let left = allowed.saturating_sub(self.attempts());
-        let now = Instant::now();
-        (left > 1).then(|| now + deadline.saturating_duration_since(now) / left)
-    }
-
-    /// Whether an attempt without an answer may be left: another is allowed, or the endpoint has
-    /// been found down meanwhile (then it is a rescue, which the budget does not count).
-    fn may_leave(&self, io: &EndpointIo, attempts: u32) -> Option<Reach> {
-        if !self.body.replayable() {
-            return None;
-        }
-        if self.exchange.worker.is_left(self.pool, io.id) {
-            return (attempts < self.allowed()).then_some(Reach::Provider);
-        }
-        match self.next(attempts, Sent::Maybe) {
-            Next::Again(reach) => Some(reach),
-            Next::Stop(_) => None,
-        }
-    }
-
-    fn allowed(&self) -> u32 {
-        match self.exchange.class.repeat() {
-            Repeat::Budgeted => self.retry_params().attempts,
-            Repeat::Once => 2,
-            Repeat::ProvenNotSent | Repeat::AtConnect => 1,
-        }
-    }
-
-    fn retry_params(&self) -> &leeward_failover::RetryParams {
-        &self.exchange.held.serving.policy.engine.pools[self.pool.index()].retry
-    }
-
-    fn next(&self, attempts: u32, sent: Sent) -> Next {
-        let Exchange { worker, held, class, .. } = &self.exchange;
-        let panic = held.table.pools.get(self.pool.index()).is_some_and(|pool| pool.panic);
-        let params = self.retry_params();
-        let asked = worker.budget(self.pool, |budget, now| {
-            leeward_failover::retry::after_failure(
-                *class, attempts, sent, params, panic, budget, now,
-            )
-        });
-        let next = asked.unwrap_or(Next::Stop(Stop::Budget));
-        if next == Next::Stop(Stop::Budget) {
-            worker.cells.inc(held.serving.pools[self.pool.index()].retry_budget_exhausted);
-        }
-        next
-    }
-
-    fn may_repeat_stale(&self, sent: Sent) -> bool {
-        self.body.replayable()
-            && match self.exchange.class.repeat() {
-                Repeat::Budgeted | Repeat::Once => true,
-                Repeat::ProvenNotSent | Repeat::AtConnect => sent == Sent::Nothing,
-            }
-    }
-
-    fn remember(&mut self, sent: Sent) {
-        if sent == Sent::Maybe {
-            self.sent = Sent::Maybe;
-        }
-    }
-
-    fn failed(&mut self, upstream: &Upstream, error: &AttemptError) {
-        self.remember(error.sent);
-        self.tried.push(upstream.io.id);
-        if let Some(outcome) = error.outcome() {
-            self.exchange.note(upstream, outcome, Default::default());
-        }
-        let class = self.exchange.class;
-        if class == Class::Order && error.sent == Sent::Maybe {
-            tracing::warn!(
-                route = %route_of(&self.exchange).name,
-                backend = %upstream.io.labels.backend,
-                address = %upstream.io.address,
-                detail = %error.detail,
-                "an order was given up and its outcome is unknown"
-            );
-        } else {
-            tracing::debug!(
-                class = class.as_str(),
-                backend = %upstream.io.labels.backend,
-                address = %upstream.io.address,
-                step = ?error.step,
-                detail = %error.detail,
-                "an attempt failed"
-            );
-        }
-    }
-
-    fn after(&self, error: AttemptError) -> Turn {
-        let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
-        if error.step == Step::ClientBody || !in_time {
-            return Turn::Over(Failure::Attempt(error));
-        }
-        if !self.body.replayable() {
-            return Turn::Over(Failure::Attempt(error));
-        }
-        match self.next(self.attempts(), error.sent) {
-            Next::Again(reach) => Turn::Again(reach),
-            Next::Stop(_) => Turn::Over(Failure::Attempt(error)),
-        }
-    }
-
-    /// Whether a read or a cancel that was answered 5xx may be tried elsewhere.
-    fn wants_better(&self, answer: &Answer) -> Option<Reach> {
-        let status = answer.response.status();
-        let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
-        if !classify::repeatable(self.exchange.class, status) || !in_time || !self.body.replayable() {
-            return None;
-        }
-        match self.next(self.attempts(), Sent::Maybe) {
-            Next::Again(reach) => Some(reach),
-            Next::Stop(_) => None,
-        }
-    }
-
-    /// Hands a backend's answer to the client. `said` is what it says of the endpoint, unless that
-    /// has been tallied.
-    fn relay(self, answer: Answer, said: Option<Outcome>) -> Response<ResponseBody> {
-        let Answer { mut response, lease, upgraded, latency } = answer;
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        headers::prepare_response(&mut response, switched);
-        let outcome = classify::relayed(response.status());
-        let worker = &self.exchange.worker;
-        worker.cells.observe(
-            self.exchange.listener().downstream(self.exchange.class).head,
-            self.exchange.started.elapsed(),
-        );
-        if !self.body.is_complete() {
-            // Answered early: from here on the client owes nothing.
-            self.exchange.conn.watch.body_unwanted();
-        }
-        let (head, incoming) = response.into_parts();
-        let settle = Settle {
-            lease,
-            client_body: self.body,
-            tally: said.map(|said| (said, latency)),
-            outcome,
-            exchange: self.exchange,
-        };
-        if switched {
-            return match upgraded {
-                Some(stream) if self.hop.upgrade.is_some() => {
-                    settle.into_tunnel(stream);
-                    Response::from_parts(head, ResponseBody::Empty)
-                }
-                _ => settle.refuse_switch(),
-            };
-        }
-        if hyper::body::Body::is_end_stream(&incoming) || headers::answer_has_no_body(&self.head.method)
-        {
-            settle.whole();
-            return Response::from_parts(head, ResponseBody::Empty);
-        }
-        let stall_after = settle.exchange.held.serving.policy.limits.body_idle;
-        let relay = Relay::new(incoming, settle, stall_after);
-        Response::from_parts(head, ResponseBody::Relay(Box::new(relay)))
-    }
-
-    fn unanswered(self, failure: &Failure) -> Response<ResponseBody> {
-        let class = self.exchange.class;
-        if let Some(refusal) = self.exchange.conn.watch.body_refused() {
-            // The body turned out to be one that may not pass: the client is told why.
-            return refuse(self.exchange, refusal);
-        }
-        if matches!(failure, Failure::Unplaced) {
-            let slots = &self.exchange.held.serving.pools[self.pool.index()];
-            self.exchange.worker.cells.inc(slots.unplaced);
-        }
-        let told = classify::unanswered(class, self.sent, failure);
-        let seconds = 1 + self.exchange.worker.draw(|rng| rng.next_u64()) % 3;
-        self.exchange.end(told.outcome);
-        respond::unanswered(told.fate, told.status, told.text, seconds)
-    }
-}
-
-fn route_of(exchange: &Exchange) -> &Route {
-    // Only called once a route was found; the first one stands in otherwise.
-    &exchange.held.serving.policy.routes[exchange.route.unwrap_or_default()]
-}
-
-fn affinity<B>(wanted: &Affinity, class: Class, request: &Request<B>, conn: &ClientConn) -> Option<u64> {
-    if let Affinity::Header(name) = wanted
-        && let Some(value) = request.headers().get(name)
-    {
-        return Some(affinity_key(value.as_bytes()));
-    }
-    class.goes_to_writer().then_some(conn.address_key)
-}
-
-/// A proxy sends the origin form, byte for byte what was behind the authority (RFC 9112 section
-/// 3.2.1).
-fn origin_form(uri: &mut Uri) {
-    if uri.scheme().is_some() || uri.authority().is_some() {
-        let origin = uri.path_and_query().cloned().map(Uri::from);
-        *uri = origin.unwrap_or_else(|| Uri::from_static("/"));
-    }
 }

@@ -42,7 +42,10 @@ impl Forwarding {
         // The text of an address has no byte that a field value may not have.
         let client = HeaderValue::from_str(&client.to_canonical().to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { client, proto: HeaderValue::from_static(if tls { "https" } else { "http" }) }
+        Self {
+            client,
+            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
+        }
     }
 
     /// Replaces whatever the client claims: it is outside the trust boundary.
@@ -106,7 +109,11 @@ pub(crate) fn set_host(headers: &mut HeaderMap, wanted: &HostHeader, authority: 
 /// Makes a backend's answer fit for the client. `upgraded` keeps what a 101 needs.
 pub(crate) fn prepare_response<B>(response: &mut Response<B>, upgraded: bool) {
     let headers = response.headers_mut();
-    let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
+    let protocol = if upgraded {
+        headers.get(UPGRADE).cloned()
+    } else {
+        None
+    };
     strip_hop_by_hop(headers);
     strip_own(headers);
     if upgraded {
@@ -120,7 +127,9 @@ pub(crate) fn prepare_response<B>(response: &mut Response<B>, upgraded: bool) {
 /// Whether an answer's framing says two things at once (RFC 9112 section 6.3): the next answer on
 /// that connection could be anybody's.
 pub(crate) fn framing_is_ambiguous(headers: &HeaderMap) -> bool {
-    let Some(encoding) = headers.get(TRANSFER_ENCODING) else { return false };
+    let Some(encoding) = headers.get(TRANSFER_ENCODING) else {
+        return false;
+    };
     headers.contains_key(header::CONTENT_LENGTH)
         || headers.get_all(TRANSFER_ENCODING).iter().count() > 1
         || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
@@ -150,9 +159,15 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn strip_own(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| name.as_str().starts_with(OWN_PREFIX)) {
-        let own: Vec<HeaderName> =
-            headers.keys().filter(|name| name.as_str().starts_with(OWN_PREFIX)).cloned().collect();
+    if headers
+        .keys()
+        .any(|name| name.as_str().starts_with(OWN_PREFIX))
+    {
+        let own: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| name.as_str().starts_with(OWN_PREFIX))
+            .cloned()
+            .collect();
         for name in own {
             headers.remove(name);
         }
@@ -229,8 +244,16 @@ mod tests {
     #[test]
     fn leeward_s_own_words_are_nobody_else_s() {
         let (request, _) = prepared(&[("leeward-outcome", "not-sent"), ("leeward-x", "1")]);
-        assert!(request.headers().keys().all(|name| !name.as_str().starts_with("leeward-")));
-        let mut response = Response::builder().header("Leeward-Outcome", "shed").body(()).unwrap();
+        assert!(
+            request
+                .headers()
+                .keys()
+                .all(|name| !name.as_str().starts_with("leeward-"))
+        );
+        let mut response = Response::builder()
+            .header("Leeward-Outcome", "shed")
+            .body(())
+            .unwrap();
         prepare_response(&mut response, false);
         assert!(response.headers().is_empty());
     }

@@ -2,7 +2,7 @@
 //! written in a policy that `leeward_config` has compiled.
 //!
 //! ```text
-//! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route
+//! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
 //!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
 //! life of an observation  probe, tally, resolve -> control -> (engine) -> effects -> snapshot
 //! ```
@@ -24,6 +24,7 @@ mod exchange;
 mod framing;
 mod handler;
 mod headers;
+mod job;
 mod journal;
 mod listener;
 mod path_info;

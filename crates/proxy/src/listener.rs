@@ -52,7 +52,11 @@ pub(crate) fn bind(listener: &Listener, workers: usize) -> Result<Vec<TcpListene
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -69,7 +73,9 @@ pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener, 
         match socket.accept().await {
             Ok((stream, peer)) => {
                 let held = worker.snapshot();
-                worker.cells.inc(held.serving.listeners[listener].slots.accepted);
+                worker
+                    .cells
+                    .inc(held.serving.listeners[listener].slots.accepted);
                 if let Some(stream) = hand_over(&worker, stream, peer, listener) {
                     start(&worker, stream, peer, listener);
                 }
@@ -85,7 +91,9 @@ async fn refused(worker: &Worker, listener: usize, error: &io::Error) {
     let slots = worker.snapshot().serving.listeners[listener].slots;
     let exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     if exhausted {
-        worker.cells.inc(slots.refused(ConnectionRefusal::FileDescriptors));
+        worker
+            .cells
+            .inc(slots.refused(ConnectionRefusal::FileDescriptors));
         tracing::warn!(
             listener,
             "no file descriptor is left: new connections wait; raise the limit (ulimit -n)"
@@ -96,7 +104,9 @@ async fn refused(worker: &Worker, listener: usize, error: &io::Error) {
     }
     let passing = matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
     );
     if !passing {
         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -115,13 +125,21 @@ fn hand_over(
         return Some(stream);
     }
     let mine = peers[worker.index].open.load(Ordering::Relaxed);
-    let least = peers.iter().min_by_key(|peer| peer.open.load(Ordering::Relaxed))?;
+    let least = peers
+        .iter()
+        .min_by_key(|peer| peer.open.load(Ordering::Relaxed))?;
     if mine < least.open.load(Ordering::Relaxed) + UNEVEN.max(mine / 8) {
         return Some(stream);
     }
-    let Ok(permit) = least.inbox.try_reserve() else { return Some(stream) };
+    let Ok(permit) = least.inbox.try_reserve() else {
+        return Some(stream);
+    };
     match stream.into_std() {
-        Ok(socket) => permit.send(WorkerMessage::Connection { socket, peer, listener }),
+        Ok(socket) => permit.send(WorkerMessage::Connection {
+            socket,
+            peer,
+            listener,
+        }),
         Err(error) => tracing::debug!(%error, "a connection broke while it was handed over"),
     }
     None
@@ -142,7 +160,9 @@ pub(crate) fn adopt(
 /// Serves a connection in a task of its own.
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usize) {
     let held = worker.snapshot();
-    let Some(io) = held.serving.listeners.get(listener) else { return };
+    let Some(io) = held.serving.listeners.get(listener) else {
+        return;
+    };
     let open = OpenConn::new(worker, listener);
     let limit = held.serving.policy.listeners[listener].max_connections;
     if worker.shared.open[listener].load(Ordering::Relaxed) > limit {
@@ -181,10 +201,14 @@ async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener:
             Box::pin(serve(worker, stream, peer, listener, true)).await;
         }
         Ok(Err(error)) => {
-            worker.cells.inc(slots.refused(ConnectionRefusal::TlsHandshake));
+            worker
+                .cells
+                .inc(slots.refused(ConnectionRefusal::TlsHandshake));
             tracing::debug!(%peer, %error, "a TLS handshake failed");
         }
-        Err(_) => worker.cells.inc(slots.refused(ConnectionRefusal::TlsTimeout)),
+        Err(_) => worker
+            .cells
+            .inc(slots.refused(ConnectionRefusal::TlsTimeout)),
     }
 }
 
@@ -196,18 +220,25 @@ struct OpenConn {
 
 impl OpenConn {
     fn new(worker: &Rc<Worker>, listener: usize) -> Self {
-        worker.shared.peers[worker.index].open.fetch_add(1, Ordering::Relaxed);
+        worker.shared.peers[worker.index]
+            .open
+            .fetch_add(1, Ordering::Relaxed);
         worker.shared.open[listener].fetch_add(1, Ordering::Relaxed);
         if let Some(io) = worker.snapshot().serving.listeners.get(listener) {
             worker.cells.up(io.slots.open);
         }
-        Self { worker: worker.clone(), listener }
+        Self {
+            worker: worker.clone(),
+            listener,
+        }
     }
 }
 
 impl Drop for OpenConn {
     fn drop(&mut self) {
-        self.worker.shared.peers[self.worker.index].open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.shared.peers[self.worker.index]
+            .open
+            .fetch_sub(1, Ordering::Relaxed);
         self.worker.shared.open[self.listener].fetch_sub(1, Ordering::Relaxed);
         if let Some(io) = self.worker.snapshot().serving.listeners.get(self.listener) {
             self.worker.cells.down(io.slots.open);

@@ -26,7 +26,10 @@ type Failed = (ProbeFailure, String);
 
 impl ProbeSpec {
     pub(crate) fn new(pool: &Pool, timeout: Duration) -> Self {
-        Self { probe: pool.probe.clone(), timeout }
+        Self {
+            probe: pool.probe.clone(),
+            timeout,
+        }
     }
 }
 
@@ -35,10 +38,15 @@ pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> ProbeResult {
     let started = Instant::now();
     let result = match tokio::time::timeout(spec.timeout, run(io, spec)).await {
         Ok(result) => result,
-        Err(_) => Err((ProbeFailure::Timeout, format!("no whole answer within {:?}", spec.timeout))),
+        Err(_) => Err((
+            ProbeFailure::Timeout,
+            format!("no whole answer within {:?}", spec.timeout),
+        )),
     };
     match result {
-        Ok(()) => ProbeResult::Passed { took: started.elapsed() },
+        Ok(()) => ProbeResult::Passed {
+            took: started.elapsed(),
+        },
         Err((cause, detail)) => ProbeResult::Failed { cause, detail },
     }
 }
@@ -46,7 +54,10 @@ pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> ProbeResult {
 async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
     let mut wanted = io.connect.clone();
     // The connection's own limit is what is left of the probe's: it names the step that hung.
-    wanted.timeout = spec.timeout.saturating_sub(Duration::from_millis(1)).min(wanted.timeout);
+    wanted.timeout = spec
+        .timeout
+        .saturating_sub(Duration::from_millis(1))
+        .min(wanted.timeout);
     let (stream, wire) = connect(io.address, &wanted).await.map_err(|error| {
         let cause = match (error.step, error.timed_out) {
             (Step::Tls, _) => ProbeFailure::Tls,
@@ -58,12 +69,15 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
     let Probe::Http(http) = &spec.probe else {
         return Ok(());
     };
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| broken(&error))?;
     let driving = tokio::task::spawn_local(connection);
     let result = async {
-        let response =
-            sender.send_request(request(io, http)?).await.map_err(|error| broken(&error))?;
+        let response = sender
+            .send_request(request(io, http)?)
+            .await
+            .map_err(|error| broken(&error))?;
         check(response, http).await
     }
     .await;
@@ -87,33 +101,58 @@ fn request(io: &EndpointIo, http: &HttpProbe) -> Result<Request<Empty<Bytes>>, F
         .header(HOST, host)
         .header(USER_AGENT, "leeward-probe")
         .body(Empty::new())
-        .map_err(|error| (ProbeFailure::Protocol, format!("the probe cannot be sent: {error}")))?;
+        .map_err(|error| {
+            (
+                ProbeFailure::Protocol,
+                format!("the probe cannot be sent: {error}"),
+            )
+        })?;
     for (name, value) in &http.headers {
         request.headers_mut().insert(name, value.clone());
     }
-    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    request
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     Ok(request)
 }
 
 async fn check(response: Response<Incoming>, http: &HttpProbe) -> Result<(), Failed> {
     let status = response.status().as_u16();
-    if !http.status.iter().any(|(from, to)| (*from..=*to).contains(&status)) {
-        return Err((ProbeFailure::Status, format!("status {status}, expected {}", ranges(&http.status))));
+    if !http
+        .status
+        .iter()
+        .any(|(from, to)| (*from..=*to).contains(&status))
+    {
+        return Err((
+            ProbeFailure::Status,
+            format!("status {status}, expected {}", ranges(&http.status)),
+        ));
     }
     check_headers(response.headers(), http)?;
     if http.body_contains.is_none() && http.json.is_empty() {
         return Ok(());
     }
-    let body = Limited::new(response.into_body(), http.max_body).collect().await;
-    let body = body.map_err(|error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
-        Some(_) => (ProbeFailure::Protocol, format!("body larger than {} bytes", http.max_body)),
-        None => (ProbeFailure::Reset, format!("body ended early: {error}")),
-    })?;
+    let body = Limited::new(response.into_body(), http.max_body)
+        .collect()
+        .await;
+    let body =
+        body.map_err(
+            |error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
+                Some(_) => (
+                    ProbeFailure::Protocol,
+                    format!("body larger than {} bytes", http.max_body),
+                ),
+                None => (ProbeFailure::Reset, format!("body ended early: {error}")),
+            },
+        )?;
     let body = body.to_bytes();
     if let Some(text) = &http.body_contains
         && memchr::memmem::find(&body, text.as_bytes()).is_none()
     {
-        return Err((ProbeFailure::Content, format!("body does not contain {text:?}")));
+        return Err((
+            ProbeFailure::Content,
+            format!("body does not contain {text:?}"),
+        ));
     }
     check_json(&body, &http.json)
 }
@@ -125,7 +164,9 @@ fn check_headers(headers: &HeaderMap, http: &HttpProbe) -> Result<(), Failed> {
             Some(wanted) => headers.get_all(name).iter().any(|value| value == wanted),
         };
         if !holds {
-            let seen = headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let seen = headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()));
             let detail = match (seen, wanted) {
                 (Some(seen), Some(wanted)) => format!("{name} is {seen:?}, expected {wanted:?}"),
                 _ => format!("no field {name}"),
@@ -143,7 +184,9 @@ fn check_json(body: &[u8], checks: &[(String, JsonCheck)]) -> Result<(), Failed>
     let document: serde_json::Value = serde_json::from_slice(body)
         .map_err(|error| (ProbeFailure::Content, format!("body is not JSON: {error}")))?;
     for (pointer, wanted) in checks {
-        let found = document.pointer(pointer).unwrap_or(&serde_json::Value::Null);
+        let found = document
+            .pointer(pointer)
+            .unwrap_or(&serde_json::Value::Null);
         if !holds(found, wanted) {
             let mut seen = found.to_string();
             if let Some((cut, _)) = seen.char_indices().nth(80) {
@@ -162,16 +205,16 @@ fn holds(found: &serde_json::Value, wanted: &JsonCheck) -> bool {
         JsonCheck::Present => !found.is_null(),
         JsonCheck::Bool(wanted) => found.as_bool() == Some(*wanted),
         JsonCheck::Text(wanted) => found.as_str() == Some(wanted),
-        JsonCheck::Number(comparison, wanted) => found.as_f64().is_some_and(|found| {
-            match comparison {
+        JsonCheck::Number(comparison, wanted) => {
+            found.as_f64().is_some_and(|found| match comparison {
                 Comparison::Less => found < *wanted,
                 Comparison::LessOrEqual => found <= *wanted,
                 Comparison::Greater => found > *wanted,
                 Comparison::GreaterOrEqual => found >= *wanted,
                 Comparison::Equal => found == *wanted,
                 Comparison::NotEqual => found != *wanted,
-            }
-        }),
+            })
+        }
     }
 }
 
@@ -197,7 +240,13 @@ fn expected(wanted: &JsonCheck) -> String {
 fn ranges(ranges: &[(u16, u16)]) -> String {
     let words: Vec<String> = ranges
         .iter()
-        .map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") })
+        .map(|(from, to)| {
+            if from == to {
+                from.to_string()
+            } else {
+                format!("{from}-{to}")
+            }
+        })
         .collect();
     words.join(", ")
 }
@@ -222,6 +271,11 @@ mod tests {
         assert!(json(body, "/name", JsonCheck::Text("a".into())).is_ok());
         assert!(json(body, "/name", JsonCheck::Present).is_ok());
         assert!(json(body, "/gone", JsonCheck::Present).is_err());
-        assert!(json("[", "/gone", JsonCheck::Present).unwrap_err().1.contains("not JSON"));
+        assert!(
+            json("[", "/gone", JsonCheck::Present)
+                .unwrap_err()
+                .1
+                .contains("not JSON")
+        );
     }
 }

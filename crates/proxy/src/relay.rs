@@ -44,7 +44,13 @@ pub(crate) struct Settle {
 
 impl Relay {
     pub(crate) fn new(incoming: Incoming, settle: Settle, stall_after: Duration) -> Self {
-        Self { incoming, settle: Some(settle), stall_after, stall: None, progressed: false }
+        Self {
+            incoming,
+            settle: Some(settle),
+            stall_after,
+            stall: None,
+            progressed: false,
+        }
     }
 
     pub(crate) fn poll_frame(
@@ -82,7 +88,9 @@ impl Relay {
     /// it fires, so that a body in flow costs none.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (after, progressed) = (self.stall_after, &mut self.progressed);
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        let stall = self
+            .stall
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
         loop {
             ready!(stall.as_mut().poll(cx));
             if !std::mem::take(progressed) {
@@ -133,7 +141,10 @@ impl Settle {
     /// The backend switched protocols: its connection is the tunnel's from now on.
     pub(crate) fn into_tunnel(self, stream: oneshot::Receiver<Upgraded>) {
         let conn = self.exchange.conn.clone();
-        conn.tunnel.set(Some(Tunnel { stream, settle: self }));
+        conn.tunnel.set(Some(Tunnel {
+            stream,
+            settle: self,
+        }));
     }
 
     /// The account of a connection that has become a tunnel.
@@ -146,7 +157,8 @@ impl Settle {
     /// The backend switched protocols though nobody had asked it to (RFC 9110 section 15.2.2).
     pub(crate) fn refuse_switch(self) -> Response<ResponseBody> {
         if let Some((_, latency)) = self.tally {
-            self.exchange.note(self.lease.upstream(), Outcome::Reset, latency);
+            self.exchange
+                .note(self.lease.upstream(), Outcome::Reset, latency);
         }
         self.exchange.end(RequestOutcome::Unavailable);
         respond::unanswered(
@@ -159,7 +171,8 @@ impl Settle {
 
     fn cut_short(self) {
         if let Some((_, latency)) = self.tally {
-            self.exchange.note(self.lease.upstream(), Outcome::Truncated, latency);
+            self.exchange
+                .note(self.lease.upstream(), Outcome::Truncated, latency);
         }
         self.exchange.cut_client();
         self.exchange.end(RequestOutcome::Truncated);

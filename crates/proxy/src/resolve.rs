@@ -18,8 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The address of a backend whose URL has a literal one.
 pub(crate) fn literal(host: &str, port: u16) -> Option<SocketAddr> {
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, port))
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.parse::<IpAddr>()
+        .ok()
+        .map(|address| SocketAddr::new(address, port))
 }
 
 /// Begins to resolve every backend of `policy` that has a name.
@@ -42,14 +47,21 @@ async fn keep_resolving(backend: BackendId, host: String, port: u16, reports: Re
         };
         let pause = match answer {
             Ok(addresses) if !addresses.is_empty() => {
-                if reports.send(Report::Addresses { backend, addresses }).is_err() {
+                if reports
+                    .send(Report::Addresses { backend, addresses })
+                    .is_err()
+                {
                     return;
                 }
                 AGAIN
             }
             Ok(_) => AGAIN_AFTER_FAILURE,
             Err(error) => {
-                tracing::warn!(host, error, "a backend's name cannot be resolved; known addresses stay");
+                tracing::warn!(
+                    host,
+                    error,
+                    "a backend's name cannot be resolved; known addresses stay"
+                );
                 AGAIN_AFTER_FAILURE
             }
         };

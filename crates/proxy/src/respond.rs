@@ -29,11 +29,20 @@ impl Fate {
 }
 
 /// A request that no backend answered. `seconds` is when to come back, jittered by the caller.
-pub(crate) fn unanswered(fate: Fate, status: StatusCode, text: &str, seconds: u64) -> Response<ResponseBody> {
+pub(crate) fn unanswered(
+    fate: Fate,
+    status: StatusCode,
+    text: &str,
+    seconds: u64,
+) -> Response<ResponseBody> {
     let mut response = plain(status, text);
-    response.headers_mut().insert(OUTCOME, HeaderValue::from_static(fate.as_str()));
+    response
+        .headers_mut()
+        .insert(OUTCOME, HeaderValue::from_static(fate.as_str()));
     if fate == Fate::NotSent {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -43,7 +52,9 @@ pub(crate) fn unanswered(fate: Fate, status: StatusCode, text: &str, seconds: u6
 pub(crate) fn refused(status: StatusCode, text: &str, close: bool) -> Response<ResponseBody> {
     let mut response = plain(status, text);
     if close {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -54,8 +65,9 @@ fn plain(status: StatusCode, text: &str) -> Response<ResponseBody> {
     line.push('\n');
     let mut response = Response::new(ResponseBody::Text(Bytes::from(line)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

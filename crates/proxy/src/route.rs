@@ -53,7 +53,8 @@ impl RouteTable {
                 methods: wanted.methods.clone(),
                 headers: wanted.headers.clone(),
             });
-            let here = wanted.listeners.is_empty() || wanted.listeners.iter().any(|l| l == listener);
+            let here =
+                wanted.listeners.is_empty() || wanted.listeners.iter().any(|l| l == listener);
             if here {
                 table.insert(u32::try_from(position).unwrap_or(u32::MAX), wanted);
             }
@@ -166,12 +167,20 @@ mod tests {
     use super::*;
 
     fn on_path(path: PathMatch) -> Match {
-        Match { path, ..Match::default() }
+        Match {
+            path,
+            ..Match::default()
+        }
     }
 
     fn find(table: &RouteTable, host: &str, method: &Method, path: &str) -> Option<usize> {
         let headers = HeaderMap::new();
-        table.find(&Asked { host: host_of(host), path, method, headers: &headers })
+        table.find(&Asked {
+            host: host_of(host),
+            path,
+            method,
+            headers: &headers,
+        })
     }
 
     #[test]
@@ -179,7 +188,10 @@ mod tests {
         let table = RouteTable::new(
             "public",
             &[
-                Match { methods: vec![Method::POST], ..on_path(PathMatch::Exact("/order".into())) },
+                Match {
+                    methods: vec![Method::POST],
+                    ..on_path(PathMatch::Exact("/order".into()))
+                },
                 on_path(PathMatch::Prefix("/".into())),
                 on_path(PathMatch::Exact("/order".into())),
             ],
@@ -203,9 +215,15 @@ mod tests {
 
     #[test]
     fn hosts_compare_without_case_and_a_wildcard_stands_for_one_label() {
-        let host = |name: &str| Match { hosts: vec![name.into()], ..Match::default() };
+        let host = |name: &str| Match {
+            hosts: vec![name.into()],
+            ..Match::default()
+        };
         let table = RouteTable::new("public", &[host("api.example.com"), host("*.example.com")]);
-        assert_eq!(find(&table, "API.Example.com:8443", &Method::GET, "/"), Some(0));
+        assert_eq!(
+            find(&table, "API.Example.com:8443", &Method::GET, "/"),
+            Some(0)
+        );
         assert_eq!(find(&table, "ws.example.com", &Method::GET, "/"), Some(1));
         assert_eq!(find(&table, "a.b.example.com", &Method::GET, "/"), None);
         assert_eq!(find(&table, "example.com", &Method::GET, "/"), None);
@@ -218,7 +236,13 @@ mod tests {
     fn a_route_of_another_listener_does_not_match() {
         let table = RouteTable::new(
             "public",
-            &[Match { listeners: vec!["inner".into()], ..Match::default() }, Match::default()],
+            &[
+                Match {
+                    listeners: vec!["inner".into()],
+                    ..Match::default()
+                },
+                Match::default(),
+            ],
         );
         assert_eq!(find(&table, "x", &Method::GET, "/"), Some(1));
     }
@@ -226,14 +250,22 @@ mod tests {
     #[test]
     fn header_conditions_hold_by_presence_or_by_value() {
         let header = |value: Option<&str>| Match {
-            headers: vec![(http::HeaderName::from_static("x-kind"), value.map(Into::into))],
+            headers: vec![(
+                http::HeaderName::from_static("x-kind"),
+                value.map(Into::into),
+            )],
             ..Match::default()
         };
         let table = RouteTable::new("public", &[header(Some("spot")), header(None)]);
         let mut headers = HeaderMap::new();
         let method = Method::GET;
         let find = |headers: &HeaderMap| {
-            table.find(&Asked { host: "x", path: "/", method: &method, headers })
+            table.find(&Asked {
+                host: "x",
+                path: "/",
+                method: &method,
+                headers,
+            })
         };
         assert_eq!(find(&headers), None);
         headers.insert("x-kind", http::HeaderValue::from_static("margin"));

@@ -122,7 +122,9 @@ pub(crate) async fn serve<S: ClientStream>(
     match (left, conn.tunnel.take()) {
         (Left::Ended(Ok(())), Some(tunnel)) => {
             let (stream, held) = io.into_inner();
-            tunnel.run(worker, &conn, stream, &[&parts.read_buf, &held]).await;
+            tunnel
+                .run(worker, &conn, stream, &[&parts.read_buf, &held])
+                .await;
         }
         (Left::Ended(result), _) => {
             if result.is_err() || conn.cut.get() {
@@ -133,9 +135,16 @@ pub(crate) async fn serve<S: ClientStream>(
         }
         (Left::Overdue, _) => reset_if(conn.cut.get(), io.get_ref()),
     }
-    let slots = worker.snapshot().serving.listeners.get(listener).map(|listener| listener.slots);
+    let slots = worker
+        .snapshot()
+        .serving
+        .listeners
+        .get(listener)
+        .map(|listener| listener.slots);
     if let Some(slots) = slots {
-        worker.cells.add(slots.received_bytes, conn.watch.bytes_in());
+        worker
+            .cells
+            .add(slots.received_bytes, conn.watch.bytes_in());
         worker.cells.add(slots.sent_bytes, conn.watch.bytes_out());
     }
 }
@@ -201,7 +210,10 @@ where
                 Some(_) => return Poll::Ready(Left::Overdue),
                 None => {}
             }
-            let next = conn.watch.next_check(now, limits).max(now + Duration::from_millis(1));
+            let next = conn
+                .watch
+                .next_check(now, limits)
+                .max(now + Duration::from_millis(1));
             check.as_mut().reset(next);
         }
         Poll::Pending

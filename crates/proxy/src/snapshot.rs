@@ -48,8 +48,6 @@ pub(crate) struct ListenerIo {
     pub(crate) route_slots: Vec<RouteSlots>,
     /// By `Class`.
     downstream: Vec<DownstreamSlots>,
-    /// Requests that match no route.
-    pub(crate) unrouted: RouteSlots,
 }
 
 struct BackendIo {
@@ -71,9 +69,6 @@ pub(crate) struct EndpointIo {
     pub(crate) slots: EndpointSlots,
     pub(crate) provider: ProviderSlots,
 }
-
-/// The label of requests that no route matches.
-const UNROUTED: &str = "(none)";
 
 impl ListenerIo {
     /// The latency cells of `class`.
@@ -102,13 +97,25 @@ impl Serving {
                     .iter()
                     .map(|route| metrics.route(name, &route.name, route.class))
                     .collect(),
-                downstream: Class::ALL.iter().map(|c| metrics.downstream(name, *c)).collect(),
-                unrouted: metrics.route(name, UNROUTED, Class::Order),
+                downstream: Class::ALL
+                    .iter()
+                    .map(|c| metrics.downstream(name, *c))
+                    .collect(),
             });
         }
-        let pools = policy.engine.pools.iter().map(|pool| metrics.pool(&pool.name)).collect();
+        let pools = policy
+            .engine
+            .pools
+            .iter()
+            .map(|pool| metrics.pool(&pool.name))
+            .collect();
         let backends = backends(&policy, metrics)?;
-        Ok(Self { policy, listeners, pools, backends })
+        Ok(Self {
+            policy,
+            listeners,
+            pools,
+            backends,
+        })
     }
 
     /// The I/O side of every endpoint of `table`, reusing what `before` has.
@@ -164,10 +171,13 @@ fn backends(policy: &Policy, metrics: &Metrics) -> Result<Vec<BackendIo>, StartE
             Some(wanted) => {
                 let config = match configs.get(wanted) {
                     Some(config) => config.clone(),
-                    None => configs.entry(wanted).or_insert(tls::client_config(wanted)?).clone(),
+                    None => configs
+                        .entry(wanted)
+                        .or_insert(tls::client_config(wanted)?)
+                        .clone(),
                 };
                 let name = ServerName::try_from(wanted.server_name.clone()).map_err(|error| {
-                    StartError::new(format!(
+                    StartError::policy(format!(
                         "backend {}: `{}` cannot be asked for in TLS: {error}",
                         engine.name, wanted.server_name
                     ))
@@ -182,7 +192,10 @@ fn backends(policy: &Policy, metrics: &Metrics) -> Result<Vec<BackendIo>, StartE
         };
         let provider = policy.engine.sites[engine.site.index()].provider;
         backends.push(BackendIo {
-            connect: ConnectSpec { tls, timeout: policy.pools[engine.pool.index()].connect_timeout },
+            connect: ConnectSpec {
+                tls,
+                timeout: policy.pools[engine.pool.index()].connect_timeout,
+            },
             authority,
             provider: metrics.provider(
                 &policy.engine.pools[engine.pool.index()].name,

@@ -33,7 +33,10 @@ impl Tallies {
         let tally = &mut by_endpoint[endpoint.index()];
         let first = tally.is_empty();
         tally.add(outcome, latency);
-        let newly_urgent = outcome.is_failure() && !self.urgent.replace(self.urgent.get() || outcome.is_failure());
+        let newly_urgent = outcome.is_failure()
+            && !self
+                .urgent
+                .replace(self.urgent.get() || outcome.is_failure());
         if first {
             let mut touched = self.touched.borrow_mut();
             touched.push(endpoint);

@@ -33,10 +33,10 @@ pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerCo
         }
         first.get_or_insert(key);
     }
-    let first = first.ok_or_else(|| StartError::new("a TLS listener needs a certificate"))?;
+    let first = first.ok_or_else(|| StartError::policy("a TLS listener needs a certificate"))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| StartError::new(format!("TLS: {error}")))?
+        .map_err(|error| StartError::policy(format!("TLS: {error}")))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(BySni { by_name, first }));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -73,14 +73,23 @@ fn certified_key(
 ) -> Result<CertifiedKey, StartError> {
     let chain = read_chain(&files.cert)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
-        StartError::new(format!("{}: no private key can be read: {error}", files.key.display()))
+        StartError::policy(format!(
+            "{}: no private key can be read: {error}",
+            files.key.display()
+        ))
     })?;
-    let key = provider.key_provider.load_private_key(key).map_err(|error| {
-        StartError::new(format!("{}: the private key is not usable: {error}", files.key.display()))
-    })?;
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| {
+            StartError::policy(format!(
+                "{}: the private key is not usable: {error}",
+                files.key.display()
+            ))
+        })?;
     let certified = CertifiedKey::new(chain, key);
     certified.keys_match().map_err(|error| {
-        StartError::new(format!(
+        StartError::policy(format!(
             "{} does not belong to {}: {error}",
             files.key.display(),
             files.cert.display()
@@ -93,22 +102,36 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
     let chain = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| {
-            StartError::new(format!("{}: no certificate can be read: {error}", path.display()))
+            StartError::policy(format!(
+                "{}: no certificate can be read: {error}",
+                path.display()
+            ))
         })?;
     if chain.is_empty() {
-        return Err(StartError::new(format!("{}: holds no certificate", path.display())));
+        return Err(StartError::policy(format!(
+            "{}: holds no certificate",
+            path.display()
+        )));
     }
     Ok(chain)
 }
 
 fn dns_names(key: &CertifiedKey, path: &Path) -> Result<Vec<String>, StartError> {
-    let leaf = key.end_entity_cert().map_err(|error| unreadable(path, &error))?;
+    let leaf = key
+        .end_entity_cert()
+        .map_err(|error| unreadable(path, &error))?;
     let leaf = webpki::EndEntityCert::try_from(leaf).map_err(|error| unreadable(path, &error))?;
-    Ok(leaf.valid_dns_names().map(str::to_ascii_lowercase).collect())
+    Ok(leaf
+        .valid_dns_names()
+        .map(str::to_ascii_lowercase)
+        .collect())
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> StartError {
-    StartError::new(format!("{}: the certificate cannot be read: {error}", path.display()))
+    StartError::policy(format!(
+        "{}: the certificate cannot be read: {error}",
+        path.display()
+    ))
 }
 
 /// The client side towards backends that want `tls`. Resumption is on, early data is off: an order
@@ -118,14 +141,16 @@ pub(crate) fn client_config(tls: &UpstreamTls) -> Result<Arc<ClientConfig>, Star
     match &tls.ca {
         Some(path) => {
             for certificate in read_chain(path)? {
-                roots.add(certificate).map_err(|error| unreadable(path, &error))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| unreadable(path, &error))?;
             }
         }
         None => {
             let system = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(system.certs);
             if roots.is_empty() {
-                return Err(StartError::new(
+                return Err(StartError::policy(
                     "the system has no trusted certificates (install ca-certificates, or name a \
                      `ca` file for the backend)",
                 ));
@@ -134,7 +159,7 @@ pub(crate) fn client_config(tls: &UpstreamTls) -> Result<Arc<ClientConfig>, Star
     }
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| StartError::new(format!("TLS: {error}")))?
+        .map_err(|error| StartError::policy(format!("TLS: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

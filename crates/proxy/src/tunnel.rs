@@ -47,8 +47,16 @@ impl Tunnel {
     }
 }
 
-async fn carry<S: ClientStream>(client: &mut S, upgraded: Upgraded, sent: &[&[u8]]) -> io::Result<()> {
-    let Upgraded { mut stream, wire, read_ahead } = upgraded;
+async fn carry<S: ClientStream>(
+    client: &mut S,
+    upgraded: Upgraded,
+    sent: &[&[u8]],
+) -> io::Result<()> {
+    let Upgraded {
+        mut stream,
+        wire,
+        read_ahead,
+    } = upgraded;
     client.write_all(&read_ahead).await?;
     for bytes in sent {
         stream.write_all(bytes).await?;

@@ -93,14 +93,22 @@ impl Upstream {
                 // Ready at once unless the backend has just closed it.
                 if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
                     self.cells.inc(self.io.slots.reused);
-                    return Ok(Lease { connection: Some(connection), reused: true, busy });
+                    return Ok(Lease {
+                        connection: Some(connection),
+                        reused: true,
+                        busy,
+                    });
                 }
             }
         }
         let (stream, wire) = connect(self.io.address, &self.io.connect).await?;
         self.cells.inc(self.io.slots.created);
         let connection = self.handshake(stream, wire).await?;
-        Ok(Lease { connection: Some(connection), reused: false, busy })
+        Ok(Lease {
+            connection: Some(connection),
+            reused: false,
+            busy,
+        })
     }
 
     /// The connection used last, as it is the least likely to be closed by the backend.
@@ -119,7 +127,11 @@ impl Upstream {
                 || (now.duration_since(connection.wire.last_read()) <= self.reuse.order_within
                     && connection.wire.quiet());
             // Those behind it are older still.
-            return if proven { idle.pop_back().map(|idle| idle.connection) } else { None };
+            return if proven {
+                idle.pop_back().map(|idle| idle.connection)
+            } else {
+                None
+            };
         }
         None
     }
@@ -149,11 +161,20 @@ impl Upstream {
                     let parts = http.into_parts();
                     let (stream, read_ahead) = (parts.io.into_inner(), parts.read_buf);
                     // A taker that is gone leaves nobody to talk to.
-                    let _ = taker.send(Upgraded { stream, wire, read_ahead });
+                    let _ = taker.send(Upgraded {
+                        stream,
+                        wire,
+                        read_ahead,
+                    });
                 }
             }
         });
-        Ok(Connection { sender, wire, task: task.abort_handle(), upgrade })
+        Ok(Connection {
+            sender,
+            wire,
+            task: task.abort_handle(),
+            upgrade,
+        })
     }
 
     fn put_back(&self, connection: Connection) {
@@ -164,7 +185,10 @@ impl Upstream {
         if idle.len() >= self.reuse.max_idle {
             idle.pop_front();
         }
-        idle.push_back(Idle { connection, since: Instant::now() });
+        idle.push_back(Idle {
+            connection,
+            since: Instant::now(),
+        });
     }
 
     /// Closes what was idle for too long. Called now and then by the worker.
@@ -269,7 +293,9 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+        self.0
+            .in_flight
+            .set(self.0.in_flight.get().saturating_sub(1));
         self.0.cells.down(self.0.io.slots.in_flight);
     }
 }

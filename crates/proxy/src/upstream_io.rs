@@ -68,7 +68,9 @@ impl Wire {
     /// even an end. One system call; asked before an order reuses a connection.
     pub(crate) fn quiet(&self) -> bool {
         let socket = self.socket.borrow();
-        let Some(socket) = socket.as_ref() else { return false };
+        let Some(socket) = socket.as_ref() else {
+            return false;
+        };
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         match socket2::SockRef::from(socket).peek(&mut byte) {
             Ok(_) => false,

@@ -65,7 +65,11 @@ pub(crate) struct Peer {
 /// What a worker is told.
 pub(crate) enum WorkerMessage {
     /// A connection that another worker accepted.
-    Connection { socket: TcpStream, peer: SocketAddr, listener: usize },
+    Connection {
+        socket: TcpStream,
+        peer: SocketAddr,
+        listener: usize,
+    },
     /// Accept no more, end idle connections, let the rest end.
     Drain,
     /// End everything now.
@@ -113,14 +117,21 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// A runtime for one thread whose futures need not be `Send`.
 pub(crate) fn local_runtime() -> std::io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
 }
 
 /// Runs a worker until it has drained or was stopped.
 pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
     let runtime = local_runtime()?;
     runtime.block_on(async move {
-        let Setup { index, shared, sockets, inbox } = setup;
+        let Setup {
+            index,
+            shared,
+            sockets,
+            inbox,
+        } = setup;
         let worker = Worker::new(index, shared);
         let mut accepting = Vec::new();
         for (listener, socket) in sockets.into_iter().enumerate() {
@@ -131,10 +142,18 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
         }
         tokio::task::spawn_local({
             let worker = worker.clone();
-            async move { worker.tallies.send_batches(worker.shared.control.clone()).await }
+            async move {
+                worker
+                    .tallies
+                    .send_batches(worker.shared.control.clone())
+                    .await
+            }
         });
         tokio::task::spawn_local(housekeeping(worker.clone()));
-        obey(&worker, inbox, || accepting.iter().for_each(|task| task.abort())).await;
+        obey(&worker, inbox, || {
+            accepting.iter().for_each(|task| task.abort())
+        })
+        .await;
         Ok(())
     })
 }
@@ -150,7 +169,11 @@ async fn housekeeping(worker: Rc<Worker>) {
 }
 
 /// Does what it is told until the end.
-async fn obey(worker: &Rc<Worker>, mut inbox: mpsc::Receiver<WorkerMessage>, stop_accepting: impl Fn()) {
+async fn obey(
+    worker: &Rc<Worker>,
+    mut inbox: mpsc::Receiver<WorkerMessage>,
+    stop_accepting: impl Fn(),
+) {
     let mut draining = false;
     while !(draining && worker.conns.borrow().is_empty()) {
         let message = tokio::select! {
@@ -158,7 +181,11 @@ async fn obey(worker: &Rc<Worker>, mut inbox: mpsc::Receiver<WorkerMessage>, sto
             () = worker.changed.notified(), if draining => continue,
         };
         match message {
-            WorkerMessage::Connection { socket, peer, listener } => {
+            WorkerMessage::Connection {
+                socket,
+                peer,
+                listener,
+            } => {
                 listener::adopt(worker, socket, peer, listener);
             }
             WorkerMessage::Drain => {
@@ -221,8 +248,10 @@ impl Worker {
     fn make_budgets(&self, held: &Held) {
         let workers = self.shared.peers.len();
         let pools = &held.serving.policy.engine.pools;
-        *self.budgets.borrow_mut() =
-            pools.iter().map(|pool| Budget::new(pool.retry, workers)).collect();
+        *self.budgets.borrow_mut() = pools
+            .iter()
+            .map(|pool| Budget::new(pool.retry, workers))
+            .collect();
     }
 
     /// Drops the connections to endpoints that are gone or are reached in another way now.
@@ -262,13 +291,18 @@ impl Worker {
     /// Attempts of this worker under way at an endpoint.
     pub(crate) fn in_flight(&self, endpoint: EndpointId) -> u32 {
         let upstreams = self.upstreams.borrow();
-        upstreams.get(endpoint.index()).and_then(Option::as_ref).map_or(0, |up| up.in_flight())
+        upstreams
+            .get(endpoint.index())
+            .and_then(Option::as_ref)
+            .map_or(0, |up| up.in_flight())
     }
 
     /// Whether the newest table has left an endpoint: nothing new goes there.
     pub(crate) fn is_left(&self, pool: PoolId, endpoint: EndpointId) -> bool {
         let held = self.snapshot();
-        let Some(table) = held.table.pools.get(pool.index()) else { return true };
+        let Some(table) = held.table.pools.get(pool.index()) else {
+            return true;
+        };
         if table.panic {
             return false;
         }
@@ -286,7 +320,10 @@ impl Worker {
         act: impl FnOnce(&mut Budget, Time) -> T,
     ) -> Option<T> {
         let now = self.shared.now();
-        self.budgets.borrow_mut().get_mut(pool.index()).map(|budget| act(budget, now))
+        self.budgets
+            .borrow_mut()
+            .get_mut(pool.index())
+            .map(|budget| act(budget, now))
     }
 
     /// Draws from this worker's dice.
@@ -304,7 +341,10 @@ impl Worker {
         let id = self.next_conn.get();
         self.next_conn.set(id + 1);
         self.conns.borrow_mut().insert(id, conn.clone());
-        Registered { worker: self.clone(), id }
+        Registered {
+            worker: self.clone(),
+            id,
+        }
     }
 
     /// Ready when the worker is told to end everything.

@@ -15,7 +15,7 @@ const ROUTES: &str = "
 ";
 
 /// Keeps every verdict as it is, whatever the traffic meets.
-pub(crate) const STOIC: &str = "health: { min_requests: 1000000, failing: 100%, consecutive: 1000000, connect_failures: 1000000 }";
+pub(crate) const STOIC: &str = "health: { min_requests: 100000, failing: 100%, consecutive: 100000, connect_failures: 100000 }";
 
 /// Probes that notice within a fraction of a second.
 pub(crate) const QUICK_PROBE: &str =
@@ -124,7 +124,7 @@ impl Policy {
         } = self;
         format!(
             "version: 1\nadmin: {{ bind: \"127.0.0.1:0\" }}\nworkers: {workers}\n{top}listeners:\n  {listeners}\n\
-             providers:{providers}\npools:\n  main:\n    backends:{backends}{pool}\nroutes:{routes}"
+             providers:{providers}\npools:\n  main:\n    backends:{backends}{pool}\nroutes: {routes}"
         )
     }
 }

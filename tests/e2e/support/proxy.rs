@@ -119,7 +119,7 @@ impl Proxy {
 
     /// All that the engine knows.
     pub(crate) async fn status(&self) -> Value {
-        json(&self.admin("/api/v1/status").await)
+        json(&self.admin("/api/v1/status").await)["engine"].clone()
     }
 
     /// The journal from after `since`.
@@ -234,7 +234,8 @@ impl Drop for Proxy {
 
 /// The binary under test: what cargo has built, or the one that `LEEWARD_TEST_BINARY` names.
 pub(crate) fn leeward() -> String {
-    std::env::var("LEEWARD_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_leeward").to_owned())
+    std::env::var("LEEWARD_TEST_BINARY")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_leeward").to_owned())
 }
 
 /// An answer's body as JSON.

@@ -4,7 +4,6 @@ use super::http::{conditions, is_host_name, path};
 use crate::fields::{Fields, expected, one_or_list, text};
 use crate::policy::{Listener, Match, PathMatch};
 use crate::report::Report;
-use crate::suggest;
 use crate::tree::Node;
 use http::Method;
 
@@ -53,7 +52,7 @@ fn listener_names(report: &Report<'_>, node: &Node, listeners: &[Listener]) -> V
             continue;
         }
         let names = listeners.iter().map(|listener| listener.name.as_str());
-        let hint = suggest::names(name, names);
+        let hint = report.suggest(name, names);
         report.error_hint(item.pos, format!("there is no listener `{name}`"), hint);
     }
     found

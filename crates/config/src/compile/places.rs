@@ -3,7 +3,6 @@
 use crate::fields::{Fields, expected, list, name, named, present, text};
 use crate::report::Report;
 use crate::source::Pos;
-use crate::suggest;
 use crate::tree::{Entry, Node};
 use leeward_failover::{Provider, ProviderId, ProviderKind, Site, SiteId};
 use std::collections::HashMap;
@@ -56,9 +55,7 @@ impl Places {
     /// Reports a name that is no site.
     pub(super) fn unknown(&self, report: &Report<'_>, pos: Pos, text: &str) {
         let sites = self.sites.iter().map(|site| site.name.as_str());
-        let hint = if !report.wants_hints() {
-            None
-        } else if self.provider(text).is_some() {
+        let hint = if self.provider(text).is_some() {
             let own = format!("{text}/");
             let own: Vec<&str> = sites
                 .filter(|name| name.starts_with(&own))
@@ -69,7 +66,7 @@ impl Places {
                 own.join(", ")
             ))
         } else {
-            suggest::names(text, sites)
+            report.suggest(text, sites)
         };
         report.error_hint(pos, format!("site `{text}` is in no provider"), hint);
     }

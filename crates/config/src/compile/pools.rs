@@ -9,7 +9,6 @@ use crate::fields::{Fields, expected, named, present, text, word};
 use crate::policy::{Affinity, Backend, Pool, Route};
 use crate::report::Report;
 use crate::source::Pos;
-use crate::suggest;
 use crate::tree::{Entry, Node};
 use http::header::HeaderName;
 use leeward_failover as engine;
@@ -88,7 +87,7 @@ impl Pools {
             .map(PoolId::from);
         if found.is_none() && !self.torn {
             let names = self.notes.iter().map(|note| note.name.as_str());
-            let hint = suggest::names(text, names);
+            let hint = report.suggest(text, names);
             report.error_hint(node.pos, format!("there is no pool `{text}`"), hint);
         }
         found

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! pool NAME                              begins a pool of the next policy
-//! tier SITE [xN] [, SITE [xN]]           a tier of it; N endpoints each (1)
-//! set KEY VALUE                          one of its parameters, see `world::Draft::set`
+//! tier SITE [xN] [, SITE [xN]]           a tier of it; N endpoints each (1; 0 waits for `resolve`)
+//! set KEY VALUE                          one of its parameters, see `draft`
 //! load                                   gives the policy to the engine
 //! [at TIME] probes PLACE ok              from now on, probes there pass
 //! [at TIME] probes PLACE fail CAUSE [WORDS]
-//! [at TIME] traffic PLACE [OUTCOME N]..  from now on, every 100 ms, where reads go there
+//! [at TIME] traffic PLACE [OUTCOME N]..  from now on, every 100 ms, wherever reads go there
 //! [at TIME] requests PLACE [OUTCOME N].. once, now
 //! [at TIME] resolve SITE ADDRESS..       what the name of the site's first backend resolves to
 //! [at TIME] evacuate PLACE [for TIME] because WORDS     also: drain, restore
@@ -16,7 +16,7 @@
 //! run TIME                               time passes
 //! ```
 //!
-//! A PLACE is `all`, a provider, a site, or one endpoint of a site (`aws/use1#2`), in one pool where
+//! A PLACE is `all`, a provider, a site, or one endpoint of a site (`aws/use1/2`), in one pool where
 //! written `POOL:PLACE`. TIME is like `300ms`, `5s`, `2m`; after `at` it counts from the start.
 
 use leeward_failover::{OperatorWord, Outcome, ProbeFailure, Tally};
@@ -24,14 +24,14 @@ use std::time::Duration;
 
 /// One line of a story.
 #[derive(Debug)]
-pub struct Command {
+pub(crate) struct Command {
     /// When, from the start; now when absent.
     pub at: Option<Duration>,
     pub action: Action,
 }
 
 #[derive(Debug)]
-pub enum Action {
+pub(crate) enum Action {
     Pool(String),
     Tier(Vec<(String, usize)>),
     Set(String, String),
@@ -40,25 +40,115 @@ pub enum Action {
     Traffic(String, Tally),
     Requests(String, Tally),
     Resolve(String, Vec<String>),
-    Operator(OperatorWord, String, Option<Duration>, String),
+    Operator {
+        word: OperatorWord,
+        place: String,
+        lasts: Option<Duration>,
+        reason: String,
+    },
     Suspend(Duration),
     Show,
     Run(Duration),
 }
 
 /// Reads one line; `None` where it says nothing.
-pub fn parse(line: &str) -> Result<Option<Command>, String> {
-    let mut words = line.split('#').next().unwrap_or("").split_whitespace().peekable();
-    // A `#` belongs to a place when no space stands before it.
-    if line.contains('#') && !line.trim_start().starts_with('#') && !line.contains(" #") {
-        words = line.split_whitespace().collect::<Vec<_>>().into_iter().peekable_vec();
-    }
-    let Some(first) = words.next() else { return Ok(None) };
+pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
+    let mut words = line.split('#').next().unwrap_or("").split_whitespace();
+    let Some(first) = words.next() else {
+        return Ok(None);
+    };
     let (at, verb) = match first {
-        "at" => (Some(span(words.next().ok_or("when?")?)?), words.next().ok_or("what?")?),
+        "at" => (
+            Some(span(words.next().unwrap_or(""))?),
+            words.next().unwrap_or(""),
+        ),
         verb => (None, verb),
     };
     let rest: Vec<&str> = words.collect();
     let action = action(verb, &rest)?;
     Ok(Some(Command { at, action }))
+}
+
+fn action(verb: &str, rest: &[&str]) -> Result<Action, String> {
+    let word = |index: usize| rest.get(index).map(|word| (*word).to_owned()).ok_or("a word is missing");
+    let operator = |word, rest: &[&str]| operator(word, rest);
+    Ok(match verb {
+        "pool" => Action::Pool(word(0)?),
+        "tier" => Action::Tier(tier(&rest.join(" "))?),
+        "set" => Action::Set(word(0)?, rest[1..].join(" ")),
+        "load" => Action::Load,
+        "probes" => Action::Probes(word(0)?, probes(&rest[1..])?),
+        "traffic" => Action::Traffic(word(0)?, tally(&rest[1..])?),
+        "requests" => Action::Requests(word(0)?, tally(&rest[1..])?),
+        "resolve" => Action::Resolve(word(0)?, rest[1..].iter().map(|a| (*a).to_owned()).collect()),
+        "evacuate" => operator(OperatorWord::Evacuated, rest)?,
+        "drain" => operator(OperatorWord::Draining, rest)?,
+        "restore" => operator(OperatorWord::Active, rest)?,
+        "suspend" => Action::Suspend(span(&word(0)?)?),
+        "show" => Action::Show,
+        "run" => Action::Run(span(&word(0)?)?),
+        other => return Err(format!("no such command: {other}")),
+    })
+}
+
+fn tier(text: &str) -> Result<Vec<(String, usize)>, String> {
+    let entry = |entry: &str| {
+        let mut words = entry.split_whitespace();
+        let site = words.next().ok_or("which site?")?.to_owned();
+        let count = words.next().map_or(Ok(1), |n| n.trim_start_matches('x').parse());
+        count.map(|count| (site, count)).map_err(|_| "how many?".to_owned())
+    };
+    text.split(',').map(entry).collect()
+}
+
+fn probes(rest: &[&str]) -> Result<Option<(ProbeFailure, String)>, String> {
+    match rest {
+        ["ok"] => Ok(None),
+        ["fail", cause, words @ ..] => {
+            let known = ProbeFailure::ALL.into_iter().find(|known| known.as_str() == *cause);
+            let cause = known.ok_or_else(|| format!("no such cause: {cause}"))?;
+            Ok(Some((cause, words.join(" "))))
+        }
+        _ => Err("ok or fail?".to_owned()),
+    }
+}
+
+/// Failures come after successes, so that a batch with both ends badly.
+fn tally(rest: &[&str]) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    for pair in rest.chunks(2) {
+        let [outcome, count] = pair else {
+            return Err(format!("how many of {}?", pair[0]));
+        };
+        let known = Outcome::ALL.into_iter().find(|known| known.as_str() == *outcome);
+        let known = known.ok_or_else(|| format!("no such outcome: {outcome}"))?;
+        for _ in 0..count.parse::<u32>().map_err(|_| format!("not a number: {count}"))? {
+            tally.add(known, Duration::from_millis(2));
+        }
+    }
+    Ok(tally)
+}
+
+fn operator(word: OperatorWord, rest: &[&str]) -> Result<Action, String> {
+    let place = (*rest.first().ok_or("which place?")?).to_owned();
+    let lasts = match rest.get(1..3) {
+        Some(["for", lasts]) => Some(span(lasts)?),
+        _ => None,
+    };
+    let because = rest.iter().position(|word| *word == "because");
+    let reason = because.map_or_else(String::new, |at| rest[at + 1..].join(" "));
+    Ok(Action::Operator { word, place, lasts, reason })
+}
+
+/// A span such as `300ms`, `5s`, `2m`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("not a time: {text}"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        _ => Err(format!("not a time: {text}")),
+    }
 }

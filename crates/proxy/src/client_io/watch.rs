@@ -86,11 +86,6 @@ impl ClientWatch {
         }
     }
 
-    /// Whether the service has a request.
-    pub(crate) fn is_in_flight(&self) -> bool {
-        self.in_flight.get()
-    }
-
     /// The service does not want the rest of the body of the request that it has: the client owes
     /// nothing more.
     pub(crate) fn body_unwanted(&self) {
@@ -112,11 +107,13 @@ impl ClientWatch {
     }
 
     /// What the client's side of the connection is in the middle of.
+    #[cfg(test)]
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
 
     /// Whole heads that have passed.
+    #[cfg(test)]
     pub(crate) fn heads(&self) -> u64 {
         self.heads.get()
     }

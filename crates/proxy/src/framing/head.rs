@@ -134,7 +134,7 @@ impl HeadReader {
             _ => {}
         }
         if let Some(authority) = target::check(method, uri)? {
-            // It stands behind the scheme's `://`, whose second slash is the line's second one.
+            // It stands behind the scheme and its `://`.
             let scheme = uri
                 .iter()
                 .position(|&byte| byte == b':')
@@ -166,11 +166,7 @@ impl HeadReader {
                     return Err(Refusal::HostDiffers);
                 }
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Refusal::Expect);
-                }
-            }
+            6 if name.eq_ignore_ascii_case(b"expect") => expect(value)?,
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
                 self.has_upgrade = true;
                 if bytes::elements(value).any(is_h2c) {
@@ -236,6 +232,14 @@ impl HeadReader {
             body,
             upgrade,
         })
+    }
+}
+
+/// The one expectation that exists.
+fn expect(value: &[u8]) -> Result<(), Refusal> {
+    match value.eq_ignore_ascii_case(b"100-continue") {
+        true => Ok(()),
+        false => Err(Refusal::Expect),
     }
 }
 

@@ -262,3 +262,26 @@ async fn only_the_request_that_waits_can_end_the_wait() {
     }
     assert_eq!(watch.phase(), Phase::Paused);
 }
+
+#[tokio::test]
+async fn an_idle_connection_holds_no_memory() {
+    let (mut client, server) = duplex(1 << 16);
+    let mut io = ClientIo::new(server, &Limits::default());
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(9000)
+    );
+    let (first, second) = request.as_bytes().split_at(5000);
+    let mut read = vec![0; request.len()];
+    client.write_all(first).await.expect("sent");
+    tokio::select! {
+        biased;
+        read = io.read(&mut read) => panic!("read {read:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(io.held.len(), first.len());
+    client.write_all(second).await.expect("sent");
+    io.read_exact(&mut read).await.expect("all of it");
+    assert_eq!(read, request.as_bytes());
+    assert_eq!(io.held.capacity(), 0);
+}

@@ -91,3 +91,21 @@ fn a_client_that_leaves_in_a_head_gets_nothing() {
     assert_eq!(outcome.answers, "");
     assert!(outcome.seen.is_empty());
 }
+
+#[test]
+fn a_head_that_hyper_would_not_hold_is_refused_before_it() {
+    let limits = Limits {
+        header_bytes: 16 << 20,
+        ..Limits::default()
+    };
+    let request = |len: usize| {
+        let without = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
+        let value = "x".repeat(len - without);
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {value}\r\n\r\n").into_bytes()
+    };
+    let outcome = serve([request(400 * 1024)], &limits);
+    assert_eq!(outcome.statuses(), ["200"]);
+    let outcome = serve([request(400 * 1024 + 1)], &limits);
+    assert_eq!(outcome.statuses(), ["431"]);
+    assert!(outcome.seen.is_empty());
+}

@@ -1,0 +1,315 @@
+//! The small world that a story plays in: endpoints that behave as told, a clock, and the engine.
+
+use super::draft::Draft;
+use super::script::{Action, Command};
+use leeward_failover::{
+    BackendId, Change, EndpointId, Engine, Event, Input, OperatorWord, Output, Policy,
+    ProbeFailure, ProbeResult, ProviderId, SiteId, Status, Tally, Target, Time, Verdict,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+const TICK: Duration = Duration::from_millis(100);
+/// How long a probe takes that gets an answer.
+const ANSWER: Duration = Duration::from_millis(5);
+
+pub(crate) struct World {
+    engine: Engine,
+    now: Time,
+    policy: Policy,
+    draft: Draft,
+    /// What was said last of the probes of a place; later lines override earlier ones.
+    probes: Vec<(String, Option<(ProbeFailure, String)>)>,
+    traffic: Vec<(String, Tally)>,
+    /// Probes under way, by when they end.
+    under_way: BTreeSet<(Time, EndpointId)>,
+    next_tick: Time,
+    endpoints: BTreeMap<EndpointId, Seat>,
+    transcript: String,
+}
+
+/// Where an endpoint stands, to be found by place.
+struct Seat {
+    pool: String,
+    site: String,
+    number: usize,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World {
+            engine: Engine::new(1),
+            now: Time::ZERO,
+            policy: Policy::default(),
+            draft: Draft::default(),
+            probes: Vec::new(),
+            traffic: Vec::new(),
+            under_way: BTreeSet::new(),
+            next_tick: Time::ZERO + TICK,
+            endpoints: BTreeMap::new(),
+            transcript: String::new(),
+        }
+    }
+
+    pub(crate) fn transcript(self) -> String {
+        self.transcript
+    }
+
+    /// Repeats a line of the script.
+    pub(crate) fn say(&mut self, line: &str) {
+        let line = line.trim_end();
+        let mark = if line.is_empty() || line.starts_with('#') { "" } else { "> " };
+        writeln!(self.transcript, "{mark}{line}").unwrap();
+    }
+
+    pub(crate) fn play(&mut self, command: Command) -> Result<(), String> {
+        if let Some(at) = command.at {
+            self.run_until(Time::ZERO + at);
+        }
+        match command.action {
+            Action::Pool(name) => self.draft.pool(name),
+            Action::Tier(sites) => self.draft.tier(sites)?,
+            Action::Set(key, value) => self.draft.set(&key, &value)?,
+            Action::Load => self.load(),
+            Action::Probes(place, behaviour) => self.probes.push((place, behaviour)),
+            Action::Traffic(place, tally) => self.traffic.push((place, tally)),
+            Action::Requests(place, tally) => self.requests(&place, tally)?,
+            Action::Resolve(site, addresses) => self.resolve(&site, &addresses)?,
+            Action::Operator { word, place, lasts, reason } => {
+                let target = self.target(&place)?;
+                self.tell(Input::Operator { target, word, lasts, reason });
+            }
+            Action::Suspend(span) => self.suspend(span),
+            Action::Show => self.show(),
+            Action::Run(span) => self.run_until(self.now + span),
+        }
+        Ok(())
+    }
+
+    fn load(&mut self) {
+        self.policy = self.draft.finish();
+        self.tell(Input::Policy(Box::new(self.policy.clone())));
+    }
+
+    fn run_until(&mut self, end: Time) {
+        loop {
+            let answer = self.under_way.first().map_or(Time::NEVER, |(when, _)| *when);
+            let next = self.engine.next_deadline().min(answer).min(self.next_tick);
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            if next == answer {
+                self.answer();
+            } else if next == self.next_tick {
+                self.next_tick = self.next_tick + TICK;
+                self.tick();
+            } else {
+                self.tell(Input::Wake);
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// The earliest probe under way ends.
+    fn answer(&mut self) {
+        let Some((_, endpoint)) = self.under_way.pop_first() else { return };
+        let result = match self.behaviour(endpoint) {
+            None => ProbeResult::Passed { took: ANSWER },
+            Some((cause, detail)) => ProbeResult::Failed { cause, detail },
+        };
+        self.tell(Input::Probe { endpoint, result });
+    }
+
+    /// Requests end, wherever reads go.
+    fn tick(&mut self) {
+        for endpoint in self.endpoints.keys().copied().collect::<Vec<_>>() {
+            let serves = self.engine.table().pools.iter().flat_map(|pool| &pool.lanes).any(|lane| {
+                let weight = lane.endpoints.iter().find(|e| e.id == endpoint).map(|e| e.weight);
+                lane.share + lane.warm > 0.0 && weight.is_some_and(|weight| weight > 0.0)
+            });
+            let said = self.traffic.iter().rev().find(|(place, _)| self.stands(endpoint, place));
+            if let Some((_, tally)) = said.filter(|(_, tally)| serves && !tally.is_empty()) {
+                self.tell(Input::Traffic { endpoint, tally: *tally });
+            }
+        }
+    }
+
+    fn requests(&mut self, place: &str, tally: Tally) -> Result<(), String> {
+        let there: Vec<EndpointId> =
+            self.endpoints.keys().copied().filter(|id| self.stands(*id, place)).collect();
+        if there.is_empty() {
+            return Err(format!("nothing stands at {place}"));
+        }
+        for endpoint in there {
+            self.tell(Input::Traffic { endpoint, tally });
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, site: &str, addresses: &[String]) -> Result<(), String> {
+        let stands = |backend: &leeward_failover::Backend| {
+            self.policy.sites[backend.site.index()].name == site
+        };
+        let index = self.policy.backends.iter().position(stands).ok_or("no such site")?;
+        let parsed: Result<Vec<_>, _> = addresses.iter().map(|a| format!("{a}:443").parse()).collect();
+        let addresses = parsed.map_err(|_| "not an address")?;
+        self.tell(Input::Addresses { backend: BackendId::from(index), addresses });
+        Ok(())
+    }
+
+    /// Nothing runs; every probe under way has timed out when it goes on.
+    fn suspend(&mut self, span: Duration) {
+        self.now = self.now + span;
+        self.next_tick = self.now + TICK;
+        let late = std::mem::take(&mut self.under_way);
+        self.tell(Input::Wake);
+        for (_, endpoint) in late {
+            let result = ProbeResult::Failed { cause: ProbeFailure::Timeout, detail: String::new() };
+            self.tell(Input::Probe { endpoint, result });
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle(input, self.now);
+        assert!(self.engine.next_deadline() > self.now);
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Probe(endpoint) => {
+                    let takes = match self.behaviour(endpoint) {
+                        Some((ProbeFailure::Timeout | ProbeFailure::ConnectTimeout, _)) => {
+                            Duration::from_millis(500)
+                        }
+                        _ => ANSWER,
+                    };
+                    self.under_way.insert((self.now + takes, endpoint));
+                }
+                Output::Table(_) => self.seat(),
+                Output::Event(event) => {
+                    let line = spoken(&event);
+                    writeln!(self.transcript, "{line}").unwrap();
+                }
+            }
+        }
+    }
+
+    /// Notes where each endpoint stands, by its number within pool and site.
+    fn seat(&mut self) {
+        self.endpoints.clear();
+        let table = self.engine.table().clone();
+        for (pool, lanes) in self.policy.pools.iter().zip(&table.pools) {
+            for lane in &lanes.lanes {
+                for (index, endpoint) in lane.endpoints.iter().enumerate() {
+                    let site = self.policy.sites[lane.site.index()].name.clone();
+                    let seat = Seat { pool: pool.name.clone(), site, number: index + 1 };
+                    self.endpoints.insert(endpoint.id, seat);
+                }
+            }
+        }
+    }
+
+    fn behaviour(&self, endpoint: EndpointId) -> Option<(ProbeFailure, String)> {
+        let said = self.probes.iter().rev().find(|(place, _)| self.stands(endpoint, place));
+        said.and_then(|(_, behaviour)| behaviour.clone())
+    }
+
+    fn stands(&self, endpoint: EndpointId, place: &str) -> bool {
+        let Some(seat) = self.endpoints.get(&endpoint) else { return false };
+        let (pool, place) = place.split_once(':').map_or((None, place), |(p, rest)| (Some(p), rest));
+        let within = place == "all"
+            || place == seat.site
+            || place == seat.site.split('/').next().unwrap_or("")
+            || place == format!("{}/{}", seat.site, seat.number);
+        within && pool.is_none_or(|pool| pool == seat.pool)
+    }
+
+    fn target(&self, place: &str) -> Result<Target, String> {
+        let provider = self.policy.providers.iter().position(|p| p.name == place);
+        let site = self.policy.sites.iter().position(|s| s.name == place);
+        let endpoint = || self.endpoints.keys().copied().find(|id| self.stands(*id, place));
+        provider
+            .map(|index| Target::Provider(ProviderId::from(index)))
+            .or(site.map(|index| Target::Site(SiteId::from(index))))
+            .or_else(|| endpoint().map(Target::Endpoint))
+            .ok_or_else(|| format!("no such place: {place}"))
+    }
+
+    fn show(&mut self) {
+        let status = self.engine.status(self.now);
+        self.transcript.push_str(&shown(&status));
+    }
+}
+
+/// An event as one line.
+fn spoken(event: &Event) -> String {
+    let change = match &event.change {
+        Change::Verdict { from, to } => format!("{} -> {}", from.as_str(), to.as_str()),
+        Change::Operator { from, to } => format!("operator {} -> {}", word(*from), word(*to)),
+        Change::Tier { from, to } => format!("tier {from} -> {to}"),
+        Change::Writer { from, to } => format!("writer {from} -> {to}"),
+        Change::Panic { on } => format!("panic {}", if *on { "on" } else { "off" }),
+        Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),
+    };
+    let facts: Vec<String> = event.evidence.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+    format!(
+        "{:>9.3}  {} {}: {change}, {} {}",
+        event.at.since(Time::ZERO).as_secs_f64(),
+        event.subject.kind.as_str(),
+        event.subject.name,
+        event.cause.as_str(),
+        facts.join(" "),
+    )
+    .trim_end()
+    .to_owned()
+}
+
+const fn word(word: OperatorWord) -> &'static str {
+    match word {
+        OperatorWord::Active => "active",
+        OperatorWord::Draining => "draining",
+        OperatorWord::Evacuated => "evacuated",
+    }
+}
+
+/// What is held, in few lines.
+fn shown(status: &Status) -> String {
+    let mut text = String::new();
+    let at = status.at.since(Time::ZERO).as_secs_f64();
+    let places = status.providers.iter().chain(&status.sites);
+    writeln!(text, "{at:>9.3}  held").unwrap();
+    for place in places.filter(|place| place.verdict != Verdict::Healthy || place.operator != OperatorWord::Active) {
+        let left = |name, ms: Option<u64>| ms.map_or(String::new(), |ms| format!(", {name} {ms} ms left"));
+        writeln!(
+            text,
+            "           {} {} ({}), {}{}{}",
+            place.name,
+            place.verdict.as_str(),
+            place.cause.as_str(),
+            word(place.operator),
+            left("hold-down", place.hold_down_left_ms),
+            left("ramp", place.ramp_left_ms),
+        )
+        .unwrap();
+    }
+    for pool in &status.pools {
+        let shares: Vec<String> =
+            pool.shares.iter().map(|(site, share)| format!("{site} {:.2}%", share * 100.0)).collect();
+        writeln!(
+            text,
+            "           {}: tier {}, writer {}{}; {}",
+            pool.name,
+            pool.active_tier,
+            pool.writer.as_deref().unwrap_or("any"),
+            if pool.panic { ", panic" } else { "" },
+            shares.join(", "),
+        )
+        .unwrap();
+        for endpoint in pool.endpoints.iter().filter(|e| e.verdict != Verdict::Healthy) {
+            let (address, share) = (&endpoint.address, endpoint.share * 100.0);
+            let (verdict, cause) = (endpoint.verdict.as_str(), endpoint.cause.as_str());
+            writeln!(text, "             {address} {verdict} ({cause}) {share:.2}%").unwrap();
+        }
+    }
+    text
+}
