@@ -19,15 +19,25 @@ fn main() {
 /// One exact path a route, no hosts.
 #[divan::bench(args = ROUTES)]
 fn exact_path(bencher: Bencher<'_, '_>, routes: usize) {
-    let table = table(routes, |n| Match { path: PathMatch::Exact(path(n)), ..Match::default() });
-    find(bencher, &table, routes, |n| (String::from("api.example.com"), path(n)));
+    let table = table(routes, |n| Match {
+        path: PathMatch::Exact(path(n)),
+        ..Match::default()
+    });
+    find(bencher, &table, routes, Hit::Yes, |n| {
+        (String::from("api.example.com"), path(n))
+    });
 }
 
 /// One prefix a route, no hosts; the request's path goes two segments deeper.
 #[divan::bench(args = ROUTES)]
 fn path_prefix(bencher: Bencher<'_, '_>, routes: usize) {
-    let table = table(routes, |n| Match { path: PathMatch::Prefix(path(n)), ..Match::default() });
-    find(bencher, &table, routes, |n| (String::from("api.example.com"), path(n) + "/depth/20"));
+    let table = table(routes, |n| Match {
+        path: PathMatch::Prefix(path(n)),
+        ..Match::default()
+    });
+    find(bencher, &table, routes, Hit::Yes, |n| {
+        (String::from("api.example.com"), path(n) + "/depth/20")
+    });
 }
 
 /// One host a route, and a prefix below it.
@@ -38,7 +48,9 @@ fn host_and_prefix(bencher: Bencher<'_, '_>, routes: usize) {
         path: PathMatch::Prefix(String::from("/api")),
         ..Match::default()
     });
-    find(bencher, &table, routes, |n| (host(n), String::from("/api/v3/depth")));
+    find(bencher, &table, routes, Hit::Yes, |n| {
+        (host(n), String::from("/api/v3/depth"))
+    });
 }
 
 /// Nothing matches: every index is asked.
@@ -49,7 +61,15 @@ fn no_route(bencher: Bencher<'_, '_>, routes: usize) {
         path: PathMatch::Prefix(path(n)),
         ..Match::default()
     });
-    find(bencher, &table, 0, |n| (format!("ws.{}", host(n)), String::from("/api/v3/depth")));
+    let elsewhere = |n| (format!("ws.{}", host(n)), String::from("/api/v3/depth"));
+    find(bencher, &table, routes, Hit::No, elsewhere);
+}
+
+/// Whether the routes that are asked for are there.
+#[derive(Clone, Copy, PartialEq)]
+enum Hit {
+    Yes,
+    No,
 }
 
 fn table(routes: usize, wanted: impl Fn(usize) -> Match) -> RouteTable {
@@ -58,22 +78,29 @@ fn table(routes: usize, wanted: impl Fn(usize) -> Match) -> RouteTable {
 }
 
 /// Asks for `REQUESTS` of the routes, from the first to the last, with the fields of a usual
-/// request; with `routes` 0 for some that are not there.
+/// request.
 fn find(
     bencher: Bencher<'_, '_>,
     table: &RouteTable,
     routes: usize,
+    hit: Hit,
     request: impl Fn(usize) -> (String, String),
 ) {
-    let last = routes.saturating_sub(1);
-    let requests: Vec<_> = (0..REQUESTS).map(|turn| last * turn / (REQUESTS - 1)).collect();
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|turn| (routes - 1) * turn / (REQUESTS - 1))
+        .collect();
     let asked: Vec<_> = requests.iter().map(|n| request(*n)).collect();
     let headers = HeaderMap::new();
     let find = |host: &str, path: &str| {
-        table.find(&Asked { host, path, method: &Method::GET, headers: &headers })
+        table.find(&Asked {
+            host,
+            path,
+            method: &Method::GET,
+            headers: &headers,
+        })
     };
     for (n, (host, path)) in requests.iter().zip(&asked) {
-        assert_eq!(find(host, path), (routes > 0).then_some(*n));
+        assert_eq!(find(host, path), (hit == Hit::Yes).then_some(*n));
     }
     bencher.counter(REQUESTS).bench_local(|| {
         for (host, path) in black_box(&asked) {

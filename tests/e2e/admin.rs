@@ -4,6 +4,8 @@ use crate::support::backend::{Act, Backend, DieBy, Step};
 use crate::support::client::Client;
 use crate::support::policy::{Policy, STOIC};
 use crate::support::proxy::{Proxy, json};
+use crate::support::temp::TempDir;
+use crate::support::wait::{SOON, eventually};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -28,6 +30,24 @@ async fn the_probes_of_supervisors_are_answered() {
 }
 
 #[tokio::test]
+async fn it_is_ready_after_the_first_probe_round_whatever_that_found() {
+    let backend = Backend::start("aws");
+    backend.act_on_probes(Act::Hang);
+    let policy = Policy::of(&[("aws/one", &backend)])
+        .pool("probe: { path: /healthz, interval: 2s, timeout: 1500ms }");
+    let proxy = Proxy::launch(TempDir::new(), &policy.text(), &[]).await;
+    assert_eq!(proxy.admin("/readyz").await.status(), 503);
+    assert_eq!(proxy.admin("/livez").await.status(), 200);
+    assert!(
+        proxy.get("/read/x").await.is_ok(),
+        "not ready is no reason to refuse"
+    );
+    let ready = async || (proxy.admin("/readyz").await.status() == 200).then_some(());
+    eventually("ready", SOON, ready).await;
+    assert!(backend.probes().is_empty() || proxy.verdict("aws/one").await != "healthy");
+}
+
+#[tokio::test]
 async fn the_admin_side_is_not_on_the_listeners_and_can_be_switched_off() {
     let (backend, proxy) = one().await;
     assert_eq!(
@@ -38,8 +58,7 @@ async fn the_admin_side_is_not_on_the_listeners_and_can_be_switched_off() {
     assert_eq!(backend.last().head.target(), b"/metrics");
     let off = Policy::of(&[("aws/one", &backend)]).text();
     let off = off.replace("admin: { bind: \"127.0.0.1:0\" }", "admin: off");
-    let dir = crate::support::temp::TempDir::new();
-    let proxy = Proxy::launch(dir, &off, &[]).await;
+    let proxy = Proxy::launch(TempDir::new(), &off, &[]).await;
     assert!(proxy.get("/read/x").await.is_ok());
     assert_eq!(proxy.admin_if_any(), None);
 }
@@ -172,10 +191,8 @@ async fn series_are_there_before_anything_happens() {
     assert_eq!(metrics.sum("leeward_policy_info", &[]), Some(1.0));
 }
 
-/// What clients were told, what backends were asked and what was counted are three views of one.
-#[tokio::test]
-async fn the_metrics_count_what_happened() {
-    let (backend, proxy) = one().await;
+/// 18 requests of all kinds, and one that is refused.
+async fn mixed_requests(backend: &Backend, proxy: &Proxy) {
     let mut client = proxy.client().await;
     for _ in 0..7 {
         assert!(client.get("/read/x").await.is_ok());
@@ -194,15 +211,14 @@ async fn the_metrics_count_what_happened() {
         client.order("/order", "n").await.outcome(),
         Some("not-sent")
     );
-    assert_eq!(
-        Client::connect(proxy.plain())
-            .await
-            .get("/a?b=\"c\"")
-            .await
-            .status(),
-        400
-    );
+    assert_eq!(proxy.get("/a?b=\"c\"").await.status(), 400);
+}
 
+/// What clients were told, what backends were asked and what was counted are three views of one.
+#[tokio::test]
+async fn the_metrics_count_what_happened() {
+    let (backend, proxy) = one().await;
+    mixed_requests(&backend, &proxy).await;
     let name = "leeward_requests_total";
     proxy
         .wait_for_metric(name, &[("class", "order"), ("outcome", "not_sent")], 1.0)
@@ -254,8 +270,7 @@ async fn the_gauges_of_connections_go_up_and_down() {
     assert_eq!(proxy.metrics().await.sum(name, &open), Some(5.0));
     drop(clients);
     let none = async || (proxy.metrics().await.sum(name, &open) == Some(0.0)).then_some(());
-    crate::support::wait::eventually("no connection is open", crate::support::wait::SOON, none)
-        .await;
+    eventually("no connection is open", SOON, none).await;
     let accepted = proxy
         .metrics()
         .await
@@ -288,6 +303,12 @@ async fn two_workers_share_the_connections_and_their_counts_add_up() {
             &[("listener", "plain")]
         ),
         Some(40.0)
+    );
+    let status = json(&proxy.admin("/api/v1/status").await);
+    let open: Vec<u64> = serde_json::from_value(status["connections_by_worker"].clone()).unwrap();
+    assert!(
+        open.iter().all(|open| *open >= 10) && open.iter().sum::<u64>() == 40,
+        "{open:?}"
     );
     assert!(
         backend.connections() >= 2,

@@ -279,3 +279,59 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
     eventually("there is room again", SOON, again).await;
     assert!(first.get("/read/x").await.is_ok());
 }
+
+/// Changes one to three bytes of `request`, by a seed.
+fn mangled(request: &[u8], seed: u64) -> Vec<u8> {
+    const SPICE: &[u8] = b"\r\n\0 \t:;,/#?\"%\\\x7f\xff0aZ-";
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut roll = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let mut bytes = request.to_vec();
+    for _ in 0..=roll(3) {
+        let (at, spice) = (roll(bytes.len()), SPICE[roll(SPICE.len())]);
+        match roll(3) {
+            0 => bytes[at] = spice,
+            1 => bytes.insert(at, spice),
+            _ => drop(bytes.remove(at)),
+        }
+    }
+    bytes
+}
+
+/// Whatever leeward lets through must be well formed, and leeward itself must live.
+#[tokio::test]
+async fn mangled_requests_are_refused_or_reach_the_backend_well_formed() {
+    let (backend, mut proxy) = one("limits: { header_timeout: 1s, body_idle: 1s }").await;
+    let requests = [
+        "POST /read/a?b=c HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /read/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    ];
+    for seed in 0..600 {
+        let request = requests[seed as usize % requests.len()];
+        let mut client = proxy.client().await;
+        client.try_send(mangled(request.as_bytes(), seed)).await;
+        client.finish().await;
+        while !client.some().await.is_empty() {}
+    }
+    assert!(proxy.runs());
+    assert!(proxy.get("/read/x").await.is_ok());
+    for seen in backend.requests() {
+        let head = &seen.head;
+        assert_eq!(head.all("host").len(), 1, "{}", text(&head.raw));
+        let framings = head.all("content-length").len() + head.all("transfer-encoding").len();
+        assert!(framings <= 1, "{}", text(&head.raw));
+        assert!(
+            !text(&head.raw)
+                .replace("\r\n", "")
+                .contains(['\r', '\n', '\0']),
+            "{}",
+            text(&head.raw)
+        );
+    }
+    let stderr = proxy.log();
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

@@ -88,7 +88,7 @@ impl Engine {
         }
         let lanes = &self.fleet.pools[id.index()].lanes;
         for lane in &table.lanes {
-            let Some(ramp) = ramp(lane.site) else { continue };
+            let Some(ramp) = ramp(lane.site).filter(|ramp| !ramp.is_over(self.now)) else { continue };
             let mine = lanes.iter().find(|l| l.site == lane.site).map_or(0.0, |l| l.weight);
             let tier = lanes.iter().filter(|l| l.tier == lane.tier && !l.endpoints.is_empty());
             let normal = mine / tier.map(|l| l.weight).sum::<f64>();

@@ -163,8 +163,11 @@ impl Engine {
         let since: Vec<Time> =
             lanes.iter().map(|lane| site(lane.site).place.in_service_since).collect();
         let answered: Vec<Option<Time>> = lanes.iter().map(|lane| self.answered_at(lane)).collect();
-        let providers: Vec<ProviderId> =
-            pool.lanes.iter().map(|lane| site(lane.site).provider).collect();
+        let sites: Vec<(ProviderId, bool)> = pool
+            .lanes
+            .iter()
+            .map(|lane| (site(lane.site).provider, self.fleet.is_kept_away(lane.site)))
+            .collect();
         let mut scene = Scene {
             orders: params.orders,
             lanes,
@@ -172,7 +175,7 @@ impl Engine {
             in_service_since: &since,
             answered_at: &answered,
             lost_at: None,
-            providers: &providers,
+            sites: &sites,
             newborn,
             ramp: params.failover.ramp,
             panic: pool.trust.is_panic(),

@@ -31,9 +31,10 @@ pub(crate) struct Scene<'a> {
     pub answered_at: &'a [Option<Time>],
     /// Since when the writer's provider has nothing usable.
     pub lost_at: Option<Time>,
-    /// The pool's providers in the failover order, those without an endpoint among them. The
-    /// first one is home.
-    pub providers: &'a [ProviderId],
+    /// The provider of each of the pool's sites in the failover order, those without an endpoint
+    /// among them, and whether an operator keeps new work away from the site. The first provider is
+    /// home.
+    pub sites: &'a [(ProviderId, bool)],
     /// Providers may still get their first endpoints: nothing is lost yet.
     pub newborn: bool,
     pub ramp: Duration,
@@ -87,40 +88,47 @@ impl Scene<'_> {
 
     /// The provider that stands first in the failover order.
     pub(crate) fn home(&self) -> Option<ProviderId> {
-        self.providers.first().copied()
+        self.sites.first().map(|(provider, _)| *provider)
     }
 
     /// The writer, where it is still one of the pool's providers.
     fn current(&self, writer: Option<ProviderId>) -> Option<ProviderId> {
-        writer.filter(|id| self.orders.writer == Writer::Single && self.providers.contains(id))
+        let known = |id: &ProviderId| self.sites.iter().any(|(provider, _)| provider == id);
+        writer.filter(|id| self.orders.writer == Writer::Single && known(id))
     }
 
-    /// The writer of a pool that has none: home, unless that is known to be bad.
+    /// The writer of a pool that has none: the first that is usable, home while it may still come.
     fn start(&self) -> Option<ProviderId> {
-        let usable = self.lanes.iter().find(|lane| lane.usable).map(|lane| lane.provider);
-        usable.filter(|_| !self.newborn).or(self.home())
+        let usable = || self.lanes.iter().find(|lane| lane.usable).map(|lane| lane.provider);
+        self.home().filter(|home| self.is_awaited(*home)).or_else(usable).or(self.home())
     }
 
     /// Whether a provider has no endpoint yet, and its names may still resolve.
     fn is_awaited(&self, provider: ProviderId) -> bool {
-        self.newborn && !self.lanes.iter().any(|lane| lane.provider == provider)
+        self.newborn
+            && !self.is_kept_away(provider)
+            && !self.lanes.iter().any(|lane| lane.provider == provider)
+    }
+
+    /// Whether an operator's word is among the reasons why a provider takes nothing.
+    fn is_kept_away(&self, provider: ProviderId) -> bool {
+        self.sites.iter().any(|(id, kept_away)| *id == provider && *kept_away)
     }
 
     fn serves(&self, provider: ProviderId) -> bool {
         self.lanes.iter().any(|lane| lane.provider == provider && lane.usable)
     }
 
-    /// To the next provider in tier order that has something, best one that is not on its ramp.
+    /// To the next provider in tier order that has something, best to one that is not on its ramp.
     fn away(&self, current: ProviderId) -> Option<Move> {
-        let by_operator =
-            self.views.iter().any(|view| view.provider == current && view.kept_away);
+        let by_operator = self.is_kept_away(current);
         if !by_operator && (self.orders.moves == Mover::Operator || self.settling) {
             return None;
         }
         let lanes = || self.lanes.iter().zip(self.views).zip(self.answered_at);
         let usable = || lanes().filter(|((lane, _), _)| lane.usable);
         // A word is no sign of trouble; where there is none, what answered is as good as ever.
-        let answered = |at: &Option<Time>| by_operator || *at >= self.lost_at.max(Some(Time::ZERO));
+        let answered = |at: &Option<Time>| by_operator || *at > self.lost_at;
         let proved = || usable().filter(|(_, at)| answered(at));
         let best = proved().find(|((_, view), _)| view.ramp.is_none()).or_else(|| proved().next());
         let ((to, _), _) = best?;

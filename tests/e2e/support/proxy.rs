@@ -193,6 +193,11 @@ impl Proxy {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
 
+    /// What it has said on stderr so far.
+    pub(crate) fn log(&self) -> String {
+        stderr_of(&self.dir)
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();

@@ -1,0 +1,377 @@
+//! What holds for any input, in any order: the engine never panics, keeps its invariants (debug
+//! builds sweep them after each input), and decides the same again when told the same again.
+//! What holds for any table: selection stays within its rules.
+
+use leeward_failover::select::{Pick, Reach, Rng, Want, affinity_key, select};
+use leeward_failover::{
+    Backend, BackendId, Class, EndpointId, Engine, FailoverParams, HealthParams, Input, Mover,
+    OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId, ProbeFailure, ProbeParams,
+    ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Table, Tally,
+    Target, TierSite, Time, Verdict, Writer,
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const SITES: [&str; 5] = ["aws/use1", "aws/euw1", "gcp/use4", "metal/ld4", "akash/l1"];
+const PROVIDERS: [&str; 4] = ["aws", "gcp", "metal", "akash"];
+
+fn address(number: u32) -> SocketAddr {
+    SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 443))
+}
+
+/// A policy over some of the sites, in some order.
+fn policies() -> impl Strategy<Value = Policy> {
+    let sites = Just(vec![0_u32, 1, 2, 3, 4]).prop_shuffle().prop_flat_map(|order| {
+        (1..=5_usize).prop_map(move |count| order[..count].to_vec())
+    });
+    let pool = (
+        prop::collection::vec((1..4_u32, 0..4_u32, any::<bool>()), 5),
+        (0..3_u64, 0..=4_u32, 0..=4_u32),
+        any::<(bool, bool, bool)>(),
+    );
+    (sites, prop::collection::vec(pool, 1..3)).prop_map(|(sites, pools)| {
+        let mut policy = Policy {
+            providers: PROVIDERS.map(|name| provider(name)).to_vec(),
+            sites: SITES.map(|name| site(name)).to_vec(),
+            ..Policy::default()
+        };
+        for (index, (lanes, (spans, site_failing, warm), orders)) in pools.into_iter().enumerate() {
+            let mut tiers: Vec<Vec<TierSite>> = Vec::new();
+            for (site, (weight, backends, new_tier)) in sites.iter().zip(lanes) {
+                if new_tier || tiers.is_empty() {
+                    tiers.push(Vec::new());
+                }
+                tiers.last_mut().unwrap().push(TierSite { site: SiteId(*site), weight });
+                for number in 0..backends {
+                    let literal = address(index as u32 * 1000 + site * 10 + number);
+                    policy.backends.push(Backend {
+                        name: format!("https://{site}-{number}.example"),
+                        pool: PoolId(index as u32),
+                        site: SiteId(*site),
+                        weight,
+                        capacity: None,
+                        addresses: if number == 2 { Vec::new() } else { vec![literal] },
+                    });
+                }
+            }
+            policy.pools.push(pool_of(index, tiers, spans, site_failing, warm, orders));
+        }
+        policy
+    })
+}
+
+fn pool_of(
+    index: usize,
+    tiers: Vec<Vec<TierSite>>,
+    spans: u64,
+    site_failing: u32,
+    warm: u32,
+    (single, automatic, failback): (bool, bool, bool),
+) -> Pool {
+    let mover = |automatic| if automatic { Mover::Automatic } else { Mover::Operator };
+    Pool {
+        name: format!("pool-{index}"),
+        tiers,
+        probe: ProbeParams { rise: spans as u32, ..ProbeParams::default() },
+        health: HealthParams { window: Duration::from_secs(spans), ..HealthParams::default() },
+        failover: FailoverParams {
+            site_failing: f64::from(site_failing) / 4.0,
+            hold_down_first: Duration::from_secs(spans * 3),
+            hold_down_max: Duration::from_secs(spans * 20),
+            ramp: Duration::from_secs(spans * 5),
+            keep_warm: f64::from(warm) / 8.0,
+            ..FailoverParams::default()
+        },
+        orders: OrderParams {
+            writer: if single { Writer::Single } else { Writer::Any },
+            moves: mover(automatic),
+            failback: mover(failback),
+            fenced: false,
+        },
+        retry: RetryParams::default(),
+    }
+}
+
+fn provider(name: &str) -> Provider {
+    Provider { name: name.to_owned(), kind: ProviderKind::Cloud }
+}
+
+fn site(name: &str) -> Site {
+    let provider = name.split('/').next().unwrap();
+    let provider = PROVIDERS.iter().position(|known| *known == provider).unwrap();
+    Site { name: name.to_owned(), provider: ProviderId::from(provider) }
+}
+
+/// Ids reach a little beyond what exists.
+fn inputs() -> impl Strategy<Value = Input> {
+    let endpoint = || (0..24_u32).prop_map(EndpointId);
+    let probe = (endpoint(), any::<bool>()).prop_map(|(endpoint, passes)| Input::Probe {
+        endpoint,
+        result: if passes {
+            ProbeResult::Passed { took: Duration::from_micros(1500) }
+        } else {
+            ProbeResult::Failed { cause: ProbeFailure::Status, detail: "status 503".to_owned() }
+        },
+    });
+    let traffic = (endpoint(), prop::collection::vec((0..9_usize, 1..40_u32), 0..4)).prop_map(
+        |(endpoint, outcomes)| {
+            let mut tally = Tally::default();
+            for (outcome, count) in outcomes {
+                (0..count).for_each(|_| tally.add(Outcome::ALL[outcome], Duration::from_millis(3)));
+            }
+            Input::Traffic { endpoint, tally }
+        },
+    );
+    let addresses = (0..12_u32, prop::collection::vec(0..90_u32, 0..80)).prop_map(
+        |(backend, numbers)| Input::Addresses {
+            backend: BackendId(backend),
+            addresses: numbers.into_iter().map(|number| address(5000 + number)).collect(),
+        },
+    );
+    let target = prop_oneof![
+        (0..5_u32).prop_map(|id| Target::Provider(ProviderId(id))),
+        (0..6_u32).prop_map(|id| Target::Site(SiteId(id))),
+        endpoint().prop_map(Target::Endpoint),
+    ];
+    let words = [OperatorWord::Active, OperatorWord::Draining, OperatorWord::Evacuated];
+    let operator = (target, prop::sample::select(words.to_vec()), prop::option::of(0..60_u64))
+        .prop_map(|(target, word, lasts)| Input::Operator {
+            target,
+            word,
+            lasts: lasts.map(Duration::from_secs),
+            reason: "a reason".to_owned(),
+        });
+    prop_oneof![
+        8 => probe,
+        8 => traffic,
+        1 => addresses,
+        2 => operator,
+        1 => policies().prop_map(|policy| Input::Policy(Box::new(policy))),
+        4 => Just(Input::Wake),
+    ]
+}
+
+/// Inputs, each with the time that passes before it; zero time and jumps among them.
+fn runs() -> impl Strategy<Value = (Policy, Vec<(u64, Input)>)> {
+    let gap = prop_oneof![2 => Just(0_u64), 8 => 1..900_u64, 1 => 900..90_000_u64];
+    (policies(), prop::collection::vec((gap, inputs()), 1..120))
+}
+
+/// Everything that the engine says when it is told a run, as text.
+fn replay(seed: u64, run: &(Policy, Vec<(u64, Input)>)) -> (String, Engine) {
+    let mut engine = Engine::new(seed);
+    let mut said = String::new();
+    let mut tell = |engine: &mut Engine, input: Input, now: Time| {
+        engine.handle(input, now);
+        assert!(engine.next_deadline() > now);
+        while let Some(output) = engine.poll_output() {
+            said.push_str(&match output {
+                Output::Probe(id) => format!("probe {id:?}\n"),
+                Output::Table(table) => serde_json::to_string(&table).unwrap() + "\n",
+                Output::Event(event) => serde_json::to_string(&event).unwrap() + "\n",
+            });
+        }
+    };
+    tell(&mut engine, Input::Policy(Box::new(run.0.clone())), Time::ZERO);
+    let mut now = Time::ZERO;
+    for (gap, input) in &run.1 {
+        now = now + Duration::from_millis(*gap);
+        // A driver that keeps its deadlines, except where the gap is a jump.
+        while *gap < 900 && engine.next_deadline() <= now {
+            let due = engine.next_deadline();
+            tell(&mut engine, Input::Wake, due);
+        }
+        tell(&mut engine, input.clone(), now);
+    }
+    (said, engine)
+}
+
+fn numbers(said: &str) -> Vec<u64> {
+    let events = said.lines().filter_map(|line| serde_json::from_str(line).ok());
+    events.filter_map(|line: serde_json::Value| line.get("seq")?.as_u64()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_inputs_give_the_same_decisions(run in runs(), seed in any::<u64>()) {
+        let (said, _) = replay(seed, &run);
+        prop_assert_eq!(&said, &replay(seed, &run).0);
+        let seqs = numbers(&said);
+        prop_assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "a gap in the journal");
+    }
+
+    #[test]
+    fn a_recorded_run_replays_to_the_same_decisions(run in runs()) {
+        let recorded = serde_json::to_string(&run).unwrap();
+        let read = serde_json::from_str(&recorded).unwrap();
+        prop_assert_eq!(&run, &read);
+        prop_assert_eq!(replay(1, &run).0, replay(1, &read).0);
+    }
+
+    #[test]
+    fn the_status_can_be_built_and_written_at_any_time(run in runs()) {
+        let (_, engine) = replay(1, &run);
+        serde_json::to_string(&engine.status(Time::ZERO)).unwrap();
+        serde_json::to_string(&engine.status(Time::NEVER)).unwrap();
+    }
+
+    #[test]
+    fn selection_stays_within_its_rules(run in runs(), seed in any::<u64>()) {
+        let (_, engine) = replay(1, &run);
+        let table = engine.table().clone();
+        let mut rng = Rng::new(seed);
+        for pool in 0..table.pools.len() {
+            for class in Class::ALL {
+                for key in [None, Some(rng.next_u64())] {
+                    check_attempts(&table, PoolId::from(pool), class, key, &mut rng)?;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_at_the_end_of_time_are_survived(run in runs(), at in any::<u64>()) {
+        let (_, mut engine) = replay(1, &run);
+        engine.handle(Input::Wake, Time(at));
+        engine.handle(Input::Wake, Time::NEVER);
+        engine.handle(Input::Wake, Time::ZERO);
+    }
+}
+
+/// Follows one request over all the attempts that there are.
+fn check_attempts(
+    table: &Table,
+    pool: PoolId,
+    class: Class,
+    key: Option<u64>,
+    rng: &mut Rng,
+) -> Result<(), TestCaseError> {
+    let lanes = &table.pools[pool.index()];
+    let mut tried = Vec::new();
+    for reach in [Reach::Endpoint, Reach::Site, Reach::Provider].into_iter().cycle().take(80) {
+        let want = Want { pool, class, key, tried: &tried, reach };
+        let Some(pick) = select(table, &want, rng, |id| id.0 % 7) else { break };
+        prop_assert!(!tried.contains(&pick.endpoint), "tried twice");
+        prop_assert_eq!(table.endpoint(pick.endpoint).map(|e| e.site), Some(pick.site));
+        if let Some(writer) = lanes.writer.filter(|_| class.goes_to_writer()) {
+            prop_assert_eq!(pick.provider, writer, "an order left its writer");
+        }
+        let lane = lanes.lanes.iter().find(|lane| lane.site == pick.site).unwrap();
+        prop_assert!(lane.usable);
+        let endpoint = lane.endpoints.iter().find(|e| e.id == pick.endpoint).unwrap();
+        prop_assert!(lanes.panic || endpoint.verdict != Verdict::Down);
+        let warmed = lane.share == 0.0 && tried.is_empty() && reads_are_well(&lanes.lanes, class);
+        prop_assert!(!warmed || (class == Class::PublicRead && key.is_none() && lane.warm > 0.0));
+        tried.push(pick.endpoint);
+    }
+    let takes = |e: &leeward_failover::LaneEndpoint| e.weight > 0.0;
+    let all = lanes.lanes.iter().flat_map(|lane| &lane.endpoints).filter(|e| takes(e)).count();
+    prop_assert!(class.goes_to_writer() || tried.len() == all, "{} of {all} tried", tried.len());
+    Ok(())
+}
+
+/// Whether first attempts of a class find their place by share.
+fn reads_are_well(lanes: &[leeward_failover::Lane], class: Class) -> bool {
+    !class.goes_to_writer() && lanes.iter().any(|lane| lane.share > 0.0)
+}
+
+/// A pool of two tiers, all well, with the shares given to the lanes of the first.
+fn table_with_shares(shares: &[f64]) -> Table {
+    let mut policy = Policy {
+        providers: vec![provider("aws")],
+        pools: vec![pool_of(0, vec![Vec::new()], 1, 2, 0, (true, true, false))],
+        ..Policy::default()
+    };
+    for index in 0..shares.len() {
+        let name = format!("aws/site-{index}");
+        policy.sites.push(Site { name, provider: ProviderId(0) });
+        policy.pools[0].tiers[0].push(TierSite { site: SiteId::from(index), weight: 1 });
+        for number in 0..3 {
+            policy.backends.push(Backend {
+                name: format!("https://{index}-{number}.example"),
+                pool: PoolId(0),
+                site: SiteId::from(index),
+                weight: 1,
+                capacity: None,
+                addresses: vec![address(index as u32 * 10 + number)],
+            });
+        }
+    }
+    let mut engine = Engine::new(1);
+    engine.handle(Input::Policy(Box::new(policy)), Time::ZERO);
+    let mut table = Table::clone(engine.table());
+    let pool = std::sync::Arc::make_mut(&mut table.pools[0]);
+    for (lane, share) in pool.lanes.iter_mut().zip(shares) {
+        lane.share = *share;
+    }
+    table
+}
+
+fn pick_by_key(table: &Table, class: Class, key: u64) -> Pick {
+    let want = Want { pool: PoolId(0), class, key: Some(key), tried: &[], reach: Reach::Endpoint };
+    select(table, &want, &mut Rng::new(key), |_| 0).unwrap()
+}
+
+#[test]
+fn a_small_change_of_a_share_moves_few_keys() {
+    let before = table_with_shares(&[0.5, 0.3, 0.2]);
+    let after = table_with_shares(&[0.5, 0.29, 0.21]);
+    let keys: Vec<u64> = (0..20_000).map(|n: u32| affinity_key(&n.to_be_bytes())).collect();
+    let picks = |table: &Table| -> Vec<Pick> {
+        keys.iter().map(|key| pick_by_key(table, Class::PrivateRead, *key)).collect()
+    };
+    let (before, after) = (picks(&before), picks(&after));
+    for (site, share) in [(0, 0.5), (1, 0.3), (2, 0.2)] {
+        let there = before.iter().filter(|pick| pick.site == SiteId(site)).count();
+        let part = there as f64 / keys.len() as f64;
+        assert!((part - share).abs() < 0.015, "site {site} has {part} of the keys, not {share}");
+    }
+    let moved: Vec<_> = before.iter().zip(&after).filter(|(was, is)| was != is).collect();
+    assert!(moved.len() < keys.len() / 50, "{} of {} keys moved", moved.len(), keys.len());
+    assert!(moved.iter().all(|(was, is)| was.site != is.site), "a key moved within its site");
+}
+
+#[test]
+fn first_attempts_without_a_key_follow_the_shares() {
+    let table = table_with_shares(&[0.7, 0.3, 0.0]);
+    let mut rng = Rng::new(3);
+    let mut there = [0_u32; 3];
+    let mut endpoints = BTreeSet::new();
+    for _ in 0..10_000 {
+        let want = Want {
+            pool: PoolId(0),
+            class: Class::PublicRead,
+            key: None,
+            tried: &[],
+            reach: Reach::Endpoint,
+        };
+        let pick = select(&table, &want, &mut rng, |_| 0).unwrap();
+        there[pick.site.index()] += 1;
+        endpoints.insert(pick.endpoint);
+    }
+    assert!((6800..7200).contains(&there[0]), "{there:?}");
+    assert_eq!(there[2], 0);
+    assert_eq!(endpoints.len(), 6);
+}
+
+#[test]
+fn the_less_loaded_of_two_endpoints_is_taken() {
+    let table = table_with_shares(&[1.0]);
+    let mut rng = Rng::new(3);
+    for _ in 0..100 {
+        let want = Want {
+            pool: PoolId(0),
+            class: Class::PublicRead,
+            key: None,
+            tried: &[],
+            reach: Reach::Endpoint,
+        };
+        // Of three endpoints two are drawn: the busiest never wins.
+        let pick = select(&table, &want, &mut rng, |id| if id.0 == 1 { 100 } else { 1 }).unwrap();
+        assert_ne!(pick.endpoint, EndpointId(1));
+    }
+}
