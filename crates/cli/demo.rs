@@ -78,7 +78,7 @@ fn play(pace: &Pace) -> Result<bool, String> {
     };
     let running = leeward_proxy::start(policy, &BUILD, 1).map_err(|error| error.to_string())?;
     let (Some((_, listener)), Some(admin)) =
-        (running.listeners().first().cloned(), running.admin())
+        (running.listeners().into_iter().next(), running.admin())
     else {
         return Err("the demo's policy has no listener".into());
     };

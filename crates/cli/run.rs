@@ -1,8 +1,8 @@
 //! `leeward run`: load, start, obey signals, end.
 
 use crate::args::{LogFormat, Run};
-use crate::log;
-use leeward_config::Problem;
+use crate::{log, reload};
+use leeward_config::{Nudge, Problem};
 use leeward_config::policy::Policy;
 use leeward_metrics::BuildInfo;
 use leeward_proxy::{Running, StartError};
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Run) -> u8 {
             .unwrap_or_default();
         u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or_default()
     });
-    match serve(policy, args.ready_file.as_deref(), seed) {
+    match serve(policy, args, seed) {
         Ok(()) => FINE,
         Err(Failed { text, code }) => {
             tracing::error!("{text}");
@@ -53,19 +53,24 @@ pub(crate) fn run(args: &Run) -> u8 {
     }
 }
 
-/// Loads a policy and says everything that is wrong with it, as the log is wanted.
+/// Loads a policy and says everything that is wrong with it.
 fn load(path: &Path, format: LogFormat) -> Option<Policy> {
     let loaded = leeward_config::load(path);
-    for problem in &loaded.problems {
+    say(&loaded.problems, format);
+    if loaded.policy.is_none() {
+        tracing::error!("{}: the policy cannot be served", path.display());
+    }
+    loaded.policy
+}
+
+/// Says problems of a policy as the log is wanted.
+pub(crate) fn say(problems: &[Problem], format: LogFormat) {
+    for problem in problems {
         match format {
             LogFormat::Text => eprintln!("{problem}\n"),
             LogFormat::Json => log_problem(problem),
         }
     }
-    if loaded.policy.is_none() {
-        tracing::error!("{}: the policy cannot be served", path.display());
-    }
-    loaded.policy
 }
 
 fn log_problem(problem: &Problem) {
@@ -114,7 +119,7 @@ impl From<StartError> for Failed {
     }
 }
 
-fn serve(policy: Policy, ready_file: Option<&Path>, seed: u64) -> Result<(), Failed> {
+fn serve(policy: Policy, args: &Run, seed: u64) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -123,9 +128,11 @@ fn serve(policy: Policy, ready_file: Option<&Path>, seed: u64) -> Result<(), Fai
         // Before anything listens: a signal must never find the default action.
         let mut signals = Signals::new()?;
         let hash = policy.hash.clone();
-        let running = leeward_proxy::start(policy, &BUILD, seed)?;
-        announce(&running, &hash, ready_file)?;
-        until_told(&mut signals, &running).await?;
+        let running = leeward_proxy::start(policy.clone(), &BUILD, seed)?;
+        announce(&running, &hash, args.ready_file.as_deref())?;
+        let path = args.policy.clone();
+        let nudge = reload::start(path, &policy, running.reloader(), args.log_format)?;
+        until_told(&mut signals, &running, &nudge).await?;
         Ok(drain(&mut signals, running).await?)
     })
 }
@@ -191,15 +198,17 @@ fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<
         .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
 }
 
-async fn until_told(signals: &mut Signals, running: &Running) -> Result<(), String> {
+async fn until_told(
+    signals: &mut Signals,
+    running: &Running,
+    nudge: &Nudge,
+) -> Result<(), String> {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::End => return Ok(()),
-                Told::Reload => {
-                    tracing::warn!("SIGHUP: a reload is not supported yet; the policy stays as it is");
-                }
+                Told::Reload => nudge.nudge(),
             },
             _ = look.tick() => {
                 if running.broken() {

@@ -368,7 +368,7 @@ async fn a_probe_looks_into_the_body_as_the_policy_says() {
         backend.act_on_probes(json(20, "ok"));
     }
     let policy = Policy::of(&[("aws/one", &aws), ("gcp/one", &gcp)]).pool(&quick_failover(TIERS)).pool(
-        "probe: { path: /healthz, interval: 100ms, timeout: 300ms, rise: 2, fall: 2,
+        "probe: { path: /healthz, interval: 100ms, timeout: 1s, rise: 2, fall: 2,
                   expect: { status: 200, json: { \"/engine/lag_ms\": \"< 500\", \"/status\": \"ok\" } } }",
     );
     let proxy = Proxy::start(&policy.text()).await;

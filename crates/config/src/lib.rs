@@ -20,8 +20,10 @@ mod syntax;
 mod tree;
 mod units;
 mod variables;
+mod watch;
 
 pub use problem::{Problem, Severity};
+pub use watch::{Nudge, Wake, Watch};
 
 use policy::Policy;
 use report::Report;

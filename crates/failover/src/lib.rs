@@ -42,6 +42,7 @@ mod table;
 mod time;
 mod timers;
 mod topology;
+mod trust;
 mod verdict;
 mod window;
 mod writer;

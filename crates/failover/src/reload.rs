@@ -42,24 +42,34 @@ impl Engine {
         let after: BTreeSet<EndpointId> = self.fleet.all_endpoints().map(|e| e.id).collect();
         let added = after.difference(&before).count();
         let removed = before.difference(&after).count();
-        let subject = Subject { kind: SubjectKind::Policy, name: "policy".to_owned() };
+        let subject = Subject {
+            kind: SubjectKind::Policy,
+            name: "policy".to_owned(),
+        };
         let evidence = vec![
             ("pools", self.fleet.pools.len().to_string()),
             ("endpoints", after.len().to_string()),
         ];
         let change = Change::Endpoints { added, removed };
-        self.journal.event(self.now, subject, change, Cause::PolicyLoaded, evidence);
+        self.journal
+            .event(self.now, subject, change, Cause::PolicyLoaded, evidence);
         self.rearm();
         self.dirty.table = true;
-        self.dirty.providers.extend((0..self.fleet.providers.len()).map(ProviderId::from));
+        self.dirty
+            .providers
+            .extend((0..self.fleet.providers.len()).map(ProviderId::from));
         let pools = (0..self.fleet.pools.len()).map(PoolId::from);
-        self.dirty.pools.extend(pools.map(|pool| (pool, Cause::PolicyLoaded)));
+        self.dirty
+            .pools
+            .extend(pools.map(|pool| (pool, Cause::PolicyLoaded)));
     }
 
     /// Takes what a backend's name resolves to. The policy's literal addresses stay beside it; an
     /// empty answer changes nothing (P6).
     pub(crate) fn resolved(&mut self, id: BackendId, mut addresses: Vec<SocketAddr>) {
-        let Some(backend) = self.fleet.backends.get_mut(id.index()) else { return };
+        let Some(backend) = self.fleet.backends.get_mut(id.index()) else {
+            return;
+        };
         if addresses.is_empty() {
             return;
         }
@@ -77,12 +87,20 @@ impl Engine {
             let new: Vec<String> = added.iter().take(4).map(SocketAddr::to_string).collect();
             evidence.push(("new", new.join(", ")));
         }
-        let change = Change::Endpoints { added: added.len(), removed };
+        let change = Change::Endpoints {
+            added: added.len(),
+            removed,
+        };
         let subject = self.fleet.backend_subject(id);
-        self.journal.event(self.now, subject, change, Cause::AddressesChanged, evidence);
+        self.journal
+            .event(self.now, subject, change, Cause::AddressesChanged, evidence);
         let params = &self.fleet.policy.backends[id.index()];
-        self.dirty.providers.insert(self.fleet.sites[params.site.index()].provider);
-        self.dirty.pools.insert(params.pool, Cause::AddressesChanged);
+        self.dirty
+            .providers
+            .insert(self.fleet.sites[params.site.index()].provider);
+        self.dirty
+            .pools
+            .insert(params.pool, Cause::AddressesChanged);
         self.dirty.table = true;
     }
 
@@ -103,7 +121,9 @@ impl Engine {
             let state = state.unwrap_or_default();
             self.fleet.backends[index].resolved = state.resolved;
             let by_address = state.endpoints.iter().filter_map(|id| {
-                self.fleet.endpoint(*id).map(|endpoint| (endpoint.info.address, *id))
+                self.fleet
+                    .endpoint(*id)
+                    .map(|endpoint| (endpoint.info.address, *id))
             });
             carried.push(by_address.collect());
             kept.extend(state.endpoints);
@@ -124,7 +144,9 @@ impl Engine {
     fn known_endpoints(&self, id: BackendId) -> BTreeMap<SocketAddr, EndpointId> {
         let ids = self.fleet.backends[id.index()].endpoints.iter();
         let known = ids.filter_map(|id| self.fleet.endpoint(*id));
-        known.map(|endpoint| (endpoint.info.address, endpoint.id)).collect()
+        known
+            .map(|endpoint| (endpoint.info.address, endpoint.id))
+            .collect()
     }
 
     /// Lets a backend have exactly the endpoints that its addresses ask for; `known` are those that
@@ -135,7 +157,10 @@ impl Engine {
         mut known: BTreeMap<SocketAddr, EndpointId>,
     ) -> (Vec<SocketAddr>, usize) {
         let backend = &self.fleet.policy.backends[id.index()];
-        let wanted = wanted(&backend.addresses, &self.fleet.backends[id.index()].resolved);
+        let wanted = wanted(
+            &backend.addresses,
+            &self.fleet.backends[id.index()].resolved,
+        );
         let spread = first_round(self.fleet.policy.backends.len().max(wanted.len()));
         self.unplace(id);
         let mut added = Vec::new();
@@ -165,8 +190,13 @@ impl Engine {
     fn unplace(&mut self, id: BackendId) {
         let backend = &self.fleet.policy.backends[id.index()];
         let ids = std::mem::take(&mut self.fleet.backends[id.index()].endpoints);
-        for endpoint in ids.iter().filter_map(|id| self.fleet.endpoints[id.index()].as_deref()) {
-            self.fleet.sites[backend.site.index()].census.remove(endpoint.held.verdict);
+        for endpoint in ids
+            .iter()
+            .filter_map(|id| self.fleet.endpoints[id.index()].as_deref())
+        {
+            self.fleet.sites[backend.site.index()]
+                .census
+                .remove(endpoint.held.verdict);
         }
         for lane in &mut self.fleet.pools[backend.pool.index()].lanes {
             if lane.site == backend.site {
@@ -176,11 +206,22 @@ impl Engine {
     }
 
     /// Puts one endpoint, old or new, where its backend stands.
-    fn place(&mut self, id: BackendId, endpoint: EndpointId, address: SocketAddr, spread: Duration) {
+    fn place(
+        &mut self,
+        id: BackendId,
+        endpoint: EndpointId,
+        address: SocketAddr,
+        spread: Duration,
+    ) {
         let backend = &self.fleet.policy.backends[id.index()];
         let (pool, site) = (backend.pool, backend.site);
         let provider = self.fleet.sites[site.index()].provider;
-        let info = EndpointInfo { address, backend: id, site, provider };
+        let info = EndpointInfo {
+            address,
+            backend: id,
+            site,
+            provider,
+        };
         let hash = stable_hash(format!("{} {address}", backend.name).as_bytes());
         let params = &self.fleet.policy.pools[pool.index()];
         match self.fleet.endpoints.get_mut(endpoint.index()) {
@@ -191,14 +232,22 @@ impl Engine {
             _ => {
                 let slot = Slot::new(self.now, spread, &mut self.jitter);
                 let new = new_endpoint(endpoint, info, pool, hash, slot, params, self.now);
-                self.timers.set(Timer::Probe(endpoint), slot.deadline(&params.probe), self.now);
+                self.timers.set(
+                    Timer::Probe(endpoint),
+                    slot.deadline(&params.probe),
+                    self.now,
+                );
                 self.fleet.endpoints.push(Some(Box::new(new)));
             }
         }
         let directory = Arc::make_mut(&mut self.directory);
         directory.resize(self.fleet.endpoints.len(), None);
         directory[endpoint.index()] = Some(info);
-        let verdict = self.fleet.endpoint(endpoint).map(|e| e.held.verdict).unwrap_or_default();
+        let verdict = self
+            .fleet
+            .endpoint(endpoint)
+            .map(|e| e.held.verdict)
+            .unwrap_or_default();
         self.fleet.sites[site.index()].census.add(verdict);
         self.fleet.backends[id.index()].endpoints.push(endpoint);
         let mut lanes = self.fleet.pools[pool.index()].lanes.iter_mut();
@@ -255,7 +304,9 @@ fn new_endpoint(
 fn wanted(literal: &[SocketAddr], resolved: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut seen = BTreeSet::new();
     let all = literal.iter().chain(resolved).copied();
-    all.filter(|address| seen.insert(*address)).take(MOST_ADDRESSES).collect()
+    all.filter(|address| seen.insert(*address))
+        .take(MOST_ADDRESSES)
+        .collect()
 }
 
 /// What makes a backend the same one under another policy: pool, site, URL.

@@ -1,18 +1,17 @@
-//! Spreads one pool's load over its lanes: who is trusted, who carries how much.
+//! Spreads one pool's load over its lanes.
 //!
-//! A pure function from what is held of a pool's places to its lanes. Three questions, in order:
+//! A pure function from what is held of a pool's places to its lanes. `trust` has said whom to
+//! trust; what is left are two questions:
 //!
-//! 1. *Whom to trust?* A ladder from "every verdict and every operator's word" down to "nothing at
-//!    all" (P4). The first rung that leaves anything to serve from is taken.
-//! 2. *Who carries how much?* Tiers fill in order; what a tier cannot carry spills to the next. A
-//!    place that returns gets its ramp's part of what it would normally get, never more (P7).
-//! 3. *Who may take orders?* Whoever serves, those that still have to prove themselves last.
+//! - *Who carries how much?* Tiers fill in order; what a tier cannot carry spills to the next. A
+//!   place that returns gets its ramp's part of what it would normally get, never more (P7).
+//! - *Who may take orders?* Whoever serves, those that still have to prove themselves last.
 //!
 //! `pool` builds the view and publishes the result. Nothing here remembers anything.
 
-use crate::id::{EndpointId, ProviderId, SiteId};
 use crate::policy::Writer;
 use crate::table::{Lane, LaneEndpoint};
+use crate::trust::{EndpointView, LaneView, Standing, Trust};
 use crate::verdict::Verdict;
 
 /// A tier is sized to carry all with a third of it gone: with one of three endpoints down it still
@@ -21,108 +20,6 @@ const OVERPROVISION: f64 = 1.5;
 
 /// Shares below this are rounding errors.
 const NOTHING: f64 = 1e-9;
-
-/// One site of a pool, as it is seen.
-#[derive(Clone, Debug)]
-pub(crate) struct LaneView {
-    pub site: SiteId,
-    pub provider: ProviderId,
-    pub tier: u32,
-    /// Share of its tier, relative to its neighbours.
-    pub weight: f64,
-    pub hash: u64,
-    /// An operator keeps new work away.
-    pub kept_away: bool,
-    /// It is left by inference.
-    pub left: bool,
-    /// Its ramp, while it returns.
-    pub ramp: Option<f64>,
-    /// Never empty.
-    pub endpoints: Vec<EndpointView>,
-}
-
-/// One endpoint of a lane, as it is seen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndpointView {
-    pub id: EndpointId,
-    pub hash: u64,
-    pub verdict: Verdict,
-    pub standing: Standing,
-    /// Share of its lane, relative to its neighbours, when all is well.
-    pub base: f64,
-    /// Share of that which it may take now, where its standing lets it serve.
-    pub factor: f64,
-    /// An operator keeps new work away.
-    pub kept_away: bool,
-}
-
-/// How good an endpoint is, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    /// It serves.
-    Serves,
-    /// It is new; nobody knows.
-    New,
-    /// It is down, but answers its probes.
-    Answers,
-    /// It is down.
-    Dead,
-}
-
-/// How much is trusted: the rungs of the ladder, from everything to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trust {
-    /// Every verdict and every operator's word.
-    All,
-    /// What is new must do: nothing better is left.
-    New,
-    /// Sites that are left must do, as far as their endpoints serve: there is nowhere else to go.
-    LeftPlaces,
-    /// Places that an operator evacuated must do: they are the last capacity.
-    KeptAway,
-    /// No verdict is trusted any more; whatever is least bad must do.
-    LeastBad,
-    /// Not even an operator's word leaves anything else.
-    Anything,
-    /// The pool has no endpoint.
-    Empty,
-}
-
-impl Trust {
-    const LADDER: [Trust; 6] = [
-        Trust::All,
-        Trust::New,
-        Trust::LeftPlaces,
-        Trust::KeptAway,
-        Trust::LeastBad,
-        Trust::Anything,
-    ];
-
-    /// Whether the verdicts are distrusted.
-    pub(crate) const fn is_panic(self) -> bool {
-        matches!(self, Trust::LeastBad | Trust::Anything)
-    }
-
-    /// Whether operators' words are set aside.
-    pub(crate) const fn overrides_words(self) -> bool {
-        matches!(self, Trust::KeptAway | Trust::Anything)
-    }
-
-    fn admits_lane(self, lane: &LaneView) -> bool {
-        (!lane.kept_away || self.overrides_words()) && (!lane.left || self >= Trust::LeftPlaces)
-    }
-
-    fn admits(self, lane: &LaneView, endpoint: &EndpointView) -> bool {
-        let worst = match self {
-            Trust::All => Standing::Serves,
-            Trust::New | Trust::LeftPlaces | Trust::KeptAway => Standing::New,
-            Trust::LeastBad | Trust::Anything | Trust::Empty => Standing::Dead,
-        };
-        self.admits_lane(lane)
-            && (!endpoint.kept_away || self.overrides_words())
-            && endpoint.standing <= worst
-    }
-}
 
 /// How orders and warmth are given out.
 #[derive(Clone, Copy, Debug)]
@@ -133,9 +30,12 @@ pub(crate) struct Manner {
 
 /// Spreads a pool's load. `views` are in tier order.
 pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
-    let trust = trust(views);
-    let best = least_bad(views, trust);
-    let mut works: Vec<Work<'_>> = views.iter().map(|view| Work::new(view, trust, best)).collect();
+    let trust = Trust::of(views);
+    let best = trust.best(views);
+    let mut works: Vec<Work<'_>> = views
+        .iter()
+        .map(|view| Work::new(view, trust, best))
+        .collect();
     if trust.is_panic() {
         hold_positions(&mut works);
     } else {
@@ -144,22 +44,6 @@ pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
     }
     give_orders(&mut works, trust, manner.writer);
     (trust, works.into_iter().map(|work| work.lane).collect())
-}
-
-/// The first rung that leaves anything to serve from.
-fn trust(views: &[LaneView]) -> Trust {
-    let serves = |trust: &Trust| {
-        views.iter().any(|lane| lane.endpoints.iter().any(|e| trust.admits(lane, e)))
-    };
-    Trust::LADDER.into_iter().find(serves).unwrap_or(Trust::Empty)
-}
-
-/// The best standing that anything admitted has.
-fn least_bad(views: &[LaneView], trust: Trust) -> Standing {
-    let admitted = views
-        .iter()
-        .flat_map(|lane| lane.endpoints.iter().filter(move |e| trust.admits(lane, e)));
-    admitted.map(|e| e.standing).min().unwrap_or(Standing::Dead)
 }
 
 /// A lane in the making, beside what it is made from.
@@ -174,7 +58,13 @@ impl<'a> Work<'a> {
     /// A lane with the weights of its endpoints and what it can carry; no shares yet.
     fn new(view: &'a LaneView, trust: Trust, best: Standing) -> Work<'a> {
         let weight = |e: &EndpointView| match trust.admits(view, e) {
-            true if trust.is_panic() => if e.standing == best { e.base } else { 0.0 },
+            true if trust.is_panic() => {
+                if e.standing == best {
+                    e.base
+                } else {
+                    0.0
+                }
+            }
             true => e.base * e.factor,
             false => 0.0,
         };
@@ -227,19 +117,31 @@ impl<'a> Work<'a> {
 
 /// How far a lane is whose site does not return, but all of whose endpoints do.
 fn ramp_of(view: &LaneView, endpoints: &[LaneEndpoint]) -> f64 {
-    let pairs = || view.endpoints.iter().zip(endpoints).filter(|(_, e)| e.weight > 0.0);
+    let pairs = || {
+        view.endpoints
+            .iter()
+            .zip(endpoints)
+            .filter(|(_, e)| e.weight > 0.0)
+    };
     if pairs().any(|(seen, _)| seen.verdict != Verdict::Recovering) {
         return 1.0;
     }
-    let (live, base) =
-        pairs().fold((0.0, 0.0), |(live, base), (seen, e)| (live + e.weight, base + seen.base));
-    if base > 0.0 { (live / base).min(1.0) } else { 1.0 }
+    let (live, base) = pairs().fold((0.0, 0.0), |(live, base), (seen, e)| {
+        (live + e.weight, base + seen.base)
+    });
+    if base > 0.0 {
+        (live / base).min(1.0)
+    } else {
+        1.0
+    }
 }
 
 /// Everything looks bad: the first tier that has any of the least bad carries all. Traffic is not
 /// scattered over the rest, where nothing is known to be better.
 fn hold_positions(works: &mut [Work<'_>]) {
-    let Some(tier) = works.iter().find(|w| w.lane.usable).map(|w| w.lane.tier) else { return };
+    let Some(tier) = works.iter().find(|w| w.lane.usable).map(|w| w.lane.tier) else {
+        return;
+    };
     for work in works.iter_mut().filter(|w| w.lane.tier == tier) {
         work.lane.share = work.lane.capacity;
     }
@@ -253,7 +155,11 @@ fn share_out(works: &mut [Work<'_>]) {
     for tier in works.chunk_by_mut(|a, b| a.lane.tier == b.lane.tier) {
         want -= fill(tier, want);
     }
-    let solid: f64 = works.iter().filter(|w| !w.is_ramping()).map(|w| w.lane.share).sum();
+    let solid: f64 = works
+        .iter()
+        .filter(|w| !w.is_ramping())
+        .map(|w| w.lane.share)
+        .sum();
     if want > NOTHING && solid > 0.0 {
         // All tiers together cannot carry it. What returns keeps its ramp; the rest carries on.
         for work in works.iter_mut().filter(|w| !w.is_ramping()) {
@@ -282,9 +188,15 @@ fn fill(tier: &mut [Work<'_>], want: f64) -> f64 {
         work.lane.share = want * work.lane.capacity / weights;
         given += work.lane.share;
     }
-    let capacity: f64 = tier.iter().filter(|w| !w.is_ramping()).map(|w| w.lane.capacity).sum();
+    let capacity: f64 = tier
+        .iter()
+        .filter(|w| !w.is_ramping())
+        .map(|w| w.lane.capacity)
+        .sum();
     if capacity > 0.0 {
-        let take = (want - given).min(OVERPROVISION * capacity / weights).max(0.0);
+        let take = (want - given)
+            .min(OVERPROVISION * capacity / weights)
+            .max(0.0);
         for work in tier.iter_mut().filter(|w| !w.is_ramping()) {
             work.lane.share = take * work.lane.capacity / capacity;
         }
@@ -304,7 +216,11 @@ fn normalise(works: &mut [Work<'_>]) {
 
 /// A standby that never sees traffic is an untested one: those that serve get a little.
 fn keep_warm(works: &mut [Work<'_>], part: f64) {
-    let weights: f64 = works.iter().filter(|w| w.is_standby()).map(|w| w.view.weight).sum();
+    let weights: f64 = works
+        .iter()
+        .filter(|w| w.is_standby())
+        .map(|w| w.view.weight)
+        .sum();
     for work in works.iter_mut().filter(|w| w.is_standby()) {
         work.lane.warm = part * work.lane.capacity / weights;
     }
@@ -318,13 +234,22 @@ fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
         let best = works
             .iter()
             .filter(|w| writer == Writer::Any || w.view.provider == provider)
-            .flat_map(|w| w.view.endpoints.iter().filter_map(|e| proof(w.view, e, trust)))
+            .flat_map(|w| {
+                w.view
+                    .endpoints
+                    .iter()
+                    .filter_map(|e| proof(w.view, e, trust))
+            })
             .min();
         let Work { view, lane, .. } = &mut works[index];
         for (endpoint, seen) in lane.endpoints.iter_mut().zip(&view.endpoints) {
             let proof = proof(view, seen, trust);
             if proof.is_some() && proof == best {
-                let factor = if proof == Some(Proof::Proved) { seen.factor } else { 1.0 };
+                let factor = if proof == Some(Proof::Proved) {
+                    seen.factor
+                } else {
+                    1.0
+                };
                 endpoint.order_weight = seen.base * factor;
             }
         }
@@ -354,7 +279,15 @@ fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof
         Standing::Answers => Proof::Answers,
         Standing::Serves | Standing::New => {
             let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
-            if returns { Proof::Returns } else { Proof::Proved }
+            if returns {
+                Proof::Returns
+            } else {
+                Proof::Proved
+            }
         }
     })
 }
+
+#[cfg(test)]
+#[path = "spread_tests.rs"]
+mod tests;

@@ -12,9 +12,9 @@
 use crate::held::{Evidence, spoken};
 use crate::id::ProviderId;
 use crate::policy::{Mover, OrderParams, Writer};
-use crate::spread::LaneView;
 use crate::table::Lane;
 use crate::time::Time;
+use crate::trust::LaneView;
 use crate::verdict::Cause;
 use std::time::Duration;
 
@@ -58,13 +58,23 @@ impl Scene<'_> {
     /// Whether the writer moves away from `writer`, and where.
     pub(crate) fn decide(&self, writer: Option<ProviderId>) -> Option<Move> {
         let Some(current) = self.current(writer) else {
-            let to = self.start().filter(|_| self.orders.writer == Writer::Single);
-            return (to != writer).then(|| Move { to, cause: Cause::PolicyLoaded, evidence: Vec::new() });
+            let to = self
+                .start()
+                .filter(|_| self.orders.writer == Writer::Single);
+            return (to != writer).then(|| Move {
+                to,
+                cause: Cause::PolicyLoaded,
+                evidence: Vec::new(),
+            });
         };
         if self.panic {
             return None;
         }
-        if self.is_lost(current) { self.away(current) } else { self.homewards(current) }
+        if self.is_lost(current) {
+            self.away(current)
+        } else {
+            self.homewards(current)
+        }
     }
 
     /// Whether a provider has nothing that could take orders.
@@ -78,7 +88,11 @@ impl Scene<'_> {
             && writer.is_some()
             && writer != self.home()
             && self.home().is_some_and(|home| self.is_well(home));
-        if waits { self.home_since() + self.ramp } else { Time::NEVER }
+        if waits {
+            self.home_since() + self.ramp
+        } else {
+            Time::NEVER
+        }
     }
 
     /// Whether an operator's call would bring it home, sooner or later.
@@ -99,8 +113,16 @@ impl Scene<'_> {
 
     /// The writer of a pool that has none: the first that is usable, home while it may still come.
     fn start(&self) -> Option<ProviderId> {
-        let usable = || self.lanes.iter().find(|lane| lane.usable).map(|lane| lane.provider);
-        self.home().filter(|home| self.is_awaited(*home)).or_else(usable).or(self.home())
+        let usable = || {
+            self.lanes
+                .iter()
+                .find(|lane| lane.usable)
+                .map(|lane| lane.provider)
+        };
+        self.home()
+            .filter(|home| self.is_awaited(*home))
+            .or_else(usable)
+            .or(self.home())
     }
 
     /// Whether a provider has no endpoint yet, and its names may still resolve.
@@ -112,11 +134,15 @@ impl Scene<'_> {
 
     /// Whether an operator's word is among the reasons why a provider takes nothing.
     fn is_kept_away(&self, provider: ProviderId) -> bool {
-        self.sites.iter().any(|(id, kept_away)| *id == provider && *kept_away)
+        self.sites
+            .iter()
+            .any(|(id, kept_away)| *id == provider && *kept_away)
     }
 
     fn serves(&self, provider: ProviderId) -> bool {
-        self.lanes.iter().any(|lane| lane.provider == provider && lane.usable)
+        self.lanes
+            .iter()
+            .any(|lane| lane.provider == provider && lane.usable)
     }
 
     /// To the next provider in tier order that has something, best to one that is not on its ramp.
@@ -130,19 +156,34 @@ impl Scene<'_> {
         // A word is no sign of trouble; where there is none, what answered is as good as ever.
         let answered = |at: &Option<Time>| by_operator || *at > self.lost_at;
         let proved = || usable().filter(|(_, at)| answered(at));
-        let best = proved().find(|((_, view), _)| view.ramp.is_none()).or_else(|| proved().next());
+        let best = proved()
+            .find(|((_, view), _)| view.ramp.is_none())
+            .or_else(|| proved().next());
         let ((to, _), _) = best?;
-        let cause = if by_operator { Cause::Operator } else { Cause::WriterLost };
-        let usable = format!("0 of {}", self.lanes.iter().filter(|l| l.provider == current).count());
+        let cause = if by_operator {
+            Cause::Operator
+        } else {
+            Cause::WriterLost
+        };
+        let usable = format!(
+            "0 of {}",
+            self.lanes.iter().filter(|l| l.provider == current).count()
+        );
         let mut evidence = vec![("usable_sites", usable)];
         if self.orders.fenced {
             evidence.push(("fenced", "yes".to_owned()));
         }
-        Some(Move { to: Some(to.provider), cause, evidence })
+        Some(Move {
+            to: Some(to.provider),
+            cause,
+            evidence,
+        })
     }
 
     fn homewards(&self, current: ProviderId) -> Option<Move> {
-        let home = self.home().filter(|home| *home != current && self.is_well(*home))?;
+        let home = self
+            .home()
+            .filter(|home| *home != current && self.is_well(*home))?;
         let well_for = self.now.since(self.home_since());
         let cause = match self.orders.failback {
             _ if self.called_home => Cause::Operator,
@@ -150,19 +191,31 @@ impl Scene<'_> {
             _ => return None,
         };
         let evidence = vec![("well_for", spoken(well_for))];
-        Some(Move { to: Some(home), cause, evidence })
+        Some(Move {
+            to: Some(home),
+            cause,
+            evidence,
+        })
     }
 
     /// Whether all that a provider has in the pool serves, and nothing of it is on its ramp.
     fn is_well(&self, provider: ProviderId) -> bool {
-        let mut lanes = self.lanes.iter().zip(self.views).filter(|(l, _)| l.provider == provider);
-        lanes.all(|(lane, view)| lane.usable && view.ramp.is_none() && !view.left && !view.kept_away)
+        let mut lanes = self
+            .lanes
+            .iter()
+            .zip(self.views)
+            .filter(|(l, _)| l.provider == provider);
+        lanes
+            .all(|(lane, view)| lane.usable && view.ramp.is_none() && !view.left && !view.kept_away)
             && self.serves(provider)
     }
 
     fn home_since(&self) -> Time {
         let lanes = self.lanes.iter().zip(self.in_service_since);
         let of_home = lanes.filter(|(lane, _)| Some(lane.provider) == self.home());
-        of_home.map(|(_, since)| *since).max().unwrap_or(Time::NEVER)
+        of_home
+            .map(|(_, since)| *since)
+            .max()
+            .unwrap_or(Time::NEVER)
     }
 }

@@ -23,9 +23,9 @@ fn address(number: u32) -> SocketAddr {
 
 /// A policy over some of the sites, in some order.
 fn policies() -> impl Strategy<Value = Policy> {
-    let sites = Just(vec![0_u32, 1, 2, 3, 4]).prop_shuffle().prop_flat_map(|order| {
-        (1..=5_usize).prop_map(move |count| order[..count].to_vec())
-    });
+    let sites = Just(vec![0_u32, 1, 2, 3, 4])
+        .prop_shuffle()
+        .prop_flat_map(|order| (1..=5_usize).prop_map(move |count| order[..count].to_vec()));
     let pool = (
         prop::collection::vec((1..4_u32, 0..4_u32, any::<bool>()), 5),
         (0..3_u64, 0..=4_u32, 0..=4_u32),
@@ -43,7 +43,10 @@ fn policies() -> impl Strategy<Value = Policy> {
                 if new_tier || tiers.is_empty() {
                     tiers.push(Vec::new());
                 }
-                tiers.last_mut().unwrap().push(TierSite { site: SiteId(*site), weight });
+                tiers.last_mut().unwrap().push(TierSite {
+                    site: SiteId(*site),
+                    weight,
+                });
                 for number in 0..backends {
                     let literal = address(index as u32 * 1000 + site * 10 + number);
                     policy.backends.push(Backend {
@@ -52,11 +55,17 @@ fn policies() -> impl Strategy<Value = Policy> {
                         site: SiteId(*site),
                         weight,
                         capacity: None,
-                        addresses: if number == 2 { Vec::new() } else { vec![literal] },
+                        addresses: if number == 2 {
+                            Vec::new()
+                        } else {
+                            vec![literal]
+                        },
                     });
                 }
             }
-            policy.pools.push(pool_of(index, tiers, spans, site_failing, warm, orders));
+            policy
+                .pools
+                .push(pool_of(index, tiers, spans, site_failing, warm, orders));
         }
         policy
     })
@@ -70,12 +79,24 @@ fn pool_of(
     warm: u32,
     (single, automatic, failback): (bool, bool, bool),
 ) -> Pool {
-    let mover = |automatic| if automatic { Mover::Automatic } else { Mover::Operator };
+    let mover = |automatic| {
+        if automatic {
+            Mover::Automatic
+        } else {
+            Mover::Operator
+        }
+    };
     Pool {
         name: format!("pool-{index}"),
         tiers,
-        probe: ProbeParams { rise: spans as u32, ..ProbeParams::default() },
-        health: HealthParams { window: Duration::from_secs(spans), ..HealthParams::default() },
+        probe: ProbeParams {
+            rise: spans as u32,
+            ..ProbeParams::default()
+        },
+        health: HealthParams {
+            window: Duration::from_secs(spans),
+            ..HealthParams::default()
+        },
         failover: FailoverParams {
             site_failing: f64::from(site_failing) / 4.0,
             hold_down_first: Duration::from_secs(spans * 3),
@@ -95,13 +116,22 @@ fn pool_of(
 }
 
 fn provider(name: &str) -> Provider {
-    Provider { name: name.to_owned(), kind: ProviderKind::Cloud }
+    Provider {
+        name: name.to_owned(),
+        kind: ProviderKind::Cloud,
+    }
 }
 
 fn site(name: &str) -> Site {
     let provider = name.split('/').next().unwrap();
-    let provider = PROVIDERS.iter().position(|known| *known == provider).unwrap();
-    Site { name: name.to_owned(), provider: ProviderId::from(provider) }
+    let provider = PROVIDERS
+        .iter()
+        .position(|known| *known == provider)
+        .unwrap();
+    Site {
+        name: name.to_owned(),
+        provider: ProviderId::from(provider),
+    }
 }
 
 /// Ids reach a little beyond what exists.
@@ -110,33 +140,52 @@ fn inputs() -> impl Strategy<Value = Input> {
     let probe = (endpoint(), any::<bool>()).prop_map(|(endpoint, passes)| Input::Probe {
         endpoint,
         result: if passes {
-            ProbeResult::Passed { took: Duration::from_micros(1500) }
+            ProbeResult::Passed {
+                took: Duration::from_micros(1500),
+            }
         } else {
-            ProbeResult::Failed { cause: ProbeFailure::Status, detail: "status 503".to_owned() }
+            ProbeResult::Failed {
+                cause: ProbeFailure::Status,
+                detail: "status 503".to_owned(),
+            }
         },
     });
-    let traffic = (endpoint(), prop::collection::vec((0..9_usize, 1..40_u32), 0..4)).prop_map(
-        |(endpoint, outcomes)| {
+    let traffic = (
+        endpoint(),
+        prop::collection::vec((0..9_usize, 1..40_u32), 0..4),
+    )
+        .prop_map(|(endpoint, outcomes)| {
             let mut tally = Tally::default();
             for (outcome, count) in outcomes {
                 (0..count).for_each(|_| tally.add(Outcome::ALL[outcome], Duration::from_millis(3)));
             }
             Input::Traffic { endpoint, tally }
-        },
-    );
-    let addresses = (0..12_u32, prop::collection::vec(0..90_u32, 0..80)).prop_map(
-        |(backend, numbers)| Input::Addresses {
-            backend: BackendId(backend),
-            addresses: numbers.into_iter().map(|number| address(5000 + number)).collect(),
-        },
-    );
+        });
+    let addresses =
+        (0..12_u32, prop::collection::vec(0..90_u32, 0..80)).prop_map(|(backend, numbers)| {
+            Input::Addresses {
+                backend: BackendId(backend),
+                addresses: numbers
+                    .into_iter()
+                    .map(|number| address(5000 + number))
+                    .collect(),
+            }
+        });
     let target = prop_oneof![
         (0..5_u32).prop_map(|id| Target::Provider(ProviderId(id))),
         (0..6_u32).prop_map(|id| Target::Site(SiteId(id))),
         endpoint().prop_map(Target::Endpoint),
     ];
-    let words = [OperatorWord::Active, OperatorWord::Draining, OperatorWord::Evacuated];
-    let operator = (target, prop::sample::select(words.to_vec()), prop::option::of(0..60_u64))
+    let words = [
+        OperatorWord::Active,
+        OperatorWord::Draining,
+        OperatorWord::Evacuated,
+    ];
+    let operator = (
+        target,
+        prop::sample::select(words.to_vec()),
+        prop::option::of(0..60_u64),
+    )
         .prop_map(|(target, word, lasts)| Input::Operator {
             target,
             word,
@@ -174,7 +223,11 @@ fn replay(seed: u64, run: &(Policy, Vec<(u64, Input)>)) -> (String, Engine) {
             });
         }
     };
-    tell(&mut engine, Input::Policy(Box::new(run.0.clone())), Time::ZERO);
+    tell(
+        &mut engine,
+        Input::Policy(Box::new(run.0.clone())),
+        Time::ZERO,
+    );
     let mut now = Time::ZERO;
     for (gap, input) in &run.1 {
         now = now + Duration::from_millis(*gap);
@@ -189,8 +242,12 @@ fn replay(seed: u64, run: &(Policy, Vec<(u64, Input)>)) -> (String, Engine) {
 }
 
 fn numbers(said: &str) -> Vec<u64> {
-    let events = said.lines().filter_map(|line| serde_json::from_str(line).ok());
-    events.filter_map(|line: serde_json::Value| line.get("seq")?.as_u64()).collect()
+    let events = said
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    events
+        .filter_map(|line: serde_json::Value| line.get("seq")?.as_u64())
+        .collect()
 }
 
 proptest! {
@@ -252,25 +309,57 @@ fn check_attempts(
 ) -> Result<(), TestCaseError> {
     let lanes = &table.pools[pool.index()];
     let mut tried = Vec::new();
-    for reach in [Reach::Endpoint, Reach::Site, Reach::Provider].into_iter().cycle().take(80) {
-        let want = Want { pool, class, key, tried: &tried, reach };
-        let Some(pick) = select(table, &want, rng, |id| id.0 % 7) else { break };
+    for reach in [Reach::Endpoint, Reach::Site, Reach::Provider]
+        .into_iter()
+        .cycle()
+        .take(400)
+    {
+        let want = Want {
+            pool,
+            class,
+            key,
+            tried: &tried,
+            reach,
+        };
+        let Some(pick) = select(table, &want, rng, |id| id.0 % 7) else {
+            break;
+        };
         prop_assert!(!tried.contains(&pick.endpoint), "tried twice");
-        prop_assert_eq!(table.endpoint(pick.endpoint).map(|e| e.site), Some(pick.site));
+        prop_assert_eq!(
+            table.endpoint(pick.endpoint).map(|e| e.site),
+            Some(pick.site)
+        );
         if let Some(writer) = lanes.writer.filter(|_| class.goes_to_writer()) {
             prop_assert_eq!(pick.provider, writer, "an order left its writer");
         }
-        let lane = lanes.lanes.iter().find(|lane| lane.site == pick.site).unwrap();
+        let lane = lanes
+            .lanes
+            .iter()
+            .find(|lane| lane.site == pick.site)
+            .unwrap();
         prop_assert!(lane.usable);
-        let endpoint = lane.endpoints.iter().find(|e| e.id == pick.endpoint).unwrap();
+        let endpoint = lane
+            .endpoints
+            .iter()
+            .find(|e| e.id == pick.endpoint)
+            .unwrap();
         prop_assert!(lanes.panic || endpoint.verdict != Verdict::Down);
         let warmed = lane.share == 0.0 && tried.is_empty() && reads_are_well(&lanes.lanes, class);
         prop_assert!(!warmed || (class == Class::PublicRead && key.is_none() && lane.warm > 0.0));
         tried.push(pick.endpoint);
     }
     let takes = |e: &leeward_failover::LaneEndpoint| e.weight > 0.0;
-    let all = lanes.lanes.iter().flat_map(|lane| &lane.endpoints).filter(|e| takes(e)).count();
-    prop_assert!(class.goes_to_writer() || tried.len() == all, "{} of {all} tried", tried.len());
+    let all = lanes
+        .lanes
+        .iter()
+        .flat_map(|lane| &lane.endpoints)
+        .filter(|e| takes(e))
+        .count();
+    prop_assert!(
+        class.goes_to_writer() || tried.len() == all,
+        "{} of {all} tried",
+        tried.len()
+    );
     Ok(())
 }
 
@@ -288,8 +377,14 @@ fn table_with_shares(shares: &[f64]) -> Table {
     };
     for index in 0..shares.len() {
         let name = format!("aws/site-{index}");
-        policy.sites.push(Site { name, provider: ProviderId(0) });
-        policy.pools[0].tiers[0].push(TierSite { site: SiteId::from(index), weight: 1 });
+        policy.sites.push(Site {
+            name,
+            provider: ProviderId(0),
+        });
+        policy.pools[0].tiers[0].push(TierSite {
+            site: SiteId::from(index),
+            weight: 1,
+        });
         for number in 0..3 {
             policy.backends.push(Backend {
                 name: format!("https://{index}-{number}.example"),
@@ -312,7 +407,13 @@ fn table_with_shares(shares: &[f64]) -> Table {
 }
 
 fn pick_by_key(table: &Table, class: Class, key: u64) -> Pick {
-    let want = Want { pool: PoolId(0), class, key: Some(key), tried: &[], reach: Reach::Endpoint };
+    let want = Want {
+        pool: PoolId(0),
+        class,
+        key: Some(key),
+        tried: &[],
+        reach: Reach::Endpoint,
+    };
     select(table, &want, &mut Rng::new(key), |_| 0).unwrap()
 }
 
@@ -320,19 +421,41 @@ fn pick_by_key(table: &Table, class: Class, key: u64) -> Pick {
 fn a_small_change_of_a_share_moves_few_keys() {
     let before = table_with_shares(&[0.5, 0.3, 0.2]);
     let after = table_with_shares(&[0.5, 0.29, 0.21]);
-    let keys: Vec<u64> = (0..20_000).map(|n: u32| affinity_key(&n.to_be_bytes())).collect();
+    let keys: Vec<u64> = (0..20_000)
+        .map(|n: u32| affinity_key(&n.to_be_bytes()))
+        .collect();
     let picks = |table: &Table| -> Vec<Pick> {
-        keys.iter().map(|key| pick_by_key(table, Class::PrivateRead, *key)).collect()
+        keys.iter()
+            .map(|key| pick_by_key(table, Class::PrivateRead, *key))
+            .collect()
     };
     let (before, after) = (picks(&before), picks(&after));
     for (site, share) in [(0, 0.5), (1, 0.3), (2, 0.2)] {
-        let there = before.iter().filter(|pick| pick.site == SiteId(site)).count();
+        let there = before
+            .iter()
+            .filter(|pick| pick.site == SiteId(site))
+            .count();
         let part = there as f64 / keys.len() as f64;
-        assert!((part - share).abs() < 0.015, "site {site} has {part} of the keys, not {share}");
+        assert!(
+            (part - share).abs() < 0.015,
+            "site {site} has {part} of the keys, not {share}"
+        );
     }
-    let moved: Vec<_> = before.iter().zip(&after).filter(|(was, is)| was != is).collect();
-    assert!(moved.len() < keys.len() / 50, "{} of {} keys moved", moved.len(), keys.len());
-    assert!(moved.iter().all(|(was, is)| was.site != is.site), "a key moved within its site");
+    let moved: Vec<_> = before
+        .iter()
+        .zip(&after)
+        .filter(|(was, is)| was != is)
+        .collect();
+    assert!(
+        moved.len() < keys.len() / 50,
+        "{} of {} keys moved",
+        moved.len(),
+        keys.len()
+    );
+    assert!(
+        moved.iter().all(|(was, is)| was.site != is.site),
+        "a key moved within its site"
+    );
 }
 
 #[test]
@@ -371,7 +494,13 @@ fn the_less_loaded_of_two_endpoints_is_taken() {
             reach: Reach::Endpoint,
         };
         // Of three endpoints two are drawn: the busiest never wins.
-        let pick = select(&table, &want, &mut rng, |id| if id.0 == 1 { 100 } else { 1 }).unwrap();
+        let pick = select(
+            &table,
+            &want,
+            &mut rng,
+            |id| if id.0 == 1 { 100 } else { 1 },
+        )
+        .unwrap();
         assert_ne!(pick.endpoint, EndpointId(1));
     }
 }

@@ -6,6 +6,7 @@
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::journal::Journal;
+use crate::reload::lock;
 use crate::worker::Shared;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -86,6 +87,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
     let serving = admin.shared.snapshot.load().serving.clone();
+    let reloads = lock(&admin.shared.reloads).clone();
     let open: Vec<usize> = admin
         .shared
         .peers
@@ -97,7 +99,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "phase": admin.shared.phase().as_str(),
         "ready": admin.ready.load(Ordering::Relaxed),
         "uptime_seconds": admin.shared.began.elapsed().as_secs_f64(),
-        "policy": { "hash": serving.policy.hash },
+        "policy": { "hash": serving.policy.hash, "reloads": reloads },
         "connections_by_worker": open,
         "engine": status,
     }))

@@ -9,9 +9,10 @@ use crate::drain::Phase;
 use crate::effects::Effects;
 use crate::error::StartError;
 use crate::journal::Journal;
-use crate::listener;
 use crate::resolve;
-use crate::snapshot::{Serving, Snapshot};
+use crate::reload::{Book, Reloader, Reloads, lock, unix_now};
+use crate::serving::Serving;
+use crate::snapshot::{self, Snapshot};
 use crate::worker::{self, Peer, Setup, Shared, WorkerMessage};
 use arc_swap::ArcSwap;
 use leeward_config::policy::Policy;
@@ -19,10 +20,10 @@ use leeward_failover::{Engine, Input, Time};
 use leeward_metrics::{BuildInfo, Metrics};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages that wait for a worker at most; connections beyond it stay where they are.
@@ -30,7 +31,7 @@ const WORKER_INBOX: usize = 256;
 
 /// A proxy that runs.
 pub struct Running {
-    listeners: Vec<(String, SocketAddr)>,
+    book: Arc<Mutex<Book>>,
     admin: Option<SocketAddr>,
     shared: Arc<Shared>,
     drain: leeward_config::policy::Drain,
@@ -59,11 +60,12 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
     let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
-    let by_listener = bind_all(&policy, workers)?;
-    let listeners = addresses(&by_listener)?;
+    let mut book = Book::default();
+    let mut plan = book.plan(&policy.listeners, workers)?;
+    book.commit(&mut plan, &policy.listeners);
     let mut engine = Engine::new(seed);
     engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
-    let snapshot = first_snapshot(policy, &engine, &metrics)?;
+    let snapshot = first_snapshot(policy, &plan.ids, &engine, &metrics)?;
     let (control_sender, control_inbox) = mpsc::channel(control::INBOX);
     let (peers, inboxes) = (0..workers).map(|_| peer()).unzip();
     let shared = Arc::new(Shared {
@@ -73,7 +75,7 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
         phase: AtomicU8::new(Phase::Serving.as_u8()),
         began,
         peers,
-        open: listeners.iter().map(|_| AtomicUsize::new(0)).collect(),
+        reloads: Mutex::new(Reloads { loaded: unix_now(), rejected: None }),
     });
     let parts = Parts {
         shared: shared.clone(),
@@ -82,36 +84,26 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
         version: build.version,
     };
     Ok(Running {
-        listeners,
+        book: Arc::new(Mutex::new(book)),
         admin,
         drain,
         control: start_control(&parts, engine, control_inbox)?,
-        workers: start_workers(&shared, by_listener, inboxes)?,
+        workers: start_workers(&shared, plan.bound, inboxes)?,
         admin_thread: admin_socket.map(|socket| start_admin(&parts, socket)).transpose()?,
         shared,
     })
 }
 
-fn bind_all(
-    policy: &Policy,
-    workers: usize,
-) -> Result<Vec<(String, Vec<TcpListener>)>, StartError> {
-    let bind = |wanted: &leeward_config::policy::Listener| {
-        Ok((wanted.name.clone(), listener::bind(wanted, workers)?))
-    };
-    policy.listeners.iter().map(bind).collect()
-}
-
 fn first_snapshot(
     policy: Policy,
+    listeners: &[usize],
     engine: &Engine,
     metrics: &Metrics,
 ) -> Result<Snapshot, StartError> {
-    let serving = Arc::new(Serving::new(policy, metrics)?);
+    let serving = Arc::new(Serving::new(policy, listeners, None, metrics)?);
     let table = engine.table().clone();
-    let endpoints = Arc::new(serving.endpoints(&table, &[], metrics));
-    let loaded = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    metrics.policy_loaded(&serving.policy.hash, loaded.as_secs_f64());
+    let endpoints = Arc::new(snapshot::endpoints(&serving, &table, &Vec::new(), metrics));
+    metrics.policy_loaded(&serving.policy.hash, unix_now());
     Ok(Snapshot { serving, table, endpoints })
 }
 
@@ -120,7 +112,8 @@ fn peer() -> (Peer, mpsc::Receiver<WorkerMessage>) {
     (Peer { open: AtomicUsize::new(0), inbox: sender }, inbox)
 }
 
-fn add_literal_addresses(policy: &mut Policy) {
+/// Adds the addresses that stand in the backends' URLs.
+pub(crate) fn add_literal_addresses(policy: &mut Policy) {
     for backend in &policy.backends {
         let known = &mut policy.engine.backends[backend.id.index()].addresses;
         if let Some(address) = resolve::literal(&backend.host, backend.port)
@@ -140,19 +133,6 @@ fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
     let socket = TcpListener::bind(address).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     Ok(socket)
-}
-
-fn addresses(
-    by_listener: &[(String, Vec<TcpListener>)],
-) -> Result<Vec<(String, SocketAddr)>, StartError> {
-    by_listener
-        .iter()
-        .filter_map(|(name, sockets)| Some((name, sockets.first()?)))
-        .map(|(name, socket)| match socket.local_addr() {
-            Ok(address) => Ok((name.clone(), address)),
-            Err(error) => Err(StartError::new(format!("listener `{name}`: {error}"))),
-        })
-        .collect()
 }
 
 fn spawn<T: Send + 'static>(
@@ -189,13 +169,13 @@ fn start_control(
 
 fn start_workers(
     shared: &Arc<Shared>,
-    by_listener: Vec<(String, Vec<TcpListener>)>,
+    bound: Vec<(usize, Vec<TcpListener>)>,
     inboxes: Vec<mpsc::Receiver<WorkerMessage>>,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>, StartError> {
-    let mut sockets: Vec<Vec<TcpListener>> = inboxes.iter().map(|_| Vec::new()).collect();
-    for (_, of_listener) in by_listener {
+    let mut sockets: Vec<Vec<(usize, TcpListener)>> = inboxes.iter().map(|_| Vec::new()).collect();
+    for (listener, of_listener) in bound {
         for (worker, socket) in of_listener.into_iter().enumerate() {
-            sockets[worker].push(socket);
+            sockets[worker].push((listener, socket));
         }
     }
     let mut threads = Vec::new();
@@ -244,8 +224,13 @@ fn start_admin(
 impl Running {
     /// Where each listener listens, by name, with the port that the system chose where the policy
     /// says 0.
-    pub fn listeners(&self) -> &[(String, SocketAddr)] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        lock(&self.book).open()
+    }
+
+    /// What offers other policies to this proxy while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(self.shared.clone(), self.book.clone())
     }
 
     /// Where the admin side listens; `None` when it is off.
@@ -313,7 +298,7 @@ impl Running {
                 Err(_) => failed = Some("a worker panicked".into()),
             }
         }
-        send(&self.shared.control, || ControlMessage::Stop);
+        send(&self.shared.control, ControlMessage::Stop);
         if self.control.join().is_err() {
             failed = Some("the control thread panicked".into());
         }
@@ -329,19 +314,19 @@ impl Running {
 
     fn tell_workers(&self, message: impl Fn() -> WorkerMessage) {
         for peer in &self.shared.peers {
-            send(&peer.inbox, &message);
+            send(&peer.inbox, message());
         }
     }
 }
 
 /// Sends to a thread that may be busy: waits a bounded time for room in its inbox.
-fn send<T>(inbox: &mpsc::Sender<T>, message: impl Fn() -> T) {
+pub(crate) fn send<T>(inbox: &mpsc::Sender<T>, message: T) {
+    let mut message = message;
     for _ in 0..200 {
-        match inbox.try_send(message()) {
+        match inbox.try_send(message) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            Err(mpsc::error::TrySendError::Full(back)) => message = back,
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

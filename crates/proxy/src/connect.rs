@@ -24,6 +24,20 @@ pub(crate) struct ConnectSpec {
     pub(crate) timeout: Duration,
 }
 
+impl ConnectSpec {
+    /// Whether a connection made by one is as good as one made by the other.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some((config, name)), Some((other, other_name))) => {
+                Arc::ptr_eq(config, other) && name == other_name
+            }
+            _ => false,
+        };
+        tls && self.timeout == other.timeout
+    }
+}
+
 /// A connection that did not come about. Nothing of a request was sent.
 #[derive(Debug)]
 pub(crate) struct ConnectError {

@@ -4,11 +4,13 @@
 //! judges, and the data path never waits for it (P9).
 
 use crate::effects::Effects;
+use crate::serving::Serving;
 use crate::worker::Shared;
 use leeward_failover::{BackendId, EndpointId, Engine, Input, ProbeResult, Status, Tally};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +23,12 @@ pub(crate) enum ControlMessage {
     Traffic(Vec<(EndpointId, Tally)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
+    /// Another policy, built and ready to serve.
+    Serve {
+        serving: Arc<Serving>,
+        /// Told once it is published.
+        done: SyncSender<()>,
+    },
     /// The end.
     Stop,
 }
@@ -77,6 +85,11 @@ pub(crate) async fn run(
             Some(ControlMessage::Status(answer)) => {
                 // Whoever asked may have given up.
                 let _ = answer.send(engine.status(shared.now()));
+            }
+            Some(ControlMessage::Serve { serving, done }) => {
+                effects.serve(serving, &mut engine);
+                // Whoever offered it may have given up waiting; it serves all the same.
+                let _ = done.try_send(());
             }
             Some(ControlMessage::Stop) => return,
         }

@@ -6,15 +6,19 @@ use crate::control::{Report, Reports};
 use crate::journal::{Entry, Journal};
 use crate::probe::{ProbeSpec, probe};
 use crate::resolve;
-use crate::snapshot::{EndpointIo, Serving, Snapshot};
+use crate::serving::Serving;
+use crate::snapshot::{Endpoints, Snapshot, endpoints};
 use crate::worker::Shared;
+use leeward_metrics::EndpointLabels;
 use leeward_failover::{
+    Input,
     Change, EndpointId, Engine, Event, Output, PoolTable, ProbeResult, SiteId, Status, Table,
 };
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::task::AbortHandle;
 
 /// What applying takes.
 pub(crate) struct Effects {
@@ -22,9 +26,11 @@ pub(crate) struct Effects {
     journal: Arc<Journal>,
     ready: Arc<AtomicBool>,
     serving: Arc<Serving>,
-    endpoints: Arc<Vec<Option<Arc<EndpointIo>>>>,
+    endpoints: Arc<Endpoints>,
     /// By `PoolId`.
     probes: Vec<Rc<ProbeSpec>>,
+    /// Tasks that keep the policy's names resolved.
+    resolving: Vec<AbortHandle>,
     reports: Reports,
 }
 
@@ -38,22 +44,46 @@ impl Effects {
     ) -> Self {
         let snapshot = shared.snapshot.load_full();
         let serving = snapshot.serving.clone();
-        let probes = serving
-            .policy
-            .pools
-            .iter()
-            .zip(&serving.policy.engine.pools)
-            .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
-            .collect();
-        resolve::start(&serving.policy, &reports);
         Self {
             endpoints: snapshot.endpoints.clone(),
+            probes: probes(&serving),
+            resolving: resolve::start(&serving.policy, &reports),
             shared,
             journal,
             ready,
             serving,
-            probes,
             reports,
+        }
+    }
+
+    /// Another policy takes over: the engine first, then everything that hangs on it, in one
+    /// snapshot.
+    pub(crate) fn serve(&mut self, serving: Arc<Serving>, engine: &mut Engine) {
+        let before = std::mem::replace(&mut self.serving, serving);
+        let policy = Box::new(self.serving.policy.engine.clone());
+        engine.handle(Input::Policy(policy), self.shared.now());
+        self.probes = probes(&self.serving);
+        self.resolving.drain(..).for_each(|task| task.abort());
+        self.resolving = resolve::start(&self.serving.policy, &self.reports);
+        self.refresh_endpoints(engine.table());
+        self.publish(engine.table().clone());
+        self.forget(&before);
+    }
+
+    /// What left the policy is not shown any more.
+    fn forget(&self, before: &Serving) {
+        let (before, now) = (&before.policy.engine, &self.serving.policy.engine);
+        let metrics = &self.shared.metrics;
+        for pool in before.pools.iter().filter(|p| now.pools.iter().all(|n| n.name != p.name)) {
+            metrics.forget_pool(&pool.name);
+        }
+        for site in before.sites.iter().filter(|s| now.sites.iter().all(|n| n.name != s.name)) {
+            metrics.forget_site(&site.name, &before.providers[site.provider.index()].name);
+        }
+        for provider in &before.providers {
+            if now.providers.iter().all(|known| known.name != provider.name) {
+                metrics.forget_provider(&provider.name);
+            }
         }
     }
 
@@ -65,7 +95,10 @@ impl Effects {
             match output {
                 Output::Probe(endpoint) => self.probe(endpoint),
                 Output::Table(table) => {
-                    self.publish(&table);
+                    if !self.knows_endpoints_of(&table) {
+                        self.refresh_endpoints(&table);
+                    }
+                    self.publish(table.clone());
                     newest = Some(table);
                 }
                 Output::Event(event) => {
@@ -91,28 +124,30 @@ impl Effects {
         self.ready.load(Ordering::Relaxed)
     }
 
-    fn publish(&mut self, table: &Arc<Table>) {
-        let same = self.endpoints.len() == table.endpoints.len()
-            && self
-                .endpoints
-                .iter()
-                .zip(table.endpoints.iter())
-                .all(|(io, info)| io.is_some() == info.is_some());
-        if !same {
-            let metrics = &self.shared.metrics;
-            let endpoints = self.serving.endpoints(table, &self.endpoints, metrics);
-            for gone in self.endpoints.iter().enumerate() {
-                if let (position, Some(io)) = gone
-                    && endpoints.get(position).is_none_or(Option::is_none)
-                {
-                    metrics.retire_endpoint(&io.labels);
-                }
-            }
-            self.endpoints = Arc::new(endpoints);
+    fn knows_endpoints_of(&self, table: &Table) -> bool {
+        self.endpoints.len() == table.endpoints.len()
+            && self.endpoints.iter().zip(table.endpoints.iter()).all(|(io, info)| match (io, info) {
+                (Some(io), Some(info)) => io.address == info.address,
+                (None, None) => true,
+                _ => false,
+            })
+    }
+
+    /// Makes the I/O side of new endpoints and gives up that of those that are gone.
+    fn refresh_endpoints(&mut self, table: &Table) {
+        let metrics = &self.shared.metrics;
+        let endpoints = endpoints(&self.serving, table, &self.endpoints, metrics);
+        let kept = |labels: &EndpointLabels| endpoints.iter().flatten().any(|io| io.labels == *labels);
+        for gone in self.endpoints.iter().flatten().filter(|io| !kept(&io.labels)) {
+            metrics.retire_endpoint(&gone.labels);
         }
+        self.endpoints = Arc::new(endpoints);
+    }
+
+    fn publish(&self, table: Arc<Table>) {
         self.shared.snapshot.store(Arc::new(Snapshot {
             serving: self.serving.clone(),
-            table: table.clone(),
+            table,
             endpoints: self.endpoints.clone(),
         }));
     }
@@ -191,6 +226,12 @@ impl Effects {
             }
         }
     }
+}
+
+fn probes(serving: &Serving) -> Vec<Rc<ProbeSpec>> {
+    let policy = &serving.policy;
+    let pools = policy.pools.iter().zip(&policy.engine.pools);
+    pools.map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout))).collect()
 }
 
 /// The share of reads that goes to some sites, over all pools alike.

@@ -4,7 +4,7 @@
 //! is never lost from the numbers.
 
 use crate::serve::ClientConn;
-use crate::snapshot::ListenerIo;
+use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
 use leeward_failover::{Class, Outcome};

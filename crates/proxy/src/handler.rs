@@ -64,6 +64,10 @@ async fn route(mut exchange: Exchange, request: Request<Incoming>) -> Response<R
         method: request.method(),
         headers: request.headers(),
     });
+    if exchange.listener().closed {
+        exchange.end(RequestOutcome::Refused);
+        return respond::closing();
+    }
     let Some(found) = found else {
         exchange.count_refused(RefusedReason::NoRoute);
         exchange.end(RequestOutcome::Refused);

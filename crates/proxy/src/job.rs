@@ -233,7 +233,7 @@ impl Job {
         if !self.body.replayable() {
             return None;
         }
-        if self.exchange.worker.is_left(self.pool, io.id) {
+        if self.exchange.worker.is_left(io.id) {
             return (attempts < self.allowed()).then_some(Reach::Provider);
         }
         match self.next(attempts, Sent::Maybe) {

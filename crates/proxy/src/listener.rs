@@ -6,14 +6,16 @@
 
 use crate::error::StartError;
 use crate::serve::serve;
+use crate::serving::ListenerIo;
 use crate::worker::{Worker, WorkerMessage};
 use leeward_config::policy::Listener;
-use leeward_metrics::ConnectionRefusal;
+use leeward_metrics::{ConnectionRefusal, Gauge};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -163,9 +165,8 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usi
     let Some(io) = held.serving.listeners.get(listener) else {
         return;
     };
-    let open = OpenConn::new(worker, listener);
-    let limit = held.serving.policy.listeners[listener].max_connections;
-    if worker.shared.open[listener].load(Ordering::Relaxed) > limit {
+    let open = OpenConn::new(worker, io);
+    if io.open.load(Ordering::Relaxed) > io.max_connections {
         worker.cells.inc(io.slots.refused(ConnectionRefusal::Limit));
         return;
     }
@@ -187,7 +188,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usi
 async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usize) {
     let held = worker.snapshot();
     let io = &held.serving.listeners[listener];
-    let Some(config) = io.tls.clone() else {
+    let Some(config) = io.tls().cloned() else {
         drop(held);
         return Box::pin(serve(worker, stream, peer, listener, false)).await;
     };
@@ -215,33 +216,27 @@ async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener:
 /// Counts an open client connection for as long as it lives.
 struct OpenConn {
     worker: Rc<Worker>,
-    listener: usize,
+    of_listener: Arc<AtomicUsize>,
+    gauge: Gauge,
 }
 
 impl OpenConn {
-    fn new(worker: &Rc<Worker>, listener: usize) -> Self {
-        worker.shared.peers[worker.index]
-            .open
-            .fetch_add(1, Ordering::Relaxed);
-        worker.shared.open[listener].fetch_add(1, Ordering::Relaxed);
-        if let Some(io) = worker.snapshot().serving.listeners.get(listener) {
-            worker.cells.up(io.slots.open);
-        }
+    fn new(worker: &Rc<Worker>, io: &ListenerIo) -> Self {
+        worker.shared.peers[worker.index].open.fetch_add(1, Ordering::Relaxed);
+        io.open.fetch_add(1, Ordering::Relaxed);
+        worker.cells.up(io.slots.open);
         Self {
             worker: worker.clone(),
-            listener,
+            of_listener: io.open.clone(),
+            gauge: io.slots.open,
         }
     }
 }
 
 impl Drop for OpenConn {
     fn drop(&mut self) {
-        self.worker.shared.peers[self.worker.index]
-            .open
-            .fetch_sub(1, Ordering::Relaxed);
-        self.worker.shared.open[self.listener].fetch_sub(1, Ordering::Relaxed);
-        if let Some(io) = self.worker.snapshot().serving.listeners.get(self.listener) {
-            self.worker.cells.down(io.slots.open);
-        }
+        self.worker.shared.peers[self.worker.index].open.fetch_sub(1, Ordering::Relaxed);
+        self.of_listener.fetch_sub(1, Ordering::Relaxed);
+        self.worker.cells.down(self.gauge);
     }
 }

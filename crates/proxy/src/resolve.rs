@@ -4,10 +4,11 @@
 //! (P6). Runs on the control thread; nothing on the way of a request waits for it.
 
 use crate::control::{Report, Reports};
-use leeward_config::policy::Policy;
+use leeward_config::policy::{Backend, Policy};
 use leeward_failover::BackendId;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// Between two questions about one name, when the last one was answered.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -27,14 +28,15 @@ pub(crate) fn literal(host: &str, port: u16) -> Option<SocketAddr> {
         .map(|address| SocketAddr::new(address, port))
 }
 
-/// Begins to resolve every backend of `policy` that has a name.
-pub(crate) fn start(policy: &Policy, reports: &Reports) {
-    for backend in &policy.backends {
-        if literal(&backend.host, backend.port).is_none() {
-            let (id, host, port) = (backend.id, backend.host.clone(), backend.port);
-            tokio::task::spawn_local(keep_resolving(id, host, port, reports.clone()));
-        }
-    }
+/// Begins to resolve every backend of `policy` that has a name; the tasks end when aborted.
+pub(crate) fn start(policy: &Policy, reports: &Reports) -> Vec<AbortHandle> {
+    let named = |backend: &&Backend| literal(&backend.host, backend.port).is_none();
+    let resolve = |backend: &Backend| {
+        let (id, host, port) = (backend.id, backend.host.clone(), backend.port);
+        let task = keep_resolving(id, host, port, reports.clone());
+        tokio::task::spawn_local(task).abort_handle()
+    };
+    policy.backends.iter().filter(named).map(resolve).collect()
 }
 
 async fn keep_resolving(backend: BackendId, host: String, port: u16, reports: Reports) {

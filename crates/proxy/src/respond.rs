@@ -59,6 +59,14 @@ pub(crate) fn refused(status: StatusCode, text: &str, close: bool) -> Response<R
     response
 }
 
+/// A request that came to a listener whose last connections are ending.
+pub(crate) fn closing() -> Response<ResponseBody> {
+    let text = "this listener is closing; the request was not sent";
+    let mut response = unanswered(Fate::NotSent, StatusCode::SERVICE_UNAVAILABLE, text, 1);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 fn plain(status: StatusCode, text: &str) -> Response<ResponseBody> {
     let mut line = String::with_capacity(text.len() + 1);
     line.push_str(text);

@@ -1,21 +1,13 @@
 //! What the data path reads: one immutable value, published whole by the control task.
 //!
-//! `policy`, `routes` and `tls` change with a policy, `table` and `endpoints` with each decision of
-//! the engine. A worker keeps the newest one it has seen; a request keeps the one it began with.
+//! `serving` changes with a policy, `table` and `endpoints` with each decision of the engine. A
+//! worker keeps the newest one it has seen; a request keeps the one it began with.
 
 use crate::connect::ConnectSpec;
-use crate::error::StartError;
-use crate::route::RouteTable;
-use crate::tls;
-use leeward_config::policy::{Policy, UpstreamTls};
-use leeward_failover::{BackendId, Class, EndpointId, PoolId, Table};
-use leeward_metrics::{
-    DownstreamSlots, EndpointLabels, EndpointSlots, ListenerSlots, Metrics, PoolSlots,
-    ProviderSlots, RefusedSlots, RouteSlots,
-};
-use rustls::ServerConfig;
-use rustls::pki_types::ServerName;
-use std::collections::HashMap;
+use crate::serving::Serving;
+use crate::upstream::Reuse;
+use leeward_failover::{BackendId, EndpointId, EndpointInfo, PoolId, Table};
+use leeward_metrics::{EndpointLabels, EndpointSlots, Metrics, ProviderSlots};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,37 +16,11 @@ pub(crate) struct Snapshot {
     pub(crate) serving: Arc<Serving>,
     pub(crate) table: Arc<Table>,
     /// By `EndpointId`.
-    pub(crate) endpoints: Arc<Vec<Option<Arc<EndpointIo>>>>,
+    pub(crate) endpoints: Arc<Endpoints>,
 }
 
-/// The part of a snapshot that comes from the policy alone.
-pub(crate) struct Serving {
-    pub(crate) policy: Policy,
-    /// By position in `policy.listeners`.
-    pub(crate) listeners: Vec<ListenerIo>,
-    /// By `PoolId`.
-    pub(crate) pools: Vec<PoolSlots>,
-    /// By `BackendId`.
-    backends: Vec<BackendIo>,
-}
-
-/// What serving one listener needs.
-pub(crate) struct ListenerIo {
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) routes: RouteTable,
-    pub(crate) slots: ListenerSlots,
-    pub(crate) refused: RefusedSlots,
-    /// By position in `policy.routes`.
-    pub(crate) route_slots: Vec<RouteSlots>,
-    /// By `Class`.
-    downstream: Vec<DownstreamSlots>,
-}
-
-struct BackendIo {
-    connect: ConnectSpec,
-    authority: String,
-    provider: ProviderSlots,
-}
+/// The I/O side of every endpoint, by `EndpointId`.
+pub(crate) type Endpoints = Vec<Option<Arc<EndpointIo>>>;
 
 /// What an attempt at one endpoint needs.
 pub(crate) struct EndpointIo {
@@ -63,6 +29,7 @@ pub(crate) struct EndpointIo {
     pub(crate) backend: BackendId,
     pub(crate) address: SocketAddr,
     pub(crate) connect: ConnectSpec,
+    pub(crate) reuse: Reuse,
     /// `host:port` as in the backend's URL, without the port where it is the scheme's own.
     pub(crate) authority: String,
     pub(crate) labels: EndpointLabels,
@@ -70,138 +37,66 @@ pub(crate) struct EndpointIo {
     pub(crate) provider: ProviderSlots,
 }
 
-impl ListenerIo {
-    /// The latency cells of `class`.
-    pub(crate) fn downstream(&self, class: Class) -> &DownstreamSlots {
-        &self.downstream[class as usize]
-    }
+/// The I/O side of every endpoint of `table` under `serving`. What has not changed since `before`
+/// is the same object, so that its connections stay.
+pub(crate) fn endpoints(
+    serving: &Serving,
+    table: &Table,
+    before: &Endpoints,
+    metrics: &Metrics,
+) -> Endpoints {
+    let known = |position: usize| before.get(position).and_then(Option::as_ref);
+    let make = |(position, info): (usize, &Option<EndpointInfo>)| {
+        let info = info.as_ref()?;
+        let made = EndpointIo::new(EndpointId::from(position), info, serving, metrics);
+        match known(position) {
+            Some(known) if known.is_like(&made) => Some(known.clone()),
+            _ => Some(Arc::new(made)),
+        }
+    };
+    table.endpoints.iter().enumerate().map(make).collect()
 }
 
-impl Serving {
-    /// Reads every file that `policy` names and resolves every label. Nothing is published yet.
-    pub(crate) fn new(policy: Policy, metrics: &Metrics) -> Result<Self, StartError> {
-        let mut listeners = Vec::new();
-        for listener in &policy.listeners {
-            let tls = match listener.certificates.as_slice() {
-                [] => None,
-                certificates => Some(tls::server_config(certificates)?),
-            };
-            let name = listener.name.as_str();
-            listeners.push(ListenerIo {
-                tls,
-                routes: RouteTable::new(name, policy.routes.iter().map(|route| &route.matches)),
-                slots: metrics.listener(name),
-                refused: metrics.refused(name),
-                route_slots: policy
-                    .routes
-                    .iter()
-                    .map(|route| metrics.route(name, &route.name, route.class))
-                    .collect(),
-                downstream: Class::ALL
-                    .iter()
-                    .map(|c| metrics.downstream(name, *c))
-                    .collect(),
-            });
-        }
-        let pools = policy
-            .engine
-            .pools
-            .iter()
-            .map(|pool| metrics.pool(&pool.name))
-            .collect();
-        let backends = backends(&policy, metrics)?;
-        Ok(Self {
-            policy,
-            listeners,
-            pools,
-            backends,
-        })
-    }
-
-    /// The I/O side of every endpoint of `table`, reusing what `before` has.
-    pub(crate) fn endpoints(
-        &self,
-        table: &Table,
-        before: &[Option<Arc<EndpointIo>>],
-        metrics: &Metrics,
-    ) -> Vec<Option<Arc<EndpointIo>>> {
-        let mut endpoints = Vec::with_capacity(table.endpoints.len());
-        for (position, info) in table.endpoints.iter().enumerate() {
-            let Some(info) = info else {
-                endpoints.push(None);
-                continue;
-            };
-            if let Some(Some(known)) = before.get(position) {
-                endpoints.push(Some(known.clone()));
-                continue;
-            }
-            let engine = &self.policy.engine;
-            let backend = &engine.backends[info.backend.index()];
-            let io = &self.backends[info.backend.index()];
-            let labels = EndpointLabels {
-                pool: engine.pools[backend.pool.index()].name.clone(),
-                provider: engine.providers[info.provider.index()].name.clone(),
-                site: engine.sites[info.site.index()].name.clone(),
-                backend: backend.name.clone(),
-                address: info.address.to_string(),
-            };
-            endpoints.push(Some(Arc::new(EndpointIo {
-                id: EndpointId::from(position),
-                pool: backend.pool,
-                backend: info.backend,
-                address: info.address,
-                connect: io.connect.clone(),
-                authority: io.authority.clone(),
-                slots: metrics.endpoint(&labels),
-                provider: io.provider,
-                labels,
-            })));
-        }
-        endpoints
-    }
-}
-
-fn backends(policy: &Policy, metrics: &Metrics) -> Result<Vec<BackendIo>, StartError> {
-    let mut configs: HashMap<&UpstreamTls, Arc<rustls::ClientConfig>> = HashMap::new();
-    let mut backends = Vec::new();
-    for backend in &policy.backends {
-        let engine = &policy.engine.backends[backend.id.index()];
-        let tls = match &backend.tls {
-            None => None,
-            Some(wanted) => {
-                let config = match configs.get(wanted) {
-                    Some(config) => config.clone(),
-                    None => configs
-                        .entry(wanted)
-                        .or_insert(tls::client_config(wanted)?)
-                        .clone(),
-                };
-                let name = ServerName::try_from(wanted.server_name.clone()).map_err(|error| {
-                    StartError::policy(format!(
-                        "backend {}: `{}` cannot be asked for in TLS: {error}",
-                        engine.name, wanted.server_name
-                    ))
-                })?;
-                Some((config, name))
-            }
+impl EndpointIo {
+    fn new(id: EndpointId, info: &EndpointInfo, serving: &Serving, metrics: &Metrics) -> Self {
+        let policy = &serving.policy;
+        let engine = &policy.engine;
+        let backend = &engine.backends[info.backend.index()];
+        let pool = &policy.pools[backend.pool.index()];
+        let io = &serving.backends[info.backend.index()];
+        let labels = EndpointLabels {
+            pool: engine.pools[backend.pool.index()].name.clone(),
+            provider: engine.providers[info.provider.index()].name.clone(),
+            site: engine.sites[info.site.index()].name.clone(),
+            backend: backend.name.clone(),
+            address: info.address.to_string(),
         };
-        let own_port = if tls.is_some() { 443 } else { 80 };
-        let authority = match backend.port {
-            port if port == own_port => backend.host.clone(),
-            port => format!("{}:{port}", backend.host),
-        };
-        let provider = policy.engine.sites[engine.site.index()].provider;
-        backends.push(BackendIo {
-            connect: ConnectSpec {
-                tls,
-                timeout: policy.pools[engine.pool.index()].connect_timeout,
+        Self {
+            id,
+            pool: backend.pool,
+            backend: info.backend,
+            address: info.address,
+            connect: io.connect.clone(),
+            reuse: Reuse {
+                max_idle: pool.max_idle,
+                idle_timeout: pool.idle_timeout,
+                order_within: pool.order_reuse_within,
             },
-            authority,
-            provider: metrics.provider(
-                &policy.engine.pools[engine.pool.index()].name,
-                &policy.engine.providers[provider.index()].name,
-            ),
-        });
+            authority: io.authority.clone(),
+            slots: metrics.endpoint(&labels),
+            provider: io.provider,
+            labels,
+        }
     }
-    Ok(backends)
+
+    /// Whether connections made for one serve the other.
+    fn is_like(&self, other: &Self) -> bool {
+        self.pool == other.pool
+            && self.backend == other.backend
+            && self.address == other.address
+            && self.labels == other.labels
+            && self.authority == other.authority
+            && self.reuse == other.reuse
+            && self.connect.is_like(&other.connect)
+    }
 }

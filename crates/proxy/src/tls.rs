@@ -5,7 +5,7 @@
 //! way of a request.
 
 use crate::error::StartError;
-use leeward_config::policy::{Certificate, UpstreamTls};
+use leeward_config::policy::Certificate;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,16 +13,78 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::collections::HashMap;
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// The server side of a listener. Every certificate serves the DNS names that it carries; the
-/// first also serves clients that name no host or an unknown one.
-pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, StartError> {
+/// The server side of a listener, and which files it was made of.
+pub(crate) struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    content: u64,
+}
+
+/// The client side towards backends that trust one CA file, or the system's roots.
+pub(crate) struct ClientTls {
+    ca: Option<PathBuf>,
+    config: Arc<ClientConfig>,
+    content: u64,
+}
+
+/// The server side of a listener; the one from before when no file has changed, so that clients
+/// can resume their sessions.
+pub(crate) fn server(
+    certificates: &[Certificate],
+    before: Option<&ServerTls>,
+) -> Result<ServerTls, StartError> {
+    let files = certificates.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+    let content = content(files)?;
+    let config = match before {
+        Some(before) if before.content == content => before.config.clone(),
+        _ => server_config(certificates)?,
+    };
+    Ok(ServerTls { config, content })
+}
+
+/// The client side towards backends with this CA file; one configuration a file, the one from
+/// before when the file has not changed.
+pub(crate) fn client(
+    ca: Option<&Path>,
+    before: &[ClientTls],
+    made: &mut Vec<ClientTls>,
+) -> Result<Arc<ClientConfig>, StartError> {
+    if let Some(made) = made.iter().find(|made| made.ca.as_deref() == ca) {
+        return Ok(made.config.clone());
+    }
+    let content = content(ca)?;
+    let same = |known: &&ClientTls| known.ca.as_deref() == ca && known.content == content;
+    let config = match before.iter().find(same) {
+        Some(known) => known.config.clone(),
+        None => client_config(ca)?,
+    };
+    made.push(ClientTls { ca: ca.map(Path::to_owned), config: config.clone(), content });
+    Ok(config)
+}
+
+/// What stands in some files, names and order among it, in short.
+fn content<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<u64, StartError> {
+    let mut hasher = DefaultHasher::new();
+    for path in paths {
+        let bytes = std::fs::read(path).map_err(|error| {
+            StartError::policy(format!("{}: cannot be read: {error}", path.display()))
+        })?;
+        path.hash(&mut hasher);
+        bytes.hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+/// Every certificate serves the DNS names that it carries; the first also serves clients that name
+/// no host or an unknown one.
+fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, StartError> {
     let provider = provider();
     let mut by_name = HashMap::new();
     let mut first = None;
@@ -134,11 +196,10 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> StartError {
     ))
 }
 
-/// The client side towards backends that want `tls`. Resumption is on, early data is off: an order
-/// must never be replayable (RFC 8470).
-pub(crate) fn client_config(tls: &UpstreamTls) -> Result<Arc<ClientConfig>, StartError> {
+/// Resumption is on, early data is off: an order must never be replayable (RFC 8470).
+fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
     let mut roots = RootCertStore::empty();
-    match &tls.ca {
+    match ca {
         Some(path) => {
             for certificate in read_chain(path)? {
                 roots

@@ -27,11 +27,10 @@ pub(crate) struct Upstream {
     pub(crate) cells: Cells,
     idle: RefCell<VecDeque<Idle>>,
     in_flight: Cell<u32>,
-    reuse: Reuse,
 }
 
 /// When an idle connection may be used again.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reuse {
     pub(crate) max_idle: usize,
     pub(crate) idle_timeout: Duration,
@@ -70,13 +69,12 @@ pub(crate) enum Freshness {
 }
 
 impl Upstream {
-    pub(crate) fn new(io: Arc<EndpointIo>, cells: Cells, reuse: Reuse) -> Rc<Self> {
+    pub(crate) fn new(io: Arc<EndpointIo>, cells: Cells) -> Rc<Self> {
         Rc::new(Self {
             io,
             cells,
             idle: RefCell::new(VecDeque::new()),
             in_flight: Cell::new(0),
-            reuse,
         })
     }
 
@@ -118,13 +116,13 @@ impl Upstream {
         while let Some(candidate) = idle.back() {
             let connection = &candidate.connection;
             if connection.sender.is_closed()
-                || now.duration_since(candidate.since) > self.reuse.idle_timeout
+                || now.duration_since(candidate.since) > self.io.reuse.idle_timeout
             {
                 idle.pop_back();
                 continue;
             }
             let proven = need != Freshness::Proven
-                || (now.duration_since(connection.wire.last_read()) <= self.reuse.order_within
+                || (now.duration_since(connection.wire.last_read()) <= self.io.reuse.order_within
                     && connection.wire.quiet());
             // Those behind it are older still.
             return if proven {
@@ -182,7 +180,7 @@ impl Upstream {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= self.reuse.max_idle {
+        if idle.len() >= self.io.reuse.max_idle {
             idle.pop_front();
         }
         idle.push_back(Idle {
@@ -196,7 +194,7 @@ impl Upstream {
         let mut idle = self.idle.borrow_mut();
         while idle.front().is_some_and(|oldest| {
             oldest.connection.sender.is_closed()
-                || now.duration_since(oldest.since) > self.reuse.idle_timeout
+                || now.duration_since(oldest.since) > self.io.reuse.idle_timeout
         }) {
             idle.pop_front();
         }

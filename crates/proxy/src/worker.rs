@@ -7,10 +7,11 @@
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::listener;
+use crate::reload::Reloads;
 use crate::serve::ClientConn;
 use crate::snapshot::Snapshot;
 use crate::tally::Tallies;
-use crate::upstream::{Reuse, Upstream};
+use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use leeward_failover::retry::Budget;
@@ -21,11 +22,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
 
 /// The snapshot that a request began with: a handle that costs no shared write.
 pub(crate) type Held = Rc<Arc<Snapshot>>;
@@ -40,8 +42,8 @@ pub(crate) struct Shared {
     pub(crate) began: Instant,
     /// By worker.
     pub(crate) peers: Vec<Peer>,
-    /// Client connections open, by listener: written once a connection, not once a request.
-    pub(crate) open: Vec<AtomicUsize>,
+    /// What became of the policies that were offered.
+    pub(crate) reloads: Mutex<Reloads>,
 }
 
 impl Shared {
@@ -70,6 +72,10 @@ pub(crate) enum WorkerMessage {
         peer: SocketAddr,
         listener: usize,
     },
+    /// A listener came: accept on this socket.
+    Listen { listener: usize, socket: TcpListener },
+    /// A listener left the policy: accept no more there, end its idle connections.
+    Close { listener: usize },
     /// Accept no more, end idle connections, let the rest end.
     Drain,
     /// End everything now.
@@ -80,8 +86,8 @@ pub(crate) enum WorkerMessage {
 pub(crate) struct Setup {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    /// By position in the policy's listeners.
-    pub(crate) sockets: Vec<TcpListener>,
+    /// With the listeners' ids.
+    pub(crate) sockets: Vec<(usize, TcpListener)>,
     pub(crate) inbox: mpsc::Receiver<WorkerMessage>,
 }
 
@@ -133,12 +139,9 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
             inbox,
         } = setup;
         let worker = Worker::new(index, shared);
-        let mut accepting = Vec::new();
-        for (listener, socket) in sockets.into_iter().enumerate() {
-            socket.set_nonblocking(true)?;
-            let socket = tokio::net::TcpListener::from_std(socket)?;
-            let task = listener::accept(worker.clone(), socket, listener);
-            accepting.push(tokio::task::spawn_local(task).abort_handle());
+        let mut accepting = Accepting::default();
+        for (listener, socket) in sockets {
+            accepting.start(&worker, listener, socket)?;
         }
         tokio::task::spawn_local({
             let worker = worker.clone();
@@ -150,10 +153,7 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
             }
         });
         tokio::task::spawn_local(housekeeping(worker.clone()));
-        obey(&worker, inbox, || {
-            accepting.iter().for_each(|task| task.abort())
-        })
-        .await;
+        obey(&worker, inbox, accepting).await;
         Ok(())
     })
 }
@@ -168,11 +168,40 @@ async fn housekeeping(worker: Rc<Worker>) {
     }
 }
 
+/// The tasks that accept, by listener.
+#[derive(Default)]
+struct Accepting(HashMap<usize, AbortHandle>);
+
+impl Accepting {
+    fn start(
+        &mut self,
+        worker: &Rc<Worker>,
+        listener: usize,
+        socket: TcpListener,
+    ) -> std::io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let task = listener::accept(worker.clone(), socket, listener);
+        self.0.insert(listener, tokio::task::spawn_local(task).abort_handle());
+        Ok(())
+    }
+
+    fn stop(&mut self, listener: usize) {
+        if let Some(task) = self.0.remove(&listener) {
+            task.abort();
+        }
+    }
+
+    fn stop_all(&mut self) {
+        self.0.drain().for_each(|(_, task)| task.abort());
+    }
+}
+
 /// Does what it is told until the end.
 async fn obey(
     worker: &Rc<Worker>,
     mut inbox: mpsc::Receiver<WorkerMessage>,
-    stop_accepting: impl Fn(),
+    mut accepting: Accepting,
 ) {
     let mut draining = false;
     while !(draining && worker.conns.borrow().is_empty()) {
@@ -181,22 +210,25 @@ async fn obey(
             () = worker.changed.notified(), if draining => continue,
         };
         match message {
-            WorkerMessage::Connection {
-                socket,
-                peer,
-                listener,
-            } => {
+            WorkerMessage::Connection { socket, peer, listener } => {
                 listener::adopt(worker, socket, peer, listener);
+            }
+            WorkerMessage::Listen { listener, socket } => {
+                if let Err(error) = accepting.start(worker, listener, socket) {
+                    tracing::error!(listener, %error, "a listener cannot be accepted on");
+                }
+            }
+            WorkerMessage::Close { listener } => {
+                accepting.stop(listener);
+                worker.drain(|conn| conn.listener == listener);
             }
             WorkerMessage::Drain => {
                 draining = true;
-                stop_accepting();
-                for conn in worker.conns.borrow().values() {
-                    conn.drain();
-                }
+                accepting.stop_all();
+                worker.drain(|_| true);
             }
             WorkerMessage::Stop => {
-                stop_accepting();
+                accepting.stop_all();
                 worker.stopped.set(true);
                 worker.changed.notify_waiters();
                 return;
@@ -276,13 +308,7 @@ impl Worker {
         match &mut upstreams[endpoint.index()] {
             Some(upstream) if Arc::ptr_eq(&upstream.io, io) => Some(upstream.clone()),
             slot => {
-                let pool = &held.serving.policy.pools[io.pool.index()];
-                let reuse = Reuse {
-                    max_idle: pool.max_idle,
-                    idle_timeout: pool.idle_timeout,
-                    order_within: pool.order_reuse_within,
-                };
-                let upstream = Upstream::new(io.clone(), self.cells.clone(), reuse);
+                let upstream = Upstream::new(io.clone(), self.cells.clone());
                 Some(slot.insert(upstream).clone())
             }
         }
@@ -297,16 +323,23 @@ impl Worker {
             .map_or(0, |up| up.in_flight())
     }
 
-    /// Whether the newest table has left an endpoint: nothing new goes there.
-    pub(crate) fn is_left(&self, pool: PoolId, endpoint: EndpointId) -> bool {
+    /// Ends the connections that are meant, once what is in flight on them has been answered.
+    fn drain(&self, meant: impl Fn(&ClientConn) -> bool) {
+        self.conns.borrow().values().filter(|conn| meant(conn)).for_each(|conn| conn.drain());
+    }
+
+    /// Whether the newest table has left an endpoint: nothing new goes there. Looks through all of
+    /// it, since a reload may have moved the pool: not for the usual way of a request.
+    pub(crate) fn is_left(&self, endpoint: EndpointId) -> bool {
         let held = self.snapshot();
-        let Some(table) = held.table.pools.get(pool.index()) else {
-            return true;
+        let panicking = |id: EndpointId| {
+            let pool = held.endpoints.get(id.index()).and_then(Option::as_ref).map(|io| io.pool);
+            pool.and_then(|pool| held.table.pools.get(pool.index())).is_some_and(|pool| pool.panic)
         };
-        if table.panic {
+        if panicking(endpoint) {
             return false;
         }
-        let found = table.lanes.iter().find_map(|lane| {
+        let found = held.table.pools.iter().flat_map(|pool| &pool.lanes).find_map(|lane| {
             let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
             Some(!lane.usable || found.verdict == Verdict::Down)
         });

@@ -17,9 +17,10 @@ const ROUTES: &str = "
 /// Keeps every verdict as it is, whatever the traffic meets.
 pub(crate) const STOIC: &str = "health: { min_requests: 100000, failing: 100%, consecutive: 100000, connect_failures: 100000 }";
 
-/// Probes that notice within a fraction of a second.
+/// Probes that notice a refusal within a fraction of a second, and silence within two: a busy
+/// machine must not make a well backend look dead.
 pub(crate) const QUICK_PROBE: &str =
-    "probe: { path: /healthz, interval: 100ms, timeout: 300ms, rise: 2, fall: 2 }";
+    "probe: { path: /healthz, interval: 100ms, timeout: 1s, rise: 2, fall: 2 }";
 
 /// A failover between these tiers that tests can watch: half a second of hold-down, as much ramp.
 pub(crate) fn quick_failover(tiers: &str) -> String {

@@ -1,0 +1,214 @@
+//! Notices that a policy, or a file that it names, has changed on disk.
+//!
+//! Owns the watch on the folders and the memory of what stood in the files. Whether a change is a
+//! good one is not its business: whoever waits on it loads the policy again. Atomic renames and the
+//! symlink swaps of Kubernetes' volumes show in the folders; what counts is what can be read through
+//! the path, so that a touch without a change wakes nobody.
+
+use crate::policy::Policy;
+use crate::source::{MAX_BYTES, Reading};
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// A file is looked at once it has been left alone for this long: writers take several steps.
+const SETTLE: Duration = Duration::from_millis(100);
+/// It is looked at after this in any case, so that constant writing cannot hide a change.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(1);
+/// Without any word from the system the files are looked at this often: some file systems say
+/// nothing.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// A watch on a policy and the files that it names.
+#[derive(Debug)]
+pub struct Watch {
+    path: PathBuf,
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+    content: u64,
+    watcher: Option<RecommendedWatcher>,
+    events: Receiver<Wake>,
+}
+
+/// Why a watch woke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// What can be read has changed.
+    Changed,
+    /// Somebody asked for it.
+    Nudged,
+}
+
+/// Wakes a [`Watch`] though nothing may have changed: for SIGHUP.
+#[derive(Clone, Debug)]
+pub struct Nudge(Sender<Wake>);
+
+impl Nudge {
+    /// Wakes the watch.
+    pub fn nudge(&self) {
+        // A watch that is gone needs no waking.
+        let _ = self.0.send(Wake::Nudged);
+    }
+}
+
+impl Watch {
+    /// Watches the policy at `path`, a file or a folder. Where the system cannot watch, the files are
+    /// looked at every ten seconds instead.
+    pub fn new(path: &Path) -> (Self, Nudge) {
+        let (sender, events) = channel();
+        let nudge = Nudge(sender.clone());
+        let mut watch = Self {
+            path: path.to_owned(),
+            files: BTreeSet::new(),
+            folders: BTreeSet::new(),
+            content: 0,
+            watcher: watcher(sender),
+            events,
+        };
+        watch.follow(None);
+        (watch, nudge)
+    }
+
+    /// Watches the files that `policy` names too, from now on; to be called with each policy that
+    /// serves.
+    pub fn follow(&mut self, policy: Option<&Policy>) {
+        self.files = policy.map(named_files).unwrap_or_default();
+        let folders = self.wanted_folders();
+        if let Some(watcher) = &mut self.watcher {
+            for gone in self.folders.difference(&folders) {
+                // It may be gone from the disk as well.
+                let _ = watcher.unwatch(gone);
+            }
+            for new in folders.difference(&self.folders) {
+                // What cannot be watched is still looked at now and then.
+                let _ = watcher.watch(new, RecursiveMode::NonRecursive);
+            }
+        }
+        self.folders = folders;
+        self.content = self.read();
+    }
+
+    /// Waits for a change on disk, or for a nudge.
+    pub fn wait(&mut self) -> Wake {
+        loop {
+            match self.events.recv_timeout(LOOK) {
+                Ok(Wake::Nudged) => {
+                    self.content = self.read();
+                    return Wake::Nudged;
+                }
+                Ok(Wake::Changed) => {
+                    if self.settle() {
+                        return Wake::Nudged;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Neither a watcher nor anybody to nudge: only looking is left.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
+            }
+            let content = self.read();
+            if content != self.content {
+                self.content = content;
+                // A symlink may lead elsewhere now.
+                self.refollow();
+                return Wake::Changed;
+            }
+        }
+    }
+
+    /// Waits until the writers are done; whether somebody nudged meanwhile.
+    fn settle(&self) -> bool {
+        let end = Instant::now() + SETTLE_AT_MOST;
+        while Instant::now() < end {
+            match self.events.recv_timeout(SETTLE) {
+                Ok(Wake::Changed) => {}
+                Ok(Wake::Nudged) => return true,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    fn wanted_folders(&self) -> BTreeSet<PathBuf> {
+        let named = self.files.iter().flat_map(|file| folders(file));
+        named.chain(folders_of_policy(&self.path)).collect()
+    }
+
+    /// Watches where the paths lead now, beside where they led before.
+    fn refollow(&mut self) {
+        let folders = self.wanted_folders();
+        if let Some(watcher) = &mut self.watcher {
+            for new in folders.difference(&self.folders) {
+                // As in `follow`.
+                let _ = watcher.watch(new, RecursiveMode::NonRecursive);
+            }
+        }
+        self.folders.extend(folders);
+    }
+
+    /// What can be read through the paths now, in short. A file that cannot be read counts as such.
+    fn read(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let policy = Reading::of_path(&self.path);
+        policy.hash().hash(&mut hasher);
+        // A policy that cannot be read is another one than one that can.
+        policy.problems.iter().map(|problem| &problem.text).for_each(|text| text.hash(&mut hasher));
+        for file in &self.files {
+            read_bounded(file).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+fn watcher(sender: Sender<Wake>) -> Option<RecommendedWatcher> {
+    notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // Reading is no change; to take it for one would be to wake oneself for ever.
+        let read = event.is_ok_and(|event| match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+            kind => kind.is_access(),
+        });
+        if !read {
+            // Nobody listens once the watch is gone.
+            let _ = sender.send(Wake::Changed);
+        }
+    })
+    .ok()
+}
+
+/// The beginning of a file, far more than a certificate has; `None` when it cannot be read.
+fn read_bounded(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Certificates, keys and CAs.
+fn named_files(policy: &Policy) -> BTreeSet<PathBuf> {
+    let pairs = policy.listeners.iter().flat_map(|listener| &listener.certificates);
+    let own = pairs.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
+    let tls = policy.backends.iter().filter_map(|backend| backend.tls.as_ref());
+    own.chain(tls.filter_map(|tls| tls.ca.clone())).collect()
+}
+
+/// The folder that a file stands in, and the one that it really stands in.
+fn folders(file: &Path) -> Vec<PathBuf> {
+    let real = file.canonicalize().ok();
+    let parent = |file: &Path| match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        parent => parent.map(Path::to_owned),
+    };
+    [parent(file), real.as_deref().and_then(parent)].into_iter().flatten().collect()
+}
+
+fn folders_of_policy(path: &Path) -> Vec<PathBuf> {
+    let mut found = folders(path);
+    if path.is_dir() {
+        found.push(path.to_owned());
+    }
+    found
+}

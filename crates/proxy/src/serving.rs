@@ -1,0 +1,197 @@
+//! The part of a snapshot that comes from the policy alone: files read, labels resolved.
+//!
+//! Built whole before anything is published, at the start and for each reload; what can fail fails
+//! here. What did not change since the policy before is taken over, so that TLS sessions,
+//! connections and counts go on.
+
+use crate::connect::ConnectSpec;
+use crate::error::StartError;
+use crate::route::RouteTable;
+use crate::tls::{self, ClientTls, ServerTls};
+use leeward_config::policy::{Backend, Listener, Policy};
+use leeward_failover::Class;
+use leeward_metrics::{
+    DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::ServerName;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// The part of a snapshot that comes from the policy alone.
+pub(crate) struct Serving {
+    pub(crate) policy: Policy,
+    /// By listener id; those that left the policy stay, closed, for connections that are ending.
+    pub(crate) listeners: Vec<ListenerIo>,
+    /// By `PoolId`.
+    pub(crate) pools: Vec<PoolSlots>,
+    /// By `BackendId`.
+    pub(crate) backends: Vec<BackendIo>,
+    client_tls: Vec<ClientTls>,
+}
+
+/// What serving one listener needs.
+pub(crate) struct ListenerIo {
+    pub(crate) name: String,
+    /// It left the policy: its last connections are ending.
+    pub(crate) closed: bool,
+    tls: Option<ServerTls>,
+    pub(crate) routes: RouteTable,
+    pub(crate) max_connections: usize,
+    /// Connections open now: written once a connection, not once a request.
+    pub(crate) open: Arc<AtomicUsize>,
+    pub(crate) slots: ListenerSlots,
+    pub(crate) refused: RefusedSlots,
+    /// By position in `policy.routes`.
+    pub(crate) route_slots: Vec<RouteSlots>,
+    /// By `Class`.
+    downstream: Vec<DownstreamSlots>,
+}
+
+/// What connecting to one backend needs.
+pub(crate) struct BackendIo {
+    pub(crate) connect: ConnectSpec,
+    pub(crate) authority: String,
+    pub(crate) provider: ProviderSlots,
+}
+
+impl Serving {
+    /// Reads every file that `policy` names and resolves every label. `ids` are the listeners' ids,
+    /// in the policy's order; ids of `before` that are not among them are closed.
+    pub(crate) fn new(
+        policy: Policy,
+        ids: &[usize],
+        before: Option<&Serving>,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let known = before.map_or(&[][..], |before| &before.listeners);
+        let count = ids.iter().map(|id| id + 1).max().unwrap_or(0).max(known.len());
+        let mut listeners = Vec::with_capacity(count);
+        for id in 0..count {
+            let wanted = ids.iter().position(|wanted| *wanted == id);
+            listeners.push(match (wanted, known.get(id)) {
+                (Some(at), known) => ListenerIo::new(&policy, &policy.listeners[at], known, metrics)?,
+                (None, Some(known)) => known.close(),
+                (None, None) => return Err(StartError::new("listener ids have a gap")),
+            });
+        }
+        let pools = policy.engine.pools.iter().map(|pool| metrics.pool(&pool.name)).collect();
+        let known = before.map_or(&[][..], |before| &before.client_tls);
+        let mut client_tls = Vec::new();
+        let backends = policy
+            .backends
+            .iter()
+            .map(|backend| BackendIo::new(&policy, backend, known, &mut client_tls, metrics))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { policy, listeners, pools, backends, client_tls })
+    }
+}
+
+impl ListenerIo {
+    fn new(
+        policy: &Policy,
+        listener: &Listener,
+        before: Option<&Self>,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let tls = match listener.certificates.as_slice() {
+            [] => None,
+            certificates => {
+                let before = before.and_then(|before| before.tls.as_ref());
+                Some(tls::server(certificates, before)?)
+            }
+        };
+        let name = listener.name.as_str();
+        Ok(Self {
+            name: name.to_owned(),
+            closed: false,
+            tls,
+            routes: RouteTable::new(name, policy.routes.iter().map(|route| &route.matches)),
+            max_connections: listener.max_connections,
+            open: before.map(|before| before.open.clone()).unwrap_or_default(),
+            slots: metrics.listener(name),
+            refused: metrics.refused(name),
+            route_slots: policy
+                .routes
+                .iter()
+                .map(|route| metrics.route(name, &route.name, route.class))
+                .collect(),
+            downstream: Class::ALL.iter().map(|c| metrics.downstream(name, *c)).collect(),
+        })
+    }
+
+    fn close(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            closed: true,
+            tls: None,
+            routes: RouteTable::default(),
+            max_connections: 0,
+            open: self.open.clone(),
+            slots: self.slots,
+            refused: self.refused,
+            route_slots: Vec::new(),
+            downstream: self.downstream.clone(),
+        }
+    }
+
+    /// The TLS side; `None` for a plain listener.
+    pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref().map(|tls| &tls.config)
+    }
+
+    /// The latency cells of `class`.
+    pub(crate) fn downstream(&self, class: Class) -> &DownstreamSlots {
+        &self.downstream[class as usize]
+    }
+}
+
+impl BackendIo {
+    fn new(
+        policy: &Policy,
+        backend: &Backend,
+        before: &[ClientTls],
+        client_tls: &mut Vec<ClientTls>,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let engine = &policy.engine.backends[backend.id.index()];
+        let tls = match &backend.tls {
+            None => None,
+            Some(wanted) => {
+                let config = tls::client(wanted.ca.as_deref(), before, client_tls)?;
+                let name = ServerName::try_from(wanted.server_name.clone()).map_err(|error| {
+                    StartError::policy(format!(
+                        "backend {}: `{}` cannot be asked for in TLS: {error}",
+                        engine.name, wanted.server_name
+                    ))
+                })?;
+                Some((config, name))
+            }
+        };
+        let provider = policy.engine.sites[engine.site.index()].provider;
+        Ok(Self {
+            authority: authority(backend, if tls.is_some() { 443 } else { 80 }),
+            connect: ConnectSpec {
+                tls,
+                timeout: policy.pools[engine.pool.index()].connect_timeout,
+            },
+            provider: metrics.provider(
+                &policy.engine.pools[engine.pool.index()].name,
+                &policy.engine.providers[provider.index()].name,
+            ),
+        })
+    }
+}
+
+/// `host:port`, without the port where it is the scheme's own; an IPv6 address in brackets.
+fn authority(backend: &Backend, own_port: u16) -> String {
+    let host = match backend.host.parse::<Ipv6Addr>() {
+        Ok(_) => format!("[{}]", backend.host),
+        Err(_) => backend.host.clone(),
+    };
+    match backend.port {
+        port if port == own_port => host,
+        port => format!("{host}:{port}"),
+    }
+}
