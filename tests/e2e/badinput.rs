@@ -191,6 +191,25 @@ async fn a_body_that_stalls_ends_the_request_and_is_not_the_backends_fault() {
     assert_eq!(proxy.verdict("aws/one").await, "healthy");
 }
 
+/// Always some progress, never enough: only a least rate ends this one.
+#[tokio::test]
+async fn a_body_that_trickles_is_cut_off() {
+    let limits = "limits: { body_idle: 300ms, body_min_rate: 1000 }";
+    let (backend, mut proxy) = one(limits).await;
+    let mut wire = proxy.client().await.into_wire();
+    let head =
+        "PUT /unclassed HTTP/1.1\r\nHost: h\r\nX-Order-Id: o-1\r\nContent-Length: 100000\r\n\r\n";
+    wire.send(head.as_bytes()).await.unwrap();
+    let cut = async || {
+        let trickle = wire.send(b"x").await.is_err();
+        let heard = tokio::time::timeout(std::time::Duration::from_millis(50), wire.some()).await;
+        (trickle || heard.is_ok()).then_some(())
+    };
+    eventually("the request is ended", SOON, cut).await;
+    assert!(backend.executed().is_empty());
+    assert!(proxy.runs());
+}
+
 #[tokio::test]
 async fn a_body_beyond_its_bound_gets_413_and_never_completes_at_a_backend() {
     let (backend, proxy) = one("limits: { max_body: 1KiB }").await;

@@ -33,6 +33,8 @@ mod orders;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod tls;

@@ -227,6 +227,22 @@ async fn a_drain_ends_at_its_timeout() {
     assert_ne!(body.end, End::Whole);
 }
 
+/// A tunnel has no end of its own: the drain ends it when its time is over.
+#[tokio::test]
+async fn a_drain_closes_tunnels_at_its_timeout() {
+    let (backend, mut proxy) = one("linger: 100ms, timeout: 500ms").await;
+    let switch =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    backend.act(Act::Script(vec![Step::send(switch), Step::Echo]));
+    let mut client = proxy.client().await;
+    let ask = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    client.send(ask).await;
+    assert_eq!(client.head().await.expect("a 101").status(), 101);
+    proxy.signal(Signal::SIGTERM);
+    assert!(client.is_closed().await);
+    assert_eq!(proxy.ended().await.code, Some(0));
+}
+
 #[tokio::test]
 async fn a_second_sigterm_ends_it_now() {
     let (backend, mut proxy) = one("linger: 20s, timeout: 60s").await;

@@ -353,3 +353,55 @@ async fn a_request_that_no_route_matches_gets_404() {
     }
     assert_eq!(backend.requests().len(), 3);
 }
+
+#[tokio::test]
+async fn a_connection_that_the_backend_closes_is_not_used_again() {
+    let (backend, proxy) = one().await;
+    backend.act(Act::say(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+    ));
+    let mut client = proxy.client().await;
+    for n in 1..=5 {
+        let answer = client.get("/read/x").await;
+        assert_eq!(answer.text(), "ok");
+        assert!(
+            answer.head.get("connection").is_none(),
+            "the backend's close is its own"
+        );
+        assert_eq!(backend.connections(), n);
+    }
+}
+
+#[tokio::test]
+async fn early_hints_reach_the_client_or_are_left_out_but_never_become_the_answer() {
+    let (backend, proxy) = one().await;
+    let hints = Step::send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+    let last = Step::send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    backend.act(Act::Script(vec![hints, Step::Hold, last]));
+    let mut client = proxy.client().await;
+    client.send("GET /read/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    eventually("the request arrives", SOON, async || {
+        backend.requests().pop()
+    })
+    .await;
+    backend.release();
+    let answer = client.answer("GET").await;
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
+    for head in &answer.interim {
+        assert_eq!((head.status(), head.get("link")), (103, Some("</a.css>")));
+    }
+}
+
+#[tokio::test]
+async fn an_ipv6_listener_serves() {
+    let backend = Backend::start("aws");
+    let listener = "plain: { bind: \"[::1]:0\" }";
+    let proxy = Proxy::start(
+        &Policy::of(&[("aws/one", &backend)])
+            .listeners(listener)
+            .text(),
+    )
+    .await;
+    assert!(proxy.get("/read/x").await.is_ok());
+    assert_eq!(backend.last().head.all("x-forwarded-for"), ["::1"]);
+}

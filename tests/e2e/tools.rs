@@ -2,12 +2,13 @@
 
 use crate::support::backend::{Act, Backend, DieBy, Options, PeerEnd, Step};
 use crate::support::certs::Ca;
-use crate::support::client::{Client, order};
+use crate::support::client::{Answer, Client, order};
+use crate::support::load::{Told, assert_truth};
 use crate::support::process::BackendProcess;
 use crate::support::sign::signature;
 use crate::support::wait::{SOON, eventually};
-use crate::support::wire::{End, pattern};
-use std::time::Duration;
+use crate::support::wire::{End, Head, pattern};
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
 #[tokio::test]
@@ -201,4 +202,71 @@ async fn the_record_of_a_backend_process_survives_its_death() {
     process.go_on();
     assert!(client.answer("POST").await.is_ok());
     assert_eq!(process.executed(), ["o-1", "o-2"]);
+}
+
+/// What a client was told of the order `o-1`.
+fn told(head: &str) -> Vec<Told> {
+    let head = Head::parse(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes());
+    let answer = Some(Answer {
+        head,
+        ..Answer::default()
+    });
+    let (asked, waited) = (Instant::now(), Duration::ZERO);
+    vec![Told {
+        id: "o-1".to_owned(),
+        asked,
+        waited,
+        answer,
+    }]
+}
+
+const RAN: [&str; 1] = ["o-1"];
+const DONE: &str = "200 OK\r\nX-Backend: aws";
+
+fn judge(told: &[Told], executed: &[&str]) {
+    let executed: Vec<String> = executed.iter().map(|id| (*id).to_owned()).collect();
+    assert_truth(told, &executed);
+}
+
+#[test]
+fn what_is_true_passes_the_judge() {
+    judge(&told(DONE), &RAN);
+    for ran in [&RAN[..], &[]] {
+        judge(&told("504 No\r\nleeward-outcome: unknown"), ran);
+        judge(&told("503 No\r\nX-Backend: aws"), ran);
+    }
+    judge(&told("503 No\r\nleeward-outcome: not-sent"), &[]);
+    judge(&told("503 No\r\nleeward-outcome: shed"), &[]);
+}
+
+#[test]
+#[should_panic(expected = "more than once")]
+fn an_order_that_ran_twice_fails_the_judge() {
+    judge(&told(DONE), &["o-1", "o-2", "o-1"]);
+}
+
+#[test]
+#[should_panic(expected = "told done, never ran")]
+fn an_order_that_never_ran_but_was_told_done_fails_the_judge() {
+    judge(&told(DONE), &["o-2"]);
+}
+
+#[test]
+#[should_panic(expected = "told not sent, but it ran")]
+fn an_order_that_ran_but_was_told_not_sent_fails_the_judge() {
+    judge(&told("503 No\r\nleeward-outcome: not-sent"), &RAN);
+}
+
+#[test]
+#[should_panic(expected = "without a label")]
+fn a_failure_of_leewards_own_without_a_label_fails_the_judge() {
+    judge(&told("502 No"), &[]);
+}
+
+#[test]
+#[should_panic(expected = "no answer at all")]
+fn an_order_without_any_answer_fails_the_judge() {
+    let mut told = told(DONE);
+    told[0].answer = None;
+    judge(&told, &RAN);
 }

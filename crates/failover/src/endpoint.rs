@@ -266,3 +266,7 @@ impl Endpoint {
         facts::evidence(reason, &self.probes, &self.traffic, rules.pool, rules.now)
     }
 }
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

@@ -118,7 +118,8 @@ impl Engine {
         evidence
     }
 
-    /// Journals what is now held of a place and has its pools decided anew.
+    /// Journals what is now held of a place, and has its pools decided anew where a site is left or
+    /// returned to. Anything less changes nothing for them, and a provider acts through its sites.
     pub(crate) fn place_changed(&mut self, target: Target, from: Verdict) {
         let place = match target {
             Target::Site(id) => &self.fleet.sites[id.index()].place,
@@ -138,7 +139,8 @@ impl Engine {
             cause,
             evidence,
         );
-        if let Target::Site(_) = target {
+        let matters = |verdict| matches!(verdict, Verdict::Down | Verdict::Recovering);
+        if matches!(target, Target::Site(_)) && (matters(from) || matters(to)) {
             self.mark_pools_of(target, cause);
         }
     }

@@ -75,6 +75,9 @@ impl Engine {
         }
         addresses.sort_unstable();
         addresses.dedup();
+        if backend.resolved == addresses {
+            return;
+        }
         backend.resolved = addresses;
         let known = self.known_endpoints(id);
         let (added, removed) = self.place_endpoints(id, known);

@@ -291,3 +291,7 @@ const fn rank(verdict: Verdict) -> u8 {
         Verdict::Unknown | Verdict::Recovering | Verdict::Down => WORST_RANK,
     }
 }
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;

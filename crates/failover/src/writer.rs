@@ -219,3 +219,7 @@ impl Scene<'_> {
             .unwrap_or(Time::NEVER)
     }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

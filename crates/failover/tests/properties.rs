@@ -2,211 +2,17 @@
 //! builds sweep them after each input), and decides the same again when told the same again.
 //! What holds for any table: selection stays within its rules.
 
+mod random;
+
 use leeward_failover::select::{Pick, Reach, Rng, Want, affinity_key, select};
 use leeward_failover::{
-    Backend, BackendId, Class, EndpointId, Engine, FailoverParams, HealthParams, Input, Mover,
-    OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId, ProbeFailure, ProbeParams,
-    ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Table, Tally,
-    Target, TierSite, Time, Verdict, Writer,
+    Backend, Class, EndpointId, Engine, Input, Lane, LaneEndpoint, Output, Policy, PoolId,
+    ProviderId, Site, SiteId, Table, TierSite, Time, Verdict,
 };
 use proptest::prelude::*;
+use random::{address, pool_of, provider, runs};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
-
-const SITES: [&str; 5] = ["aws/use1", "aws/euw1", "gcp/use4", "metal/ld4", "akash/l1"];
-const PROVIDERS: [&str; 4] = ["aws", "gcp", "metal", "akash"];
-
-fn address(number: u32) -> SocketAddr {
-    SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 443))
-}
-
-/// A policy over some of the sites, in some order.
-fn policies() -> impl Strategy<Value = Policy> {
-    let sites = Just(vec![0_u32, 1, 2, 3, 4])
-        .prop_shuffle()
-        .prop_flat_map(|order| (1..=5_usize).prop_map(move |count| order[..count].to_vec()));
-    let pool = (
-        prop::collection::vec((1..4_u32, 0..4_u32, any::<bool>()), 5),
-        (0..3_u64, 0..=4_u32, 0..=4_u32),
-        any::<(bool, bool, bool)>(),
-    );
-    (sites, prop::collection::vec(pool, 1..3)).prop_map(|(sites, pools)| {
-        let mut policy = Policy {
-            providers: PROVIDERS.map(|name| provider(name)).to_vec(),
-            sites: SITES.map(|name| site(name)).to_vec(),
-            ..Policy::default()
-        };
-        for (index, (lanes, (spans, site_failing, warm), orders)) in pools.into_iter().enumerate() {
-            let mut tiers: Vec<Vec<TierSite>> = Vec::new();
-            for (site, (weight, backends, new_tier)) in sites.iter().zip(lanes) {
-                if new_tier || tiers.is_empty() {
-                    tiers.push(Vec::new());
-                }
-                tiers.last_mut().unwrap().push(TierSite {
-                    site: SiteId(*site),
-                    weight,
-                });
-                for number in 0..backends {
-                    let literal = address(index as u32 * 1000 + site * 10 + number);
-                    policy.backends.push(Backend {
-                        name: format!("https://{site}-{number}.example"),
-                        pool: PoolId(index as u32),
-                        site: SiteId(*site),
-                        weight,
-                        capacity: None,
-                        addresses: if number == 2 {
-                            Vec::new()
-                        } else {
-                            vec![literal]
-                        },
-                    });
-                }
-            }
-            policy
-                .pools
-                .push(pool_of(index, tiers, spans, site_failing, warm, orders));
-        }
-        policy
-    })
-}
-
-fn pool_of(
-    index: usize,
-    tiers: Vec<Vec<TierSite>>,
-    spans: u64,
-    site_failing: u32,
-    warm: u32,
-    (single, automatic, failback): (bool, bool, bool),
-) -> Pool {
-    let mover = |automatic| {
-        if automatic {
-            Mover::Automatic
-        } else {
-            Mover::Operator
-        }
-    };
-    Pool {
-        name: format!("pool-{index}"),
-        tiers,
-        probe: ProbeParams {
-            rise: spans as u32,
-            ..ProbeParams::default()
-        },
-        health: HealthParams {
-            window: Duration::from_secs(spans),
-            ..HealthParams::default()
-        },
-        failover: FailoverParams {
-            site_failing: f64::from(site_failing) / 4.0,
-            hold_down_first: Duration::from_secs(spans * 3),
-            hold_down_max: Duration::from_secs(spans * 20),
-            ramp: Duration::from_secs(spans * 5),
-            keep_warm: f64::from(warm) / 8.0,
-            ..FailoverParams::default()
-        },
-        orders: OrderParams {
-            writer: if single { Writer::Single } else { Writer::Any },
-            moves: mover(automatic),
-            failback: mover(failback),
-            fenced: false,
-        },
-        retry: RetryParams::default(),
-    }
-}
-
-fn provider(name: &str) -> Provider {
-    Provider {
-        name: name.to_owned(),
-        kind: ProviderKind::Cloud,
-    }
-}
-
-fn site(name: &str) -> Site {
-    let provider = name.split('/').next().unwrap();
-    let provider = PROVIDERS
-        .iter()
-        .position(|known| *known == provider)
-        .unwrap();
-    Site {
-        name: name.to_owned(),
-        provider: ProviderId::from(provider),
-    }
-}
-
-/// Ids reach a little beyond what exists.
-fn inputs() -> impl Strategy<Value = Input> {
-    let endpoint = || (0..24_u32).prop_map(EndpointId);
-    let probe = (endpoint(), any::<bool>()).prop_map(|(endpoint, passes)| Input::Probe {
-        endpoint,
-        result: if passes {
-            ProbeResult::Passed {
-                took: Duration::from_micros(1500),
-            }
-        } else {
-            ProbeResult::Failed {
-                cause: ProbeFailure::Status,
-                detail: "status 503".to_owned(),
-            }
-        },
-    });
-    let traffic = (
-        endpoint(),
-        prop::collection::vec((0..9_usize, 1..40_u32), 0..4),
-    )
-        .prop_map(|(endpoint, outcomes)| {
-            let mut tally = Tally::default();
-            for (outcome, count) in outcomes {
-                (0..count).for_each(|_| tally.add(Outcome::ALL[outcome], Duration::from_millis(3)));
-            }
-            Input::Traffic { endpoint, tally }
-        });
-    let addresses =
-        (0..12_u32, prop::collection::vec(0..90_u32, 0..80)).prop_map(|(backend, numbers)| {
-            Input::Addresses {
-                backend: BackendId(backend),
-                addresses: numbers
-                    .into_iter()
-                    .map(|number| address(5000 + number))
-                    .collect(),
-            }
-        });
-    let target = prop_oneof![
-        (0..5_u32).prop_map(|id| Target::Provider(ProviderId(id))),
-        (0..6_u32).prop_map(|id| Target::Site(SiteId(id))),
-        endpoint().prop_map(Target::Endpoint),
-    ];
-    let words = [
-        OperatorWord::Active,
-        OperatorWord::Draining,
-        OperatorWord::Evacuated,
-    ];
-    let operator = (
-        target,
-        prop::sample::select(words.to_vec()),
-        prop::option::of(0..60_u64),
-    )
-        .prop_map(|(target, word, lasts)| Input::Operator {
-            target,
-            word,
-            lasts: lasts.map(Duration::from_secs),
-            reason: "a reason".to_owned(),
-        });
-    prop_oneof![
-        8 => probe,
-        8 => traffic,
-        1 => addresses,
-        2 => operator,
-        1 => policies().prop_map(|policy| Input::Policy(Box::new(policy))),
-        4 => Just(Input::Wake),
-    ]
-}
-
-/// Inputs, each with the time that passes before it; zero time and jumps among them.
-fn runs() -> impl Strategy<Value = (Policy, Vec<(u64, Input)>)> {
-    let gap = prop_oneof![2 => Just(0_u64), 8 => 1..900_u64, 1 => 900..90_000_u64];
-    (policies(), prop::collection::vec((gap, inputs()), 1..120))
-}
 
 /// Everything that the engine says when it is told a run, as text.
 fn replay(seed: u64, run: &(Policy, Vec<(u64, Input)>)) -> (String, Engine) {
@@ -251,7 +57,7 @@ fn numbers(said: &str) -> Vec<u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_same_inputs_give_the_same_decisions(run in runs(), seed in any::<u64>()) {
@@ -348,7 +154,7 @@ fn check_attempts(
         prop_assert!(!warmed || (class == Class::PublicRead && key.is_none() && lane.warm > 0.0));
         tried.push(pick.endpoint);
     }
-    let takes = |e: &leeward_failover::LaneEndpoint| e.weight > 0.0;
+    let takes = |e: &LaneEndpoint| e.weight > 0.0;
     let all = lanes
         .lanes
         .iter()
@@ -364,7 +170,7 @@ fn check_attempts(
 }
 
 /// Whether first attempts of a class find their place by share.
-fn reads_are_well(lanes: &[leeward_failover::Lane], class: Class) -> bool {
+fn reads_are_well(lanes: &[Lane], class: Class) -> bool {
     !class.goes_to_writer() && lanes.iter().any(|lane| lane.share > 0.0)
 }
 

@@ -75,7 +75,7 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
         phase: AtomicU8::new(Phase::Serving.as_u8()),
         began,
         peers,
-        reloads: Mutex::new(Reloads { loaded: unix_now(), rejected: None }),
+        reloads: Mutex::new(Reloads::taken(unix_now(), &book)),
     });
     let parts = Parts {
         shared: shared.clone(),

@@ -11,6 +11,7 @@ use crate::serving::Serving;
 use crate::worker::{Shared, WorkerMessage};
 use leeward_config::policy::{Listener, Policy};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Reloads {
     /// When the policy that serves was loaded, in seconds since 1970.
     pub(crate) loaded: f64,
+    /// Where each listener listens, by name.
+    pub(crate) listeners: BTreeMap<String, SocketAddr>,
     /// The last policy that was not taken, if none was taken since.
     pub(crate) rejected: Option<Rejected>,
+}
+
+impl Reloads {
+    /// A policy was taken, with these listeners.
+    pub(crate) fn taken(loaded: f64, book: &Book) -> Self {
+        let listeners = book.open().into_iter().collect();
+        Self { loaded, listeners, rejected: None }
+    }
 }
 
 /// A policy that was not taken.
@@ -159,7 +170,7 @@ impl Reloader {
         }
         let now = unix_now();
         metrics.policy_loaded(&hash, now);
-        *lock(&self.shared.reloads) = Reloads { loaded: now, rejected: None };
+        *lock(&self.shared.reloads) = Reloads::taken(now, book);
         tracing::info!(hash, "policy loaded");
         Ok(())
     }

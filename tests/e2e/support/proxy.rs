@@ -43,8 +43,12 @@ impl Proxy {
 
     /// Starts it under `wrapper` and waits until it listens.
     pub(crate) async fn launch(dir: TempDir, policy: &str, wrapper: &[&str]) -> Self {
-        let path = dir.write("policy.yaml", policy);
-        let child = spawn(&dir, &path, wrapper);
+        dir.write("policy.yaml", policy);
+        Self::launch_as_is(dir, wrapper).await
+    }
+
+    async fn launch_as_is(dir: TempDir, wrapper: &[&str]) -> Self {
+        let child = spawn(&dir, &dir.path("policy.yaml"), wrapper);
         let mut proxy = Self {
             child,
             dir,
@@ -60,6 +64,18 @@ impl Proxy {
         })
         .await;
         proxy
+    }
+
+    /// Starts it in a folder that has a `policy.yaml` already, and waits until it is ready.
+    pub(crate) async fn start_as_is(dir: TempDir) -> Self {
+        let proxy = Self::launch_as_is(dir, &[]).await;
+        proxy.wait_until_ready().await;
+        proxy
+    }
+
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &TempDir {
+        &self.dir
     }
 
     /// Starts it and waits for its end: for starts that must fail.

@@ -2,6 +2,7 @@
 
 mod draft;
 mod script;
+mod words;
 mod world;
 
 /// Plays a script; returns its transcript, or what is wrong with the script.

@@ -1,0 +1,245 @@
+//! Where attempts go, table by table.
+
+use super::*;
+use crate::id::BackendId;
+use crate::table::EndpointInfo;
+use std::sync::Arc;
+
+/// A lane as a story needs it: its endpoints are numbered from ten times its site.
+struct L {
+    provider: u32,
+    tier: u32,
+    share: f64,
+    warm: f64,
+    verdicts: &'static [Verdict],
+}
+
+use Verdict::{Healthy, Suspect};
+
+/// Two sites of the first provider carry all, one of the second is kept warm.
+const USUAL: [L; 3] = [
+    L {
+        provider: 0,
+        tier: 0,
+        share: 0.5,
+        warm: 0.0,
+        verdicts: &[Healthy, Healthy],
+    },
+    L {
+        provider: 0,
+        tier: 0,
+        share: 0.5,
+        warm: 0.0,
+        verdicts: &[Healthy],
+    },
+    L {
+        provider: 1,
+        tier: 1,
+        share: 0.0,
+        warm: 0.1,
+        verdicts: &[Healthy, Healthy],
+    },
+];
+
+fn table(lanes: &[L], writer: Option<u32>) -> Table {
+    let mut endpoints = vec![None; lanes.len() * 10];
+    let mut pool = PoolTable {
+        writer: writer.map(ProviderId),
+        ..PoolTable::default()
+    };
+    for (index, lane) in lanes.iter().enumerate() {
+        let (site, provider) = (SiteId::from(index), ProviderId(lane.provider));
+        let endpoint = |(number, verdict): (usize, &Verdict)| {
+            let id = EndpointId::from(index * 10 + number);
+            let address = ([10, 0, 0, id.0 as u8], 443).into();
+            endpoints[id.index()] = Some(EndpointInfo {
+                address,
+                backend: BackendId(0),
+                site,
+                provider,
+            });
+            let weight = if *verdict == Verdict::Down { 0.0 } else { 1.0 };
+            let hash = rng::mix(u64::from(id.0) + 1);
+            LaneEndpoint {
+                id,
+                hash,
+                weight,
+                order_weight: weight,
+                verdict: *verdict,
+            }
+        };
+        let endpoints: Vec<_> = lane.verdicts.iter().enumerate().map(endpoint).collect();
+        let usable = endpoints.iter().any(|e| e.weight > 0.0);
+        pool.lanes.push(Lane {
+            site,
+            provider,
+            tier: lane.tier,
+            share: lane.share,
+            warm: lane.warm,
+            capacity: if usable { 1.0 } else { 0.0 },
+            hash: rng::mix(index as u64 + 100),
+            usable,
+            endpoints,
+        });
+    }
+    Table {
+        version: 1,
+        pools: vec![Arc::new(pool)],
+        endpoints: Arc::new(endpoints),
+    }
+}
+
+/// How often each endpoint is picked in a thousand attempts.
+fn picks(table: &Table, class: Class, keyed: bool, tried: &[u32], reach: Reach) -> Vec<(u32, u32)> {
+    let tried: Vec<EndpointId> = tried.iter().copied().map(EndpointId).collect();
+    let mut rng = Rng::new(5);
+    let mut counts = std::collections::BTreeMap::new();
+    for number in 0..1000_u64 {
+        let key = keyed.then(|| affinity_key(&number.to_be_bytes()));
+        let want = Want {
+            pool: PoolId(0),
+            class,
+            key,
+            tried: &tried,
+            reach,
+        };
+        if let Some(pick) = select(table, &want, &mut rng, |_| 1) {
+            *counts.entry(pick.endpoint.0).or_insert(0) += 1;
+        }
+    }
+    counts.into_iter().collect()
+}
+
+fn picked(table: &Table, class: Class, tried: &[u32], reach: Reach) -> Vec<u32> {
+    picks(table, class, false, tried, reach)
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect()
+}
+
+#[test]
+fn only_public_reads_without_a_key_keep_a_standby_warm() {
+    let table = table(&USUAL, Some(0));
+    let to_standby = |class, keyed| -> u32 {
+        let picks = picks(&table, class, keyed, &[], Reach::Endpoint);
+        picks
+            .iter()
+            .filter(|(id, _)| *id >= 20)
+            .map(|(_, count)| count)
+            .sum()
+    };
+    assert!((70..130).contains(&to_standby(Class::PublicRead, false)));
+    assert_eq!(to_standby(Class::PublicRead, true), 0);
+    for class in [
+        Class::PrivateRead,
+        Class::Stream,
+        Class::Tcp,
+        Class::Order,
+        Class::Cancel,
+    ] {
+        assert_eq!(
+            to_standby(class, false) + to_standby(class, true),
+            0,
+            "{class:?}"
+        );
+    }
+}
+
+#[test]
+fn orders_go_to_the_writer_and_to_nobody_else() {
+    let away = table(&USUAL, Some(1));
+    for class in [Class::Order, Class::Cancel] {
+        assert_eq!(picked(&away, class, &[], Reach::Endpoint), [20, 21]);
+        assert_eq!(picked(&away, class, &[20], Reach::Provider), [21]);
+        assert_eq!(picked(&away, class, &[20, 21], Reach::Provider), []);
+    }
+    let nobody = table(&USUAL, Some(7));
+    assert_eq!(picked(&nobody, Class::Order, &[], Reach::Endpoint), []);
+    let any = table(&USUAL, None);
+    assert_eq!(picked(&any, Class::Order, &[], Reach::Endpoint), [0, 1, 10]);
+}
+
+#[test]
+fn an_order_that_was_not_sent_goes_to_another_site_of_the_writer_when_asked() {
+    let table = table(&USUAL, Some(0));
+    assert_eq!(picked(&table, Class::Order, &[0], Reach::Endpoint), [1, 10]);
+    assert_eq!(picked(&table, Class::Order, &[0], Reach::Site), [10]);
+    assert_eq!(picked(&table, Class::Order, &[0], Reach::Provider), [10]);
+    assert_eq!(
+        picked(&table, Class::Cancel, &[0, 10], Reach::Provider),
+        [1]
+    );
+}
+
+#[test]
+fn further_attempts_go_as_far_as_asked_or_as_far_as_there_is() {
+    let table = table(&USUAL, Some(0));
+    let next = |tried: &[u32], reach| picked(&table, Class::PublicRead, tried, reach);
+    assert_eq!(next(&[0], Reach::Endpoint), [1, 10]);
+    assert_eq!(next(&[0], Reach::Site), [10]);
+    assert_eq!(next(&[0], Reach::Provider), [20, 21]);
+    assert_eq!(next(&[0, 20, 21], Reach::Provider), [10]);
+    assert_eq!(next(&[0, 10, 20, 21], Reach::Provider), [1]);
+    assert_eq!(next(&[0, 1, 10, 20, 21], Reach::Endpoint), []);
+}
+
+#[test]
+fn further_attempts_prefer_what_looks_well() {
+    let lanes = [
+        L {
+            provider: 0,
+            tier: 0,
+            share: 1.0,
+            warm: 0.0,
+            verdicts: &[Suspect, Suspect],
+        },
+        L {
+            provider: 1,
+            tier: 1,
+            share: 0.0,
+            warm: 0.0,
+            verdicts: &[Suspect, Healthy],
+        },
+    ];
+    let table = table(&lanes, Some(0));
+    assert_eq!(
+        picked(&table, Class::PublicRead, &[0], Reach::Endpoint),
+        [11]
+    );
+    assert_eq!(
+        picked(&table, Class::PublicRead, &[0, 11], Reach::Endpoint),
+        [1]
+    );
+}
+
+#[test]
+fn an_order_avoids_a_suspect_unless_its_key_holds_it_there() {
+    let lanes = [L {
+        provider: 0,
+        tier: 0,
+        share: 1.0,
+        warm: 0.0,
+        verdicts: &[Suspect, Healthy],
+    }];
+    let table = table(&lanes, Some(0));
+    assert_eq!(picked(&table, Class::Order, &[], Reach::Endpoint), [1]);
+    let keyed = picks(&table, Class::Order, true, &[], Reach::Endpoint);
+    assert_eq!(keyed.len(), 2, "a key leaves its path: {keyed:?}");
+}
+
+#[test]
+fn a_pool_that_is_unknown_or_empty_has_nothing_to_pick() {
+    let mut rng = Rng::new(1);
+    let want = |pool| Want {
+        pool: PoolId(pool),
+        class: Class::PublicRead,
+        key: None,
+        tried: &[],
+        reach: Reach::Endpoint,
+    };
+    assert_eq!(select(&table(&[], None), &want(0), &mut rng, |_| 0), None);
+    assert_eq!(
+        select(&table(&USUAL, None), &want(9), &mut rng, |_| 0),
+        None
+    );
+}
