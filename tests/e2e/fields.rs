@@ -3,7 +3,7 @@
 use crate::support::backend::{Act, Backend};
 use crate::support::policy::Policy;
 use crate::support::proxy::Proxy;
-use crate::support::wire::Head;
+use crate::support::wire::{Head, text};
 
 async fn one() -> (Backend, Proxy) {
     let backend = Backend::start("aws");
@@ -194,4 +194,28 @@ async fn an_absolute_target_names_the_host_and_reaches_the_backend_truthfully() 
     assert!(answer.is_ok(), "{}", answer.text());
     let target = backend.last().head.target().to_vec();
     assert!(target.ends_with(b"/read/x?y=1"), "{target:?}");
+}
+
+/// Frameworks that fold `_` and `-` together would take these for leeward's own.
+#[tokio::test]
+async fn look_alikes_of_forwarding_fields_do_not_survive() {
+    let (backend, proxy) = one().await;
+    let look_alikes =
+        "X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\nleeward_outcome: x\r\n";
+    let answer = proxy
+        .client()
+        .await
+        .ask(format!(
+            "GET /read/x HTTP/1.1\r\nHost: h\r\n{look_alikes}\r\n"
+        ))
+        .await;
+    if answer.status() == 400 {
+        return;
+    }
+    let raw = text(&backend.last().head.raw).to_lowercase();
+    assert!(
+        !raw.contains("6.6.6.6") && !raw.contains("forwarded_proto"),
+        "{raw}"
+    );
+    assert!(!raw.contains("leeward_"), "{raw}");
 }

@@ -105,7 +105,10 @@ async fn ten_reloads_under_load_lose_nothing_and_heal_nobody() {
         .collect();
     assert_eq!(lost, [""; 0], "no order is lost either");
     let from_sick = told.iter().filter_map(|told| told.answer.as_ref());
-    assert_eq!(from_sick.filter(|answer| answer.backend() == "aws").count(), 0);
+    assert_eq!(
+        from_sick.filter(|answer| answer.backend() == "aws").count(),
+        0
+    );
     assert_eq!(
         proxy.verdict("aws/one").await,
         "down",

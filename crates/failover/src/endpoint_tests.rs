@@ -328,3 +328,24 @@ fn what_an_operator_brings_back_returns_on_a_ramp() {
     );
     assert_eq!(bench.endpoint.factor(bench.now), 0.01);
 }
+
+#[test]
+fn no_count_is_too_large() {
+    let mut bench = Bench::healthy();
+    let tally = Tally {
+        counts: [u32::MAX; 9],
+        trailing_failures: u32::MAX,
+        latency_micros: u64::MAX,
+    };
+    for _ in 0..30 {
+        bench.endpoint.served(
+            &tally,
+            Rules {
+                pool: &bench.pool,
+                now: bench.now,
+            },
+        );
+        bench.now = bench.now + Duration::from_millis(300);
+    }
+    assert_eq!(bench.endpoint.held.verdict, Verdict::Down);
+}

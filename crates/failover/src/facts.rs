@@ -145,7 +145,8 @@ impl Traffic {
     /// Whether so many requests succeed that probes which fail must be wrong.
     pub(crate) fn acquits(&mut self, health: &HealthParams, now: Time) -> bool {
         let counts = self.window.sum(now);
-        counts.all - counts.failed >= health.min_requests.max(1) && counts.ratio() < ACQUITTING
+        counts.all.saturating_sub(counts.failed) >= health.min_requests.max(1)
+            && counts.ratio() < ACQUITTING
     }
 
     /// Halves or doubles the weight by one step, at most once a window.

@@ -36,10 +36,8 @@ impl Engine {
         for site in &sites {
             match sight(&self.fleet.sites[site.index()]) {
                 Sight::Failing => {}
-                Sight::Unknown | Sight::Well | Sight::Doubtful | Sight::Dragged if left => {
-                    self.step_site(*site, Sight::Dragged);
-                }
-                sight => self.step_site(*site, sight),
+                _ if left => self.step_site(*site, Sight::Dragged),
+                own => self.step_site(*site, own),
             }
         }
     }

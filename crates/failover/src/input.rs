@@ -213,11 +213,8 @@ impl Tally {
 
     /// How often anything that speaks against the endpoint happened.
     pub fn failures(&self) -> u32 {
-        Outcome::ALL
-            .iter()
-            .filter(|o| o.is_failure())
-            .map(|o| self.count(*o))
-            .sum()
+        let failures = Outcome::ALL.iter().filter(|outcome| outcome.is_failure());
+        failures.fold(0, |sum, outcome| sum.saturating_add(self.count(*outcome)))
     }
 
     /// Whether nothing was counted.

@@ -12,6 +12,20 @@
 //!
 //! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
 //! failed attempt may go elsewhere.
+//!
+//! An observation's way through the files:
+//!
+//! ```text
+//! engine      takes it in ── reload (a policy, addresses), operator (a word), or
+//! endpoint    judges one address by its facts: probes, traffic, window
+//! infer       from endpoints to sites to providers, whose way back is in place and hold
+//! pool        decides who serves: trust (whom to believe), spread (who carries how much),
+//!             writer (who takes orders)
+//! journal     numbers what changed; the table goes out when it is another one
+//! ```
+//!
+//! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
+//! builds it, `status` shows it, and `invariants` states what must always hold.
 
 mod class;
 mod endpoint;

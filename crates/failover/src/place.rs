@@ -102,10 +102,7 @@ impl Place {
             (_, Sight::Failing) => Some(self.leave(grounds(), params, now)),
             (_, Sight::Dragged) => Some(self.become_(Verdict::Down, grounds(), now)),
             (Verdict::Recovering, _) => self.recovering(sight, params, now, grounds),
-            (verdict, Sight::Unknown) => {
-                debug_assert!(verdict != Verdict::Down);
-                None
-            }
+            (_, Sight::Unknown) => None,
             (Verdict::Suspect, Sight::Doubtful) | (Verdict::Healthy, Sight::Well) => None,
             (_, Sight::Doubtful) => Some(self.become_(Verdict::Suspect, grounds(), now)),
             (from, Sight::Well) => {

@@ -265,27 +265,24 @@ fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
 enum Proof {
     Proved,
     Returns,
+    New,
     Answers,
     Dead,
 }
 
-/// `None` where no order may go.
+/// `None` where no order may go. New endpoints may have to do though reads have better ones: orders
+/// are bound to their writer, and new addresses are no reason to move it.
 fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof> {
-    if !trust.admits(lane, endpoint) {
-        return None;
-    }
-    Some(match endpoint.standing {
-        Standing::Dead => Proof::Dead,
+    let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
+    let proof = match endpoint.standing {
+        Standing::Serves if returns => Proof::Returns,
+        Standing::Serves => Proof::Proved,
+        Standing::New => Proof::New,
         Standing::Answers => Proof::Answers,
-        Standing::Serves | Standing::New => {
-            let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
-            if returns {
-                Proof::Returns
-            } else {
-                Proof::Proved
-            }
-        }
-    })
+        Standing::Dead => Proof::Dead,
+    };
+    let new = proof == Proof::New && trust.opens(lane, endpoint);
+    (new || trust.admits(lane, endpoint)).then_some(proof)
 }
 
 #[cfg(test)]

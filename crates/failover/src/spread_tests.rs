@@ -197,3 +197,19 @@ fn orders_without_a_writer_wait_for_proof_over_all_providers() {
     assert_eq!(first(any), 0.0);
     assert_eq!(first(MANNER), 1.0);
 }
+
+#[test]
+fn orders_stay_with_a_writer_whose_addresses_are_all_new() {
+    let mut view = lane(0, 0, 1, 1);
+    view.endpoints[0].standing = Standing::New;
+    let (_, lanes) = spread(&[view, lane(1, 1, 1, 0)], MANNER);
+    let weights = |lane: &Lane| -> Vec<(f64, f64)> {
+        lane.endpoints
+            .iter()
+            .map(|e| (e.weight, e.order_weight))
+            .collect()
+    };
+    assert_eq!(weights(&lanes[0]), [(0.0, 1.0), (0.0, 0.0)]);
+    assert!(lanes[0].usable);
+    assert_eq!((lanes[0].share, lanes[1].share), (0.0, 1.0));
+}

@@ -112,10 +112,6 @@ impl Trust {
         matches!(self, Trust::KeptAway | Trust::Anything)
     }
 
-    fn admits_lane(self, lane: &LaneView) -> bool {
-        (!lane.kept_away || self.overrides_words()) && (!lane.left || self >= Trust::LeftPlaces)
-    }
-
     /// Whether an endpoint may be sent anything at all.
     pub(crate) fn admits(self, lane: &LaneView, endpoint: &EndpointView) -> bool {
         let worst = match self {
@@ -123,9 +119,14 @@ impl Trust {
             Trust::New | Trust::LeftPlaces | Trust::KeptAway => Standing::New,
             Trust::LeastBad | Trust::Anything | Trust::Empty => Standing::Dead,
         };
-        self.admits_lane(lane)
-            && (!endpoint.kept_away || self.overrides_words())
-            && endpoint.standing <= worst
+        self.opens(lane, endpoint) && endpoint.standing <= worst
+    }
+
+    /// Whether an endpoint may be sent something as far as its site's verdict and operators' words
+    /// are concerned.
+    pub(crate) fn opens(self, lane: &LaneView, endpoint: &EndpointView) -> bool {
+        let kept_away = lane.kept_away || endpoint.kept_away;
+        (!kept_away || self.overrides_words()) && (!lane.left || self >= Trust::LeftPlaces)
     }
 }
 

@@ -153,13 +153,19 @@ impl Scene<'_> {
         }
         let lanes = || self.lanes.iter().zip(self.views).zip(self.answered_at);
         let usable = || lanes().filter(|((lane, _), _)| lane.usable);
-        // A word is no sign of trouble; where there is none, what answered is as good as ever.
-        let answered = |at: &Option<Time>| by_operator || *at > self.lost_at;
-        let proved = || usable().filter(|(_, at)| answered(at));
+        // A word is no sign of trouble: what ever answered is as good as before.
+        let good = |at: &Option<Time>| {
+            if by_operator {
+                at.is_some()
+            } else {
+                *at > self.lost_at
+            }
+        };
+        let proved = || usable().filter(|(_, at)| good(at));
         let best = proved()
             .find(|((_, view), _)| view.ramp.is_none())
             .or_else(|| proved().next());
-        let ((to, _), _) = best?;
+        let ((to, _), _) = best.or_else(|| usable().next().filter(|_| by_operator))?;
         let cause = if by_operator {
             Cause::Operator
         } else {

@@ -2,6 +2,8 @@
 //! builds sweep them after each input), and decides the same again when told the same again.
 //! What holds for any table: selection stays within its rules.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod random;
 
 use leeward_failover::select::{Pick, Reach, Rng, Want, affinity_key, select};

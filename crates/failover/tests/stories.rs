@@ -4,6 +4,8 @@
 //! behaviour, `LEEWARD_BLESS=1 cargo test -p leeward-failover --test stories` writes the new
 //! transcripts: read them as a diff before committing them. The language is in `story/script.rs`.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod story;
 
 use std::fmt::Write;
@@ -72,5 +74,7 @@ stories! {
     two_sites_of_a_provider_take_the_third_along
     new_addresses_are_probed_first
     gray_failure_lowers_the_weight
+    home_is_dead_at_the_start
+    a_decentralized_site_drains_for_good
     a_name_that_resolves_late_keeps_its_writer
 }

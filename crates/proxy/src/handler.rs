@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         conn.watch.resume();
     }
-    if worker.is_draining() {
+    if worker.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = http::HeaderValue::from_static("close");
         response
             .headers_mut()

@@ -115,7 +115,7 @@ pub(crate) async fn serve<S: ClientStream>(
         // Boxed: hyper keeps the future's room for as long as the connection lives, idle or not.
         move |request| Box::pin(handle(worker.clone(), conn.clone(), request))
     });
-    let mut http = builder().serve_connection(TokioIo::new(io), service);
+    let mut http = builder(&limits).serve_connection(TokioIo::new(io), service);
     let left = drive(&mut http, &conn, &limits).await;
     let parts = http.into_parts();
     let io = parts.io.into_inner();
@@ -149,7 +149,10 @@ pub(crate) async fn serve<S: ClientStream>(
     }
 }
 
-fn builder() -> http1::Builder {
+/// What hyper takes by itself; beyond it the count costs an allocation a request.
+const HYPER_HEADERS: usize = 100;
+
+fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(true)
@@ -157,6 +160,9 @@ fn builder() -> http1::Builder {
         .header_read_timeout(None)
         .auto_date_header(false)
         .half_close(false);
+    if limits.header_count > HYPER_HEADERS {
+        builder.max_headers(limits.header_count);
+    }
     builder
 }
 

@@ -28,8 +28,8 @@ pub(crate) fn policies() -> impl Strategy<Value = Policy> {
     );
     (sites, prop::collection::vec(pool, 1..3)).prop_map(|(sites, pools)| {
         let mut policy = Policy {
-            providers: PROVIDERS.map(|name| provider(name)).to_vec(),
-            sites: SITES.map(|name| site(name)).to_vec(),
+            providers: PROVIDERS.map(provider).to_vec(),
+            sites: SITES.map(site).to_vec(),
             ..Policy::default()
         };
         for (index, (lanes, (spans, site_failing, warm), orders)) in pools.into_iter().enumerate() {
@@ -130,11 +130,13 @@ pub(crate) fn site(name: &str) -> Site {
 }
 
 /// Ids reach a little beyond what exists.
-pub(crate) fn inputs() -> impl Strategy<Value = Input> {
-    let endpoint = || (0..24_u32).prop_map(EndpointId);
-    let probe = (endpoint(), any::<bool>()).prop_map(|(endpoint, passes)| Input::Probe {
-        endpoint,
-        result: if passes {
+fn endpoints() -> impl Strategy<Value = EndpointId> {
+    (0..24_u32).prop_map(EndpointId)
+}
+
+fn probes() -> impl Strategy<Value = Input> {
+    (endpoints(), any::<bool>()).prop_map(|(endpoint, passes)| {
+        let result = if passes {
             ProbeResult::Passed {
                 took: Duration::from_micros(1500),
             }
@@ -143,55 +145,59 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
                 cause: ProbeFailure::Status,
                 detail: "status 503".to_owned(),
             }
-        },
-    });
-    let traffic = (
-        endpoint(),
-        prop::collection::vec((0..9_usize, 1..40_u32), 0..4),
-    )
-        .prop_map(|(endpoint, outcomes)| {
-            let mut tally = Tally::default();
-            for (outcome, count) in outcomes {
-                (0..count).for_each(|_| tally.add(Outcome::ALL[outcome], Duration::from_millis(3)));
-            }
-            Input::Traffic { endpoint, tally }
-        });
-    let addresses =
-        (0..12_u32, prop::collection::vec(0..90_u32, 0..80)).prop_map(|(backend, numbers)| {
-            Input::Addresses {
-                backend: BackendId(backend),
-                addresses: numbers
-                    .into_iter()
-                    .map(|number| address(5000 + number))
-                    .collect(),
-            }
-        });
+        };
+        Input::Probe { endpoint, result }
+    })
+}
+
+fn traffic() -> impl Strategy<Value = Input> {
+    let outcomes = prop::collection::vec((0..9_usize, 1..40_u32), 0..4);
+    (endpoints(), outcomes).prop_map(|(endpoint, outcomes)| {
+        let mut tally = Tally::default();
+        for (outcome, count) in outcomes {
+            (0..count).for_each(|_| tally.add(Outcome::ALL[outcome], Duration::from_millis(3)));
+        }
+        Input::Traffic { endpoint, tally }
+    })
+}
+
+fn addresses() -> impl Strategy<Value = Input> {
+    let numbers = prop::collection::vec(0..90_u32, 0..80);
+    (0..12_u32, numbers).prop_map(|(backend, numbers)| Input::Addresses {
+        backend: BackendId(backend),
+        addresses: numbers
+            .into_iter()
+            .map(|number| address(5000 + number))
+            .collect(),
+    })
+}
+
+fn words() -> impl Strategy<Value = Input> {
     let target = prop_oneof![
         (0..5_u32).prop_map(|id| Target::Provider(ProviderId(id))),
         (0..6_u32).prop_map(|id| Target::Site(SiteId(id))),
-        endpoint().prop_map(Target::Endpoint),
+        endpoints().prop_map(Target::Endpoint),
     ];
-    let words = [
+    let words = vec![
         OperatorWord::Active,
         OperatorWord::Draining,
         OperatorWord::Evacuated,
     ];
-    let operator = (
+    let lasts = prop::option::of((0..60_u64).prop_map(Duration::from_secs));
+    (target, prop::sample::select(words), lasts).prop_map(|(target, word, lasts)| Input::Operator {
         target,
-        prop::sample::select(words.to_vec()),
-        prop::option::of(0..60_u64),
-    )
-        .prop_map(|(target, word, lasts)| Input::Operator {
-            target,
-            word,
-            lasts: lasts.map(Duration::from_secs),
-            reason: "a reason".to_owned(),
-        });
+        word,
+        lasts,
+        reason: "a reason".to_owned(),
+    })
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
-        8 => probe,
-        8 => traffic,
-        1 => addresses,
-        2 => operator,
+        8 => probes(),
+        8 => traffic(),
+        1 => addresses(),
+        2 => words(),
         1 => policies().prop_map(|policy| Input::Policy(Box::new(policy))),
         4 => Just(Input::Wake),
     ]
