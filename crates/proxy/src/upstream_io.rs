@@ -217,3 +217,69 @@ impl AsyncWrite for UpstreamStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (Counted, Rc<Wire>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap());
+        let (ours, theirs) = tokio::join!(ours, listener.accept());
+        let wire = Wire::new(ours.unwrap());
+        (Counted(wire.clone()), wire, theirs.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn bytes_count_once_the_kernel_has_them() {
+        let (mut ours, wire, mut theirs) = pair().await;
+        assert_eq!((wire.written(), wire.read()), (0, 0));
+        ours.write_all(b"order").await.unwrap();
+        assert_eq!(wire.written(), 5);
+        let mut got = [0; 5];
+        theirs.read_exact(&mut got).await.unwrap();
+        theirs.write_all(b"ok").await.unwrap();
+        ours.read_exact(&mut got[..2]).await.unwrap();
+        assert_eq!(wire.read(), 2);
+    }
+
+    #[tokio::test]
+    async fn after_a_reset_no_byte_is_accepted_and_the_peer_sees_it() {
+        let (mut ours, wire, mut theirs) = pair().await;
+        wire.reset();
+        assert!(ours.write_all(b"order").await.is_err());
+        assert_eq!(wire.written(), 0);
+        let seen = theirs.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(seen.kind(), io::ErrorKind::ConnectionReset);
+        wire.reset();
+        assert_eq!(wire.path(), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_quiet_until_its_peer_says_or_ends_something() {
+        let (_ours, wire, mut theirs) = pair().await;
+        assert!(wire.quiet());
+        theirs.write_all(b"x").await.unwrap();
+        while wire.quiet() {
+            tokio::task::yield_now().await;
+        }
+        let (_ours, wire, theirs) = pair().await;
+        drop(theirs);
+        while wire.quiet() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_kernel_says_that_everything_was_acknowledged() {
+        let (mut ours, wire, mut theirs) = pair().await;
+        ours.write_all(b"order").await.unwrap();
+        theirs.read_exact(&mut [0; 5]).await.unwrap();
+        while wire.path().expect("TCP_INFO").unacknowledged > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(wire.path().map(|path| path.retransmits), Some(0));
+    }
+}
