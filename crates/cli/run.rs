@@ -2,8 +2,8 @@
 
 use crate::args::{LogFormat, Run};
 use crate::{log, reload};
-use leeward_config::{Nudge, Problem};
 use leeward_config::policy::Policy;
+use leeward_config::{Nudge, Problem};
 use leeward_metrics::BuildInfo;
 use leeward_proxy::{Running, StartError};
 use serde_json::json;
@@ -74,7 +74,14 @@ pub(crate) fn say(problems: &[Problem], format: LogFormat) {
 }
 
 fn log_problem(problem: &Problem) {
-    let Problem { file, line, column, text, hint, .. } = problem;
+    let Problem {
+        file,
+        line,
+        column,
+        text,
+        hint,
+        ..
+    } = problem;
     let hint = hint.as_deref().unwrap_or_default();
     if problem.is_error() {
         tracing::error!(file, line, column, hint, "{text}");
@@ -115,7 +122,10 @@ impl From<String> for Failed {
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         let code = if error.is_policy() { BAD_USAGE } else { FAILED };
-        Self { text: error.to_string(), code }
+        Self {
+            text: error.to_string(),
+            code,
+        }
     }
 }
 
@@ -198,11 +208,7 @@ fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<
         .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
 }
 
-async fn until_told(
-    signals: &mut Signals,
-    running: &Running,
-    nudge: &Nudge,
-) -> Result<(), String> {
+async fn until_told(signals: &mut Signals, running: &Running, nudge: &Nudge) -> Result<(), String> {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

@@ -91,9 +91,11 @@ async fn ten_reloads_under_load_lose_nothing_and_heal_nobody() {
             .listeners(&extra)
             .pool(&format!("connect_timeout: {}ms", 1000 + round));
         take(&proxy, &changed.text()).await;
-        let extra = listener(&proxy, &format!("extra{round}"))
-            .await
-            .expect("a new listener");
+        let name = format!("extra{round}");
+        let extra = eventually("a new listener", SOON, async || {
+            listener(&proxy, &name).await
+        })
+        .await;
         assert!(Client::connect(extra).await.get("/read/x").await.is_ok());
     }
     let told = load.stop().await;

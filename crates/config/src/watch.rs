@@ -10,8 +10,8 @@ use crate::source::{MAX_BYTES, Reading};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -157,7 +157,11 @@ impl Watch {
         let policy = Reading::of_path(&self.path);
         policy.hash().hash(&mut hasher);
         // A policy that cannot be read is another one than one that can.
-        policy.problems.iter().map(|problem| &problem.text).for_each(|text| text.hash(&mut hasher));
+        policy
+            .problems
+            .iter()
+            .map(|problem| &problem.text)
+            .for_each(|text| text.hash(&mut hasher));
         for file in &self.files {
             read_bounded(file).hash(&mut hasher);
         }
@@ -183,15 +187,25 @@ fn watcher(sender: Sender<Wake>) -> Option<RecommendedWatcher> {
 /// The beginning of a file, far more than a certificate has; `None` when it cannot be read.
 fn read_bounded(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    File::open(path)
+        .ok()?
+        .take(MAX_BYTES)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(bytes)
 }
 
 /// Certificates, keys and CAs.
 fn named_files(policy: &Policy) -> BTreeSet<PathBuf> {
-    let pairs = policy.listeners.iter().flat_map(|listener| &listener.certificates);
+    let pairs = policy
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.certificates);
     let own = pairs.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
-    let tls = policy.backends.iter().filter_map(|backend| backend.tls.as_ref());
+    let tls = policy
+        .backends
+        .iter()
+        .filter_map(|backend| backend.tls.as_ref());
     own.chain(tls.filter_map(|tls| tls.ca.clone())).collect()
 }
 
@@ -202,7 +216,10 @@ fn folders(file: &Path) -> Vec<PathBuf> {
         Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
         parent => parent.map(Path::to_owned),
     };
-    [parent(file), real.as_deref().and_then(parent)].into_iter().flatten().collect()
+    [parent(file), real.as_deref().and_then(parent)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn folders_of_policy(path: &Path) -> Vec<PathBuf> {

@@ -9,8 +9,8 @@ use crate::drain::Phase;
 use crate::effects::Effects;
 use crate::error::StartError;
 use crate::journal::Journal;
-use crate::resolve;
 use crate::reload::{Book, Reloader, Reloads, lock, unix_now};
+use crate::resolve;
 use crate::serving::Serving;
 use crate::snapshot::{self, Snapshot};
 use crate::worker::{self, Peer, Setup, Shared, WorkerMessage};
@@ -20,8 +20,8 @@ use leeward_failover::{Engine, Input, Time};
 use leeward_metrics::{BuildInfo, Metrics};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -59,7 +59,9 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     add_literal_addresses(&mut policy);
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
-    let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let admin = admin_socket
+        .as_ref()
+        .and_then(|socket| socket.local_addr().ok());
     let mut book = Book::default();
     let mut plan = book.plan(&policy.listeners, workers)?;
     book.commit(&mut plan, &policy.listeners);
@@ -89,7 +91,9 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
         drain,
         control: start_control(&parts, engine, control_inbox)?,
         workers: start_workers(&shared, plan.bound, inboxes)?,
-        admin_thread: admin_socket.map(|socket| start_admin(&parts, socket)).transpose()?,
+        admin_thread: admin_socket
+            .map(|socket| start_admin(&parts, socket))
+            .transpose()?,
         shared,
     })
 }
@@ -104,12 +108,22 @@ fn first_snapshot(
     let table = engine.table().clone();
     let endpoints = Arc::new(snapshot::endpoints(&serving, &table, &Vec::new(), metrics));
     metrics.policy_loaded(&serving.policy.hash, unix_now());
-    Ok(Snapshot { serving, table, endpoints })
+    Ok(Snapshot {
+        serving,
+        table,
+        endpoints,
+    })
 }
 
 fn peer() -> (Peer, mpsc::Receiver<WorkerMessage>) {
     let (sender, inbox) = mpsc::channel(WORKER_INBOX);
-    (Peer { open: AtomicUsize::new(0), inbox: sender }, inbox)
+    (
+        Peer {
+            open: AtomicUsize::new(0),
+            inbox: sender,
+        },
+        inbox,
+    )
 }
 
 /// Adds the addresses that stand in the backends' URLs.

@@ -9,11 +9,10 @@ use crate::resolve;
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
 use crate::worker::Shared;
-use leeward_metrics::EndpointLabels;
 use leeward_failover::{
-    Input,
-    Change, EndpointId, Engine, Event, Output, PoolTable, ProbeResult, SiteId, Status, Table,
+    Change, EndpointId, Engine, Event, Input, Output, PoolTable, ProbeResult, SiteId, Status, Table,
 };
+use leeward_metrics::EndpointLabels;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,14 +73,26 @@ impl Effects {
     fn forget(&self, before: &Serving) {
         let (before, now) = (&before.policy.engine, &self.serving.policy.engine);
         let metrics = &self.shared.metrics;
-        for pool in before.pools.iter().filter(|p| now.pools.iter().all(|n| n.name != p.name)) {
+        for pool in before
+            .pools
+            .iter()
+            .filter(|p| now.pools.iter().all(|n| n.name != p.name))
+        {
             metrics.forget_pool(&pool.name);
         }
-        for site in before.sites.iter().filter(|s| now.sites.iter().all(|n| n.name != s.name)) {
+        for site in before
+            .sites
+            .iter()
+            .filter(|s| now.sites.iter().all(|n| n.name != s.name))
+        {
             metrics.forget_site(&site.name, &before.providers[site.provider.index()].name);
         }
         for provider in &before.providers {
-            if now.providers.iter().all(|known| known.name != provider.name) {
+            if now
+                .providers
+                .iter()
+                .all(|known| known.name != provider.name)
+            {
                 metrics.forget_provider(&provider.name);
             }
         }
@@ -126,19 +137,29 @@ impl Effects {
 
     fn knows_endpoints_of(&self, table: &Table) -> bool {
         self.endpoints.len() == table.endpoints.len()
-            && self.endpoints.iter().zip(table.endpoints.iter()).all(|(io, info)| match (io, info) {
-                (Some(io), Some(info)) => io.address == info.address,
-                (None, None) => true,
-                _ => false,
-            })
+            && self
+                .endpoints
+                .iter()
+                .zip(table.endpoints.iter())
+                .all(|(io, info)| match (io, info) {
+                    (Some(io), Some(info)) => io.address == info.address,
+                    (None, None) => true,
+                    _ => false,
+                })
     }
 
     /// Makes the I/O side of new endpoints and gives up that of those that are gone.
     fn refresh_endpoints(&mut self, table: &Table) {
         let metrics = &self.shared.metrics;
         let endpoints = endpoints(&self.serving, table, &self.endpoints, metrics);
-        let kept = |labels: &EndpointLabels| endpoints.iter().flatten().any(|io| io.labels == *labels);
-        for gone in self.endpoints.iter().flatten().filter(|io| !kept(&io.labels)) {
+        let kept =
+            |labels: &EndpointLabels| endpoints.iter().flatten().any(|io| io.labels == *labels);
+        for gone in self
+            .endpoints
+            .iter()
+            .flatten()
+            .filter(|io| !kept(&io.labels))
+        {
             metrics.retire_endpoint(&gone.labels);
         }
         self.endpoints = Arc::new(endpoints);
@@ -231,7 +252,9 @@ impl Effects {
 fn probes(serving: &Serving) -> Vec<Rc<ProbeSpec>> {
     let policy = &serving.policy;
     let pools = policy.pools.iter().zip(&policy.engine.pools);
-    pools.map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout))).collect()
+    pools
+        .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
+        .collect()
 }
 
 /// The share of reads that goes to some sites, over all pools alike.

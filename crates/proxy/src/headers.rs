@@ -158,20 +158,37 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes leeward's own words, and names that backends which write `_` for `-` (CGI, WSGI) would
+/// take for them or for a forwarding field.
 fn strip_own(headers: &mut HeaderMap) {
-    if headers
-        .keys()
-        .any(|name| name.as_str().starts_with(OWN_PREFIX))
-    {
+    if headers.keys().any(is_own) {
         let own: Vec<HeaderName> = headers
             .keys()
-            .filter(|name| name.as_str().starts_with(OWN_PREFIX))
+            .filter(|name| is_own(name))
             .cloned()
             .collect();
         for name in own {
             headers.remove(name);
         }
     }
+}
+
+fn is_own(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    if !name.contains('_') {
+        return name.starts_with(OWN_PREFIX);
+    }
+    let meant = name.replace('_', "-");
+    meant.starts_with(OWN_PREFIX)
+        || [
+            X_FORWARDED_FOR,
+            X_FORWARDED_PROTO,
+            X_FORWARDED_HOST,
+            X_FORWARDED_PORT,
+            X_REAL_IP,
+        ]
+        .iter()
+        .any(|field| field.as_str() == meant)
 }
 
 fn contains_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

@@ -222,7 +222,9 @@ struct OpenConn {
 
 impl OpenConn {
     fn new(worker: &Rc<Worker>, io: &ListenerIo) -> Self {
-        worker.shared.peers[worker.index].open.fetch_add(1, Ordering::Relaxed);
+        worker.shared.peers[worker.index]
+            .open
+            .fetch_add(1, Ordering::Relaxed);
         io.open.fetch_add(1, Ordering::Relaxed);
         worker.cells.up(io.slots.open);
         Self {
@@ -235,7 +237,9 @@ impl OpenConn {
 
 impl Drop for OpenConn {
     fn drop(&mut self) {
-        self.worker.shared.peers[self.worker.index].open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.shared.peers[self.worker.index]
+            .open
+            .fetch_sub(1, Ordering::Relaxed);
         self.of_listener.fetch_sub(1, Ordering::Relaxed);
         self.worker.cells.down(self.gauge);
     }

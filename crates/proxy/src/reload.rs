@@ -35,7 +35,11 @@ impl Reloads {
     /// A policy was taken, with these listeners.
     pub(crate) fn taken(loaded: f64, book: &Book) -> Self {
         let listeners = book.open().into_iter().collect();
-        Self { loaded, listeners, rejected: None }
+        Self {
+            loaded,
+            listeners,
+            rejected: None,
+        }
     }
 }
 
@@ -71,7 +75,11 @@ pub(crate) struct Plan {
 impl Book {
     /// Finds the listeners that stay and binds those that are new.
     pub(crate) fn plan(&self, wanted: &[Listener], workers: usize) -> Result<Plan, StartError> {
-        let mut plan = Plan { ids: Vec::new(), bound: Vec::new(), entries: Vec::new() };
+        let mut plan = Plan {
+            ids: Vec::new(),
+            bound: Vec::new(),
+            entries: Vec::new(),
+        };
         for listener in wanted {
             if let Some(id) = self.find(listener) {
                 plan.ids.push(id);
@@ -118,7 +126,8 @@ impl Book {
     /// Names and addresses of the listeners that are open.
     pub(crate) fn open(&self) -> Vec<(String, SocketAddr)> {
         let open = self.0.iter().filter(|entry| entry.open);
-        open.map(|entry| (entry.name.clone(), entry.address)).collect()
+        open.map(|entry| (entry.name.clone(), entry.address))
+            .collect()
     }
 }
 
@@ -178,22 +187,31 @@ impl Reloader {
     /// Hands the policy to the control task, which is the only one that publishes.
     fn swap(&self, serving: Arc<Serving>) -> Result<(), StartError> {
         let (done, taken) = sync_channel(1);
-        crate::app::send(&self.shared.control, ControlMessage::Serve { serving, done });
-        taken.recv_timeout(PATIENCE).map_err(|_| {
-            StartError::new("the control task did not take the policy over in time")
-        })
+        crate::app::send(
+            &self.shared.control,
+            ControlMessage::Serve { serving, done },
+        );
+        taken
+            .recv_timeout(PATIENCE)
+            .map_err(|_| StartError::new("the control task did not take the policy over in time"))
     }
 
     /// Notes that a policy was not taken, and why; the one from before goes on serving.
     pub fn reject(&self, problems: Vec<String>) {
         self.shared.metrics.policy_rejected();
-        lock(&self.shared.reloads).rejected = Some(Rejected { time: unix_now(), problems });
+        lock(&self.shared.reloads).rejected = Some(Rejected {
+            time: unix_now(),
+            problems,
+        });
     }
 }
 
 /// Seconds since 1970, by the wall clock.
 pub(crate) fn unix_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
 /// A thread that panicked while it held one of these locks left nothing half done.

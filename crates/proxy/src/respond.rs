@@ -63,7 +63,9 @@ pub(crate) fn refused(status: StatusCode, text: &str, close: bool) -> Response<R
 pub(crate) fn closing() -> Response<ResponseBody> {
     let text = "this listener is closing; the request was not sent";
     let mut response = unanswered(Fate::NotSent, StatusCode::SERVICE_UNAVAILABLE, text, 1);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -66,17 +66,29 @@ impl Serving {
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
         let known = before.map_or(&[][..], |before| &before.listeners);
-        let count = ids.iter().map(|id| id + 1).max().unwrap_or(0).max(known.len());
+        let count = ids
+            .iter()
+            .map(|id| id + 1)
+            .max()
+            .unwrap_or(0)
+            .max(known.len());
         let mut listeners = Vec::with_capacity(count);
         for id in 0..count {
             let wanted = ids.iter().position(|wanted| *wanted == id);
             listeners.push(match (wanted, known.get(id)) {
-                (Some(at), known) => ListenerIo::new(&policy, &policy.listeners[at], known, metrics)?,
+                (Some(at), known) => {
+                    ListenerIo::new(&policy, &policy.listeners[at], known, metrics)?
+                }
                 (None, Some(known)) => known.close(),
                 (None, None) => return Err(StartError::new("listener ids have a gap")),
             });
         }
-        let pools = policy.engine.pools.iter().map(|pool| metrics.pool(&pool.name)).collect();
+        let pools = policy
+            .engine
+            .pools
+            .iter()
+            .map(|pool| metrics.pool(&pool.name))
+            .collect();
         let known = before.map_or(&[][..], |before| &before.client_tls);
         let mut client_tls = Vec::new();
         let backends = policy
@@ -84,7 +96,13 @@ impl Serving {
             .iter()
             .map(|backend| BackendIo::new(&policy, backend, known, &mut client_tls, metrics))
             .collect::<Result<_, _>>()?;
-        Ok(Self { policy, listeners, pools, backends, client_tls })
+        Ok(Self {
+            policy,
+            listeners,
+            pools,
+            backends,
+            client_tls,
+        })
     }
 }
 
@@ -117,7 +135,10 @@ impl ListenerIo {
                 .iter()
                 .map(|route| metrics.route(name, &route.name, route.class))
                 .collect(),
-            downstream: Class::ALL.iter().map(|c| metrics.downstream(name, *c)).collect(),
+            downstream: Class::ALL
+                .iter()
+                .map(|c| metrics.downstream(name, *c))
+                .collect(),
         })
     }
 

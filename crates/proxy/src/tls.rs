@@ -40,7 +40,9 @@ pub(crate) fn server(
     certificates: &[Certificate],
     before: Option<&ServerTls>,
 ) -> Result<ServerTls, StartError> {
-    let files = certificates.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+    let files = certificates
+        .iter()
+        .flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
     let content = content(files)?;
     let config = match before {
         Some(before) if before.content == content => before.config.clone(),
@@ -65,7 +67,11 @@ pub(crate) fn client(
         Some(known) => known.config.clone(),
         None => client_config(ca)?,
     };
-    made.push(ClientTls { ca: ca.map(Path::to_owned), config: config.clone(), content });
+    made.push(ClientTls {
+        ca: ca.map(Path::to_owned),
+        config: config.clone(),
+        content,
+    });
     Ok(config)
 }
 

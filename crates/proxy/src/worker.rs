@@ -22,8 +22,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc};
@@ -73,7 +73,10 @@ pub(crate) enum WorkerMessage {
         listener: usize,
     },
     /// A listener came: accept on this socket.
-    Listen { listener: usize, socket: TcpListener },
+    Listen {
+        listener: usize,
+        socket: TcpListener,
+    },
     /// A listener left the policy: accept no more there, end its idle connections.
     Close { listener: usize },
     /// Accept no more, end idle connections, let the rest end.
@@ -182,7 +185,8 @@ impl Accepting {
         socket.set_nonblocking(true)?;
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let task = listener::accept(worker.clone(), socket, listener);
-        self.0.insert(listener, tokio::task::spawn_local(task).abort_handle());
+        self.0
+            .insert(listener, tokio::task::spawn_local(task).abort_handle());
         Ok(())
     }
 
@@ -210,7 +214,11 @@ async fn obey(
             () = worker.changed.notified(), if draining => continue,
         };
         match message {
-            WorkerMessage::Connection { socket, peer, listener } => {
+            WorkerMessage::Connection {
+                socket,
+                peer,
+                listener,
+            } => {
                 listener::adopt(worker, socket, peer, listener);
             }
             WorkerMessage::Listen { listener, socket } => {
@@ -325,7 +333,11 @@ impl Worker {
 
     /// Ends the connections that are meant, once what is in flight on them has been answered.
     fn drain(&self, meant: impl Fn(&ClientConn) -> bool) {
-        self.conns.borrow().values().filter(|conn| meant(conn)).for_each(|conn| conn.drain());
+        self.conns
+            .borrow()
+            .values()
+            .filter(|conn| meant(conn))
+            .for_each(|conn| conn.drain());
     }
 
     /// Whether the newest table has left an endpoint: nothing new goes there. Looks through all of
@@ -333,16 +345,26 @@ impl Worker {
     pub(crate) fn is_left(&self, endpoint: EndpointId) -> bool {
         let held = self.snapshot();
         let panicking = |id: EndpointId| {
-            let pool = held.endpoints.get(id.index()).and_then(Option::as_ref).map(|io| io.pool);
-            pool.and_then(|pool| held.table.pools.get(pool.index())).is_some_and(|pool| pool.panic)
+            let pool = held
+                .endpoints
+                .get(id.index())
+                .and_then(Option::as_ref)
+                .map(|io| io.pool);
+            pool.and_then(|pool| held.table.pools.get(pool.index()))
+                .is_some_and(|pool| pool.panic)
         };
         if panicking(endpoint) {
             return false;
         }
-        let found = held.table.pools.iter().flat_map(|pool| &pool.lanes).find_map(|lane| {
-            let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
-            Some(!lane.usable || found.verdict == Verdict::Down)
-        });
+        let found = held
+            .table
+            .pools
+            .iter()
+            .flat_map(|pool| &pool.lanes)
+            .find_map(|lane| {
+                let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
+                Some(!lane.usable || found.verdict == Verdict::Down)
+            });
         found.unwrap_or(true)
     }
 

@@ -81,7 +81,13 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> Limits {
     let found = Limits {
         tls_handshake: f.duration("tls_handshake", default.tls_handshake, MS..=HOUR),
         header_timeout: f.duration("header_timeout", default.header_timeout, MS..=HOUR),
-        header_bytes: size(&mut f, "header_bytes", default.header_bytes, 1024, 256 * 1024),
+        header_bytes: size(
+            &mut f,
+            "header_bytes",
+            default.header_bytes,
+            1024,
+            256 * 1024,
+        ),
         header_count: count(&mut f, "header_count", default.header_count, 1..=10_000),
         idle_timeout: f.duration("idle_timeout", default.idle_timeout, MS..=24 * HOUR),
         body_idle: f.duration("body_idle", default.body_idle, MS..=HOUR),
