@@ -10,40 +10,52 @@ use leeward_config::{Loaded, Nudge, Wake, Watch};
 use leeward_proxy::Reloader;
 use std::path::PathBuf;
 
-/// Begins to watch the policy at `path`, which serves as `policy` now.
+/// A policy's path under watch.
+pub(crate) struct Watched {
+    path: PathBuf,
+    watch: Watch,
+    nudge: Nudge,
+}
+
+/// Begins to watch the policy at `path`, which was loaded as `policy`. To be called before the files
+/// that it names are read, so that no change is missed.
+pub(crate) fn watch(path: PathBuf, policy: &Policy) -> Watched {
+    let (mut watch, nudge) = Watch::new(&path);
+    watch.follow(policy);
+    Watched { path, watch, nudge }
+}
+
+/// Reloads whenever there is reason to; the nudge is one.
 ///
 /// # Errors
 /// No thread can be started.
 pub(crate) fn start(
-    path: PathBuf,
-    policy: &Policy,
+    watched: Watched,
     reloader: Reloader,
     format: LogFormat,
 ) -> Result<Nudge, String> {
-    let (mut watch, nudge) = Watch::new(&path);
-    watch.follow(Some(policy));
+    let Watched { path, mut watch, nudge } = watched;
     let thread = std::thread::Builder::new().name("leeward-reload".into());
     // It ends with the process.
     thread
         .spawn(move || {
             loop {
                 let woken = watch.wait();
-                if let Some(policy) = reload(&path, woken, &reloader, format) {
-                    watch.follow(Some(&policy));
-                }
+                reload(&path, woken, &mut watch, &reloader, format);
             }
         })
         .map_err(|error| format!("no thread can be started: {error}"))?;
     Ok(nudge)
 }
 
-/// Loads what is there now; the policy when it serves.
+/// Loads what is there now and offers it to the proxy.
 fn reload(
     path: &std::path::Path,
     woken: Wake,
+    watch: &mut Watch,
     reloader: &Reloader,
     format: LogFormat,
-) -> Option<Policy> {
+) {
     let because = match woken {
         Wake::Changed => "a file changed",
         Wake::Nudged => "SIGHUP",
@@ -58,16 +70,13 @@ fn reload(
             policy = %path.display(),
             "the policy cannot be served; the one from before goes on serving"
         );
-        return None;
+        return;
     };
-    match reloader.reload(policy.clone()) {
-        Ok(()) => Some(policy),
-        Err(error) => {
-            tracing::error!(
-                policy = %path.display(),
-                "{error}; the policy from before goes on serving"
-            );
-            None
-        }
+    watch.follow(&policy);
+    if let Err(error) = reloader.reload(policy) {
+        tracing::error!(
+            policy = %path.display(),
+            "{error}; the policy from before goes on serving"
+        );
     }
 }

@@ -87,9 +87,9 @@ pub(crate) async fn attempt(
             latency: started.elapsed(),
         }),
         Waited::Answered(Err(error)) => {
-            let reused = lease.reused();
+            let stale = lease.reused() && mark.unheard(&wire);
             lease.give_up();
-            Err(broken(&error, body, &wire, &mark, reused))
+            Err(broken(&error, body, &wire, &mark, stale))
         }
         Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, &wire, &mark))),
         Waited::Leave(reach) => Err(Ended::Left(given_up(&mut lease, &wire, &mark), reach)),
@@ -110,6 +110,14 @@ impl Mark {
         } else {
             Sent::Maybe
         }
+    }
+
+    /// Whether the connection had gone before the request came: nothing was answered, and not even
+    /// the backend's kernel acknowledged a byte. To be asked before the connection is given up.
+    fn unheard(&self, wire: &Wire) -> bool {
+        // The SYN is acknowledged like a byte.
+        let before = self.written + 1;
+        wire.read() == self.read && wire.path().is_none_or(|path| path.acknowledged <= before)
     }
 }
 
@@ -195,13 +203,13 @@ fn broken(
     body: &ClientBody,
     wire: &Wire,
     mark: &Mark,
-    reused: bool,
+    stale: bool,
 ) -> Ended {
     let step = if body.failed() {
         Step::ClientBody
     } else if error.is_parse() || error.is_parse_too_large() {
         Step::Protocol
-    } else if reused && wire.read() == mark.read {
+    } else if stale {
         Step::Stale
     } else {
         Step::Reset

@@ -63,7 +63,7 @@ pub(crate) enum Step {
     Connect,
     /// The TLS handshake failed.
     Tls,
-    /// A reused connection that the backend had closed by then.
+    /// A reused connection that the backend had closed by then: it heard nothing of the request.
     Stale,
     /// The connection broke before an answer.
     Reset,

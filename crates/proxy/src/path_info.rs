@@ -6,7 +6,7 @@
 use nix::sys::socket::sockopt::GetStruct;
 use tokio::net::TcpStream;
 
-/// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 fills.
+/// The first 128 bytes of the kernel's `struct tcp_info`, which every kernel since 4.2 fills.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct TcpInfo {
@@ -24,6 +24,9 @@ pub(crate) struct TcpInfo {
     rcv_mss: u32,
     unacked: u32,
     rest: [u32; 19],
+    pacing_rate: u64,
+    max_pacing_rate: u64,
+    bytes_acked: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -46,6 +49,8 @@ pub(crate) struct PathInfo {
     pub(crate) retransmits: u8,
     /// Doublings of the retransmission timer.
     pub(crate) backoff: u8,
+    /// Bytes that the peer's kernel acknowledged since the connection was begun, the SYN among them.
+    pub(crate) acknowledged: u64,
 }
 
 /// Reads it; `None` where the system has no such thing.
@@ -55,5 +60,6 @@ pub(crate) fn path_info(socket: &TcpStream) -> Option<PathInfo> {
         unacknowledged: info.unacked,
         retransmits: info.retransmits,
         backoff: info.backoff,
+        acknowledged: info.bytes_acked,
     })
 }
