@@ -4,6 +4,7 @@
 //! nobody acknowledged and that are being sent again.
 
 use nix::sys::socket::sockopt::GetStruct;
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// The first 128 bytes of the kernel's `struct tcp_info`, which every kernel since 4.2 fills.
@@ -23,7 +24,9 @@ pub(crate) struct TcpInfo {
     snd_mss: u32,
     rcv_mss: u32,
     unacked: u32,
-    rest: [u32; 19],
+    unused: [u32; 10],
+    rtt: u32,
+    rest: [u32; 8],
     pacing_rate: u64,
     max_pacing_rate: u64,
     bytes_acked: u64,
@@ -51,6 +54,8 @@ pub(crate) struct PathInfo {
     pub(crate) backoff: u8,
     /// Bytes that the peer's kernel acknowledged since the connection was begun, the SYN among them.
     pub(crate) acknowledged: u64,
+    /// Smoothed round-trip time.
+    pub(crate) rtt: Duration,
 }
 
 /// Reads it; `None` where the system has no such thing.
@@ -61,5 +66,6 @@ pub(crate) fn path_info(socket: &TcpStream) -> Option<PathInfo> {
         retransmits: info.retransmits,
         backoff: info.backoff,
         acknowledged: info.bytes_acked,
+        rtt: Duration::from_micros(u64::from(info.rtt)),
     })
 }
