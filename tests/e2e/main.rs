@@ -39,6 +39,8 @@ mod reload;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod tools;

@@ -57,6 +57,16 @@ async fn listener(proxy: &Proxy, name: &str) -> Option<SocketAddr> {
         .map(|address| address.parse().unwrap())
 }
 
+/// A connection that `backend` has taken over and sends everything back on.
+async fn upgraded(proxy: &Proxy, backend: &Backend) -> Client {
+    backend.act_once(Act::Script(vec![Step::send(SWITCH), Step::Echo]));
+    let mut client = proxy.client().await;
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    client.send(upgrade).await;
+    assert_eq!(client.head().await.expect("a head").status(), 101);
+    client
+}
+
 /// Listeners, routes, a pool's settings and the standby's weight change; the first backend is sick
 /// all the while.
 #[tokio::test]
@@ -75,11 +85,7 @@ async fn ten_reloads_under_load_lose_nothing_and_heal_nobody() {
     sick.accept();
     let mut idle = proxy.client().await;
     assert!(idle.get("/read/x").await.is_ok());
-    well.act_once(Act::Script(vec![Step::send(SWITCH), Step::Echo]));
-    let mut stream = proxy.client().await;
-    let upgrade = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-    stream.send(upgrade).await;
-    assert_eq!(stream.head().await.expect("a head").status(), 101);
+    let mut stream = upgraded(&proxy, &well).await;
     let load = Load::start(proxy.plain(), 4, 2, PACE);
     for round in 0..10 {
         load.wait_for(20).await;

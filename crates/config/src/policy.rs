@@ -29,6 +29,8 @@ pub struct Policy {
     pub drain: Drain,
     /// Bounds and time limits on everything that faces a client.
     pub limits: Limits,
+    /// The folder of what outlives the process; `None` where nothing does.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Where clients connect.

@@ -91,6 +91,7 @@ impl Engine {
             } => {
                 self.command(target, word, lasts, reason);
             }
+            Input::Memory { memory, away } => self.recall(&memory, away),
             Input::Wake => {}
         }
         self.fire();

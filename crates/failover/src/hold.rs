@@ -3,8 +3,10 @@
 //! Pure arithmetic for endpoints, sites and providers alike. It decides nothing: the state machines
 //! in `endpoint` and `place` ask whether a hold-down or a ramp is over.
 
+use crate::held::millis;
 use crate::policy::FailoverParams;
 use crate::time::Time;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long a place is left alone, and how much its share grows when it returns.
@@ -37,6 +39,26 @@ impl Homecoming {
     }
 }
 
+/// A doubling more makes no difference: the longest hold-down is reached long before.
+const MOST_DOUBLINGS: u32 = 32;
+
+/// What is remembered of a hold-down. Spans are in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldMemory {
+    /// What is left of it.
+    #[serde(default)]
+    pub left_ms: u64,
+    /// For how long it has been over.
+    #[serde(default)]
+    pub quiet_ms: u64,
+    /// How long it was as a whole.
+    #[serde(default)]
+    pub span_ms: u64,
+    /// How often the next one is doubled.
+    #[serde(default)]
+    pub doublings: u32,
+}
+
 /// The hold-down of one place, and its memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HoldDown {
@@ -54,14 +76,7 @@ impl HoldDown {
     /// Each quiet stretch as long as the longest hold-down and a ramp takes one doubling back, so a
     /// place that flapped last week is not punished for it.
     pub(crate) fn begin(&mut self, params: &Homecoming, now: Time) {
-        let memory = params
-            .max
-            .saturating_add(params.ramp)
-            .max(Duration::from_secs(1));
-        let quiet = now.since(self.until).as_nanos() / memory.as_nanos();
-        self.doublings = self
-            .doublings
-            .saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+        self.forget(params, now.since(self.until));
         let factor = 1_u32.checked_shl(self.doublings).unwrap_or(u32::MAX);
         self.span = params
             .first
@@ -71,6 +86,51 @@ impl HoldDown {
         if self.span < params.max {
             self.doublings += 1;
         }
+    }
+
+    fn forget(&mut self, params: &Homecoming, quiet: Duration) {
+        let memory = params
+            .max
+            .saturating_add(params.ramp)
+            .max(Duration::from_secs(1));
+        let quiet = quiet.as_nanos() / memory.as_nanos();
+        self.doublings = self
+            .doublings
+            .saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+    }
+
+    /// What is to be remembered of it.
+    pub(crate) fn memory(&self, now: Time) -> HoldMemory {
+        HoldMemory {
+            left_ms: millis(self.until.since(now)),
+            quiet_ms: millis(now.since(self.until)),
+            span_ms: millis(self.span),
+            doublings: self.doublings,
+        }
+    }
+
+    /// As it was when it was remembered, `away` before `now`. One that is under way goes on; no
+    /// number is larger than the policy's now.
+    pub(crate) fn recalled(
+        memory: &HoldMemory,
+        params: &Homecoming,
+        under_way: bool,
+        away: Duration,
+        now: Time,
+    ) -> HoldDown {
+        let longest = params.max.max(params.first);
+        let bounded = |ms| Duration::from_millis(ms).min(longest);
+        let left = bounded(memory.left_ms).saturating_sub(away);
+        let mut hold = HoldDown {
+            doublings: memory.doublings.min(MOST_DOUBLINGS),
+            until: if under_way { now + left } else { now },
+            span: bounded(memory.span_ms),
+        };
+        if !under_way {
+            let quiet = Duration::from_millis(memory.quiet_ms);
+            hold.forget(params, quiet.saturating_add(away));
+        }
+        hold
     }
 
     /// The place is left alone no longer; quiet time counts from here.

@@ -82,10 +82,13 @@ impl Engine {
         let needed =
             (self.fleet.providers[id.index()].failing_sites.max(1) as usize).min(sites.len());
         let seen = |id: &SiteId| sight(&self.fleet.sites[id.index()]) != Sight::Unknown;
+        let witnessed = |id: &SiteId| is_witnessed(&self.fleet.sites[id.index()]);
+        let remembered = self.fleet.providers[id.index()].place.is_remembered();
         let sight = match down.len() {
+            n if n > 0 && n >= needed => Sight::Failing,
+            _ if remembered && !sites.iter().any(witnessed) => Sight::Unknown,
             0 if !sites.iter().any(seen) => Sight::Unknown,
             0 => Sight::Well,
-            n if n >= needed => Sight::Failing,
             _ => Sight::Doubtful,
         };
         let evidence = self.sites_evidence(&down, sites.len());
@@ -153,9 +156,17 @@ fn sight(site: &SiteState) -> Sight {
         Sight::Well
     } else if down as f64 >= site.failing * all as f64 {
         Sight::Failing
+    } else if site.place.is_remembered() && !is_witnessed(site) {
+        Sight::Unknown
     } else {
         Sight::Doubtful
     }
+}
+
+/// Whether any of a site's endpoints has served since the start.
+fn is_witnessed(site: &SiteState) -> bool {
+    let unproved = site.census.of(Verdict::Unknown) + site.census.of(Verdict::Down);
+    site.census.total() > unproved
 }
 
 /// Whether a site speaks against its provider: it fails, or is held down for its own sake.

@@ -1,6 +1,7 @@
 //! What the engine is told. Everything here is data: a recorded run is a list of these with times.
 
 use crate::id::{BackendId, EndpointId, ProviderId, SiteId};
+use crate::memory::Memory;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -44,6 +45,14 @@ pub enum Input {
         lasts: Option<Duration>,
         /// Why, for the journal.
         reason: String,
+    },
+    /// What an engine knew that ran before this one. To be told right after the first policy;
+    /// ignored once anything else was learned, or where it is of a newer version.
+    Memory {
+        /// What [`crate::Engine::memory`] gave.
+        memory: Box<Memory>,
+        /// How long ago that was, by the wall clock; zero where nobody can tell.
+        away: Duration,
     },
     /// The deadline has come.
     Wake,

@@ -9,6 +9,9 @@ use crate::time::Time;
 use crate::verdict::Cause;
 use std::collections::VecDeque;
 
+/// A number that comes from outside is cut here: JSON's readers hold no larger one exactly.
+const LARGEST: u64 = 1 << 53;
+
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     outputs: VecDeque<Output>,
@@ -45,6 +48,22 @@ impl Journal {
 
     pub(crate) fn pop(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// The number of the newest event.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Numbers on from `seq`, events that nobody has read yet among them.
+    pub(crate) fn go_on_from(&mut self, seq: u64) {
+        let before = seq.min(LARGEST);
+        self.seq = self.seq.saturating_add(before);
+        for output in &mut self.outputs {
+            if let Output::Event(event) = output {
+                event.seq = event.seq.saturating_add(before);
+            }
+        }
     }
 
     /// Where the next output will stand, for [`Journal::amend`] within the same input.

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
-//! builds it, `status` shows it, and `invariants` states what must always hold.
+//! builds it, `status` shows it, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 mod class;
 mod endpoint;
@@ -40,11 +40,13 @@ mod input;
 #[cfg(debug_assertions)]
 mod invariants;
 mod journal;
+mod memory;
 mod operator;
 mod output;
 mod place;
 mod policy;
 mod pool;
+mod recall;
 mod reload;
 pub mod retry;
 mod rng;
@@ -63,8 +65,12 @@ mod writer;
 
 pub use class::{Class, Repeat};
 pub use engine::Engine;
+pub use hold::HoldMemory;
 pub use id::{BackendId, EndpointId, PoolId, ProviderId, RouteId, SiteId};
 pub use input::{Input, OperatorWord, Outcome, ProbeFailure, ProbeResult, Tally, Target};
+pub use memory::{
+    BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
+};
 pub use output::{
     Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status, Subject, SubjectKind,
 };

@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// Says in the word's event for which pools it is not followed.
-    fn confess(&mut self, event: usize, target: Target) {
+    pub(crate) fn confess(&mut self, event: usize, target: Target) {
         for id in self.fleet.pools_of(target) {
             if self.fleet.pools[id.index()].trust.overrides_words() {
                 let pool = &self.fleet.policy.pools[id.index()].name;

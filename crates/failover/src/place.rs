@@ -62,6 +62,11 @@ impl Place {
         self.is_left() && self.held.cause == Cause::ProviderDown
     }
 
+    /// Whether it is left because it was before a restart, and nothing was seen of it since.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.is_left() && self.held.cause == Cause::Remembered
+    }
+
     /// Whether it is left for its own sake, and not yet to be returned to.
     pub(crate) fn is_held_down(&self, now: Time) -> bool {
         self.is_left() && !self.is_dragged() && !self.hold.is_over(now)
@@ -96,6 +101,7 @@ impl Place {
             }
             (Verdict::Down, Sight::Failing | Sight::Dragged) => None,
             (Verdict::Down, _) if !self.is_dragged() && !self.hold.is_over(now) => None,
+            (Verdict::Down, Sight::Unknown) if self.is_remembered() => None,
             (Verdict::Down, _) => {
                 Some(self.return_(Cause::HoldDownOver, grounds().evidence, params, now))
             }

@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    fn known_endpoints(&self, id: BackendId) -> BTreeMap<SocketAddr, EndpointId> {
+    pub(crate) fn known_endpoints(&self, id: BackendId) -> BTreeMap<SocketAddr, EndpointId> {
         let ids = self.fleet.backends[id.index()].endpoints.iter();
         let known = ids.filter_map(|id| self.fleet.endpoint(*id));
         known
@@ -154,7 +154,7 @@ impl Engine {
 
     /// Lets a backend have exactly the endpoints that its addresses ask for; `known` are those that
     /// it had. Returns the new addresses and how many endpoints went.
-    fn place_endpoints(
+    pub(crate) fn place_endpoints(
         &mut self,
         id: BackendId,
         mut known: BTreeMap<SocketAddr, EndpointId>,
@@ -313,9 +313,9 @@ fn wanted(literal: &[SocketAddr], resolved: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 /// What makes a backend the same one under another policy: pool, site, URL.
-type Identity = (String, String, String);
+pub(crate) type Identity = (String, String, String);
 
-fn identity(policy: &Policy, index: usize) -> Option<Identity> {
+pub(crate) fn identity(policy: &Policy, index: usize) -> Option<Identity> {
     let backend = policy.backends.get(index)?;
     let pool = policy.pools.get(backend.pool.index())?;
     let site = policy.sites.get(backend.site.index())?;

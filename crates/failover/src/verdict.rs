@@ -97,11 +97,13 @@ pub enum Cause {
     PolicyLoaded,
     /// A name resolves to other addresses.
     AddressesChanged,
+    /// It is known from before a restart.
+    Remembered,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 23] = [
+    pub const ALL: [Cause; 24] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -125,6 +127,7 @@ impl Cause {
         Cause::NotAllBad,
         Cause::PolicyLoaded,
         Cause::AddressesChanged,
+        Cause::Remembered,
     ];
 
     /// The word in labels, logs and the journal.
@@ -153,6 +156,7 @@ impl Cause {
             Cause::NotAllBad => "not_all_bad",
             Cause::PolicyLoaded => "policy_loaded",
             Cause::AddressesChanged => "addresses_changed",
+            Cause::Remembered => "remembered",
         }
     }
 }

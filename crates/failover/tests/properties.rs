@@ -8,8 +8,9 @@ mod random;
 
 use leeward_failover::select::{Pick, Reach, Rng, Want, affinity_key, select};
 use leeward_failover::{
-    Backend, Class, EndpointId, Engine, Input, Lane, LaneEndpoint, Output, Policy, PoolId,
-    ProviderId, Site, SiteId, Table, TierSite, Time, Verdict,
+    Backend, Class, EndpointId, EndpointStatus, Engine, Input, Lane, LaneEndpoint, Memory,
+    OperatorWord, Output, PlaceStatus, Policy, PoolId, ProviderId, Site, SiteId, Status, Table,
+    TierSite, Time, Verdict,
 };
 use proptest::prelude::*;
 use random::{address, pool_of, provider, runs};
@@ -99,12 +100,138 @@ proptest! {
     }
 
     #[test]
+    fn a_memory_keeps_verdicts_words_and_writers_over_a_restart(run in runs(), away in 0..300_u64) {
+        let (_, before) = replay(1, &run);
+        let policies = run.1.iter().filter_map(|(_, input)| match input {
+            Input::Policy(policy) => Some(policy.as_ref()),
+            _ => None,
+        });
+        let policy = policies.last().unwrap_or(&run.0);
+        let memory = before.memory(Time::ZERO);
+        let written = serde_json::to_string(&memory).unwrap();
+        let read: Memory = serde_json::from_str(&written).unwrap();
+        prop_assert_eq!(&memory, &read);
+        let mut after = Engine::new(2);
+        after.handle(Input::Policy(Box::new(policy.clone())), Time::ZERO);
+        let away = Duration::from_secs(away);
+        after.handle(Input::Memory { memory: Box::new(read), away }, Time::ZERO);
+        let (before, mut after) = (before.status(Time::ZERO), after);
+        check_kept(&before, &after.status(Time::ZERO), away)?;
+        let first = std::iter::from_fn(|| after.poll_output()).find_map(|output| match output {
+            Output::Event(event) => Some(event.seq),
+            _ => None,
+        });
+        prop_assert_eq!(first, Some(memory.seq + 1));
+    }
+
+    #[test]
+    fn a_memory_that_makes_no_sense_is_survived(
+        run in runs(),
+        numbers in prop::collection::vec(prop_oneof![any::<u64>(), Just(u64::MAX), 0..4_u64], 8),
+        away in prop_oneof![any::<u64>(), Just(0)],
+        late in any::<bool>(),
+    ) {
+        let (_, before) = replay(1, &run);
+        let memory = Box::new(distorted(before.memory(Time::ZERO), &numbers));
+        let input = Input::Memory { memory, away: Duration::from_secs(away) };
+        let mut inputs = run.1.clone();
+        inputs.insert(if late { inputs.len() / 2 } else { 0 }, (0, input));
+        replay(2, &(run.0.clone(), inputs));
+    }
+
+    #[test]
     fn any_bytes_at_the_end_of_time_are_survived(run in runs(), at in any::<u64>()) {
         let (_, mut engine) = replay(1, &run);
         engine.handle(Input::Wake, Time(at));
         engine.handle(Input::Wake, Time::NEVER);
         engine.handle(Input::Wake, Time::ZERO);
     }
+}
+
+/// What spoke against a place still does, words that did not lapse stand, and orders go where they
+/// went unless a word says otherwise.
+fn check_kept(before: &Status, after: &Status, away: Duration) -> Result<(), TestCaseError> {
+    let against = |verdict| matches!(verdict, Verdict::Down | Verdict::Recovering);
+    let places = |status: &Status| -> Vec<PlaceStatus> {
+        [status.providers.clone(), status.sites.clone()].concat()
+    };
+    let mut is_kept_away = false;
+    for (was, is) in places(before).iter().zip(&places(after)) {
+        prop_assert_eq!(&was.name, &is.name);
+        if was.verdict == Verdict::Down && was.endpoints > 0 {
+            prop_assert_eq!(is.verdict, Verdict::Down, "{}", was.name);
+            prop_assert!(is.hold_down_left_ms <= was.hold_down_left_ms.max(Some(0)));
+        }
+        if was.verdict == Verdict::Recovering && was.endpoints > 0 {
+            prop_assert_ne!(is.verdict, Verdict::Unknown, "{}", was.name);
+            prop_assert!(is.verdict == Verdict::Recovering || is.ramp_left_ms.is_none());
+        }
+        let lapsed = was
+            .operator_lapses_in_ms
+            .is_some_and(|left| Duration::from_millis(left) <= away);
+        let kept = if lapsed {
+            OperatorWord::Active
+        } else {
+            was.operator
+        };
+        prop_assert_eq!(kept, is.operator, "{}", was.name);
+        is_kept_away |= was.operator != OperatorWord::Active;
+    }
+    for (was, is) in before.pools.iter().zip(&after.pools) {
+        for endpoint in &was.endpoints {
+            let same = |other: &&EndpointStatus| {
+                (&other.backend, &other.site, &other.address)
+                    == (&endpoint.backend, &endpoint.site, &endpoint.address)
+            };
+            let known = is.endpoints.iter().find(same);
+            prop_assert!(known.is_some(), "{} is forgotten", endpoint.address);
+            is_kept_away |= endpoint.operator != OperatorWord::Active;
+            if against(endpoint.verdict) {
+                let verdict = known.map(|endpoint| endpoint.verdict);
+                prop_assert_eq!(verdict, Some(endpoint.verdict), "{}", endpoint.address);
+            }
+        }
+        prop_assert!(
+            is.writer == was.writer || is_kept_away,
+            "{}: the writer moved",
+            was.name
+        );
+    }
+    Ok(())
+}
+
+/// A memory with other numbers in it, and names that mean nothing.
+fn distorted(mut memory: Memory, numbers: &[u64]) -> Memory {
+    memory.seq = numbers[0];
+    let places = memory.providers.iter_mut().chain(&mut memory.sites);
+    let held = places
+        .map(|place| (&mut place.held, &mut place.word))
+        .chain(
+            memory
+                .endpoints
+                .iter_mut()
+                .map(|e| (&mut e.held, &mut e.word)),
+        );
+    for (held, word) in held {
+        let hold = &mut held.hold_down;
+        (hold.left_ms, hold.quiet_ms, hold.span_ms) = (numbers[1], numbers[2], numbers[3]);
+        hold.doublings = numbers[4] as u32;
+        held.verdict = Verdict::ALL[numbers[5] as usize % Verdict::ALL.len()];
+        if let Some(word) = word {
+            word.left_ms = Some(numbers[6]);
+        }
+    }
+    if numbers[7] % 2 == 0 {
+        memory
+            .pools
+            .iter_mut()
+            .for_each(|pool| pool.writer = "nobody".to_owned());
+        memory
+            .sites
+            .iter_mut()
+            .for_each(|site| site.name = "no/where".to_owned());
+    }
+    memory
 }
 
 /// Follows one request over all the attempts that there are.

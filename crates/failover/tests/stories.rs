@@ -77,4 +77,6 @@ stories! {
     home_is_dead_at_the_start
     a_decentralized_site_drains_for_good
     a_name_that_resolves_late_keeps_its_writer
+    a_restart_in_the_middle_of_an_outage
+    a_restart_keeps_what_an_operator_said
 }

@@ -20,6 +20,12 @@ pub(crate) const PASSED: &str = "passed";
 /// The values of `result` for a policy that was read.
 pub(crate) const RELOADS: [&str; 2] = ["loaded", "rejected"];
 
+/// The values of `file` for what is written to the state folder.
+pub(crate) const STATE_FILES: [&str; 2] = ["state", "journal"];
+
+/// The values of `result` for what is written to the state folder.
+pub(crate) const STATE_WRITES: [&str; 3] = ["written", "failed", "dropped"];
+
 /// Everything under one lock.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -48,6 +54,11 @@ impl State {
         numbers.set(&family::POLICY_LOADED, &[], 0.0);
         for result in RELOADS {
             numbers.set(&family::POLICY_RELOADS, &[result], 0.0);
+        }
+        for file in STATE_FILES {
+            for result in STATE_WRITES {
+                numbers.set(&family::STATE_WRITES, &[file, result], 0.0);
+            }
         }
         for (subject, change, cause) in ALERTED {
             let labels = [subject.as_str(), change, cause.as_str()];
@@ -223,6 +234,28 @@ impl Metrics {
         self.lock()
             .numbers
             .add(&family::POLICY_RELOADS, &[RELOADS[1]], 1.0);
+    }
+
+    /// The memory (`state.json`) was to be written, and was or was not.
+    pub fn state_written(&self, written: bool) {
+        self.count_state_writes(STATE_FILES[0], written, 1);
+    }
+
+    /// So many entries of the journal were to be written to its file, and were or were not.
+    pub fn journal_written(&self, written: bool, entries: u64) {
+        self.count_state_writes(STATE_FILES[1], written, entries);
+    }
+
+    /// An entry of the journal was not even tried: too many wait for the disk.
+    pub fn journal_dropped(&self) {
+        let labels = [STATE_FILES[1], STATE_WRITES[2]];
+        self.lock().numbers.add(&family::STATE_WRITES, &labels, 1.0);
+    }
+
+    fn count_state_writes(&self, file: &str, written: bool, count: u64) {
+        let result = STATE_WRITES[usize::from(!written)];
+        let numbers = &mut self.lock().numbers;
+        numbers.add(&family::STATE_WRITES, &[file, result], count as f64);
     }
 
     /// Whether leeward is ready for traffic.

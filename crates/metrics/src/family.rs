@@ -138,6 +138,7 @@ pub(crate) static PARTS: [Part; 8] = [
             &POLICY_INFO,
             &POLICY_LOADED,
             &POLICY_RELOADS,
+            &STATE_WRITES,
             &METRICS_OVERFLOW,
         ],
     },
@@ -361,6 +362,11 @@ pub(crate) static POLICY_RELOADS: Family = counter(
     "leeward_policy_reloads_total",
     &["result"],
     "Policies that were read, the first one among them.",
+);
+pub(crate) static STATE_WRITES: Family = counter(
+    "leeward_state_writes_total",
+    &["file", "result"],
+    "Writes to the state folder: of the memory, and of entries of the journal.",
 );
 pub(crate) static METRICS_OVERFLOW: Family = counter(
     "leeward_metrics_overflow_total",

@@ -4,7 +4,7 @@
 //! the file with this. Called by that test.
 
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
-use crate::control::{PASSED, RELOADS};
+use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
 use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
@@ -50,6 +50,7 @@ const QUERIES: &str = "\
 | What was decided, and why? | `sum by (subject, change, cause) (increase(leeward_decisions_total[1h])) > 0` |
 | How much do retries add? | `sum by (pool) (rate(leeward_pool_retries_total[5m])) / sum by (pool) (rate(leeward_pool_attempts_total[5m]))` |
 | Was a policy refused? | `increase(leeward_policy_reloads_total{result=\"rejected\"}[10m]) > 0` |
+| Does leeward remember what it should after a restart? | `increase(leeward_state_writes_total{result!=\"written\"}[10m]) > 0` means no |
 | Do file descriptors run out? | `process_open_fds / process_max_fds > 0.8` |
 ";
 
@@ -131,6 +132,8 @@ fn write_labels(page: &mut String) {
         ("change", quoted(CHANGES)),
         ("cause", quoted(Cause::ALL.map(Cause::as_str))),
         ("result of a policy", quoted(RELOADS)),
+        ("file", quoted(STATE_FILES)),
+        ("result of a write", quoted(STATE_WRITES)),
         (
             "result of a probe",
             quoted(std::iter::once(PASSED).chain(ProbeFailure::ALL.map(ProbeFailure::as_str))),
@@ -175,7 +178,8 @@ fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &s
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 19] = [
+pub(crate) const LABELS: [(&str, &str); 20] = [
+    ("file", "What is written to the state folder."),
     ("listener", "The listener's name in the policy."),
     (
         "route",

@@ -1,6 +1,7 @@
 //! Puts a proxy together: sockets, threads, and the order in which they end.
 //!
-//! N data workers, one control thread, one admin thread. The only place that starts threads.
+//! N data workers, one control thread, one admin thread, and one that writes to the state folder
+//! where there is one. The only place that starts threads.
 //! `leeward run`, `leeward demo` and the tests all come in here.
 
 use crate::admin::{self, Admin};
@@ -13,6 +14,7 @@ use crate::reload::{Book, Reloader, Reloads, lock, unix_now};
 use crate::resolve;
 use crate::serving::Serving;
 use crate::snapshot::{self, Snapshot};
+use crate::state_dir::{self, Found, Keeper, Mailbox};
 use crate::worker::{self, Peer, Setup, Shared, WorkerMessage};
 use arc_swap::ArcSwap;
 use leeward_config::policy::Policy;
@@ -38,6 +40,8 @@ pub struct Running {
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     control: JoinHandle<()>,
     admin_thread: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
+    /// Where what outlives the process is left; its thread writes until it is told to end.
+    kept: Option<Arc<Mailbox>>,
 }
 
 /// Everything that the parts of a starting proxy share.
@@ -58,6 +62,7 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     let metrics = Metrics::new(build);
     add_literal_addresses(&mut policy);
     let (drain, workers) = (policy.drain, policy.workers.max(1));
+    let (dir, found) = open_state_dir(&policy)?;
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
     let admin = admin_socket
         .as_ref()
@@ -67,6 +72,10 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     book.commit(&mut plan, &policy.listeners);
     let mut engine = Engine::new(seed);
     engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
+    if let Some((memory, away)) = found.memory {
+        let memory = Box::new(memory);
+        engine.handle(Input::Memory { memory, away }, Time::ZERO);
+    }
     let snapshot = first_snapshot(policy, &plan.ids, &engine, &metrics)?;
     let (control_sender, control_inbox) = mpsc::channel(control::INBOX);
     let (peers, inboxes) = (0..workers).map(|_| peer()).unzip();
@@ -81,21 +90,32 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     });
     let parts = Parts {
         shared: shared.clone(),
-        journal: Arc::default(),
+        journal: Arc::new(Journal::going_on_from(found.journal)),
         ready: Arc::default(),
         version: build.version,
     };
+    let kept = dir.map(|dir| start_keeping(&parts, dir)).transpose()?;
     Ok(Running {
         book: Arc::new(Mutex::new(book)),
         admin,
         drain,
-        control: start_control(&parts, engine, control_inbox)?,
+        control: start_control(&parts, engine, control_inbox, kept.clone())?,
         workers: start_workers(&shared, plan.bound, inboxes)?,
         admin_thread: admin_socket
             .map(|socket| start_admin(&parts, socket))
             .transpose()?,
         shared,
+        kept,
     })
+}
+
+/// What a process before this one left, where the policy has a folder for it.
+fn open_state_dir(policy: &Policy) -> Result<(Option<state_dir::StateDir>, Found), StartError> {
+    let Some(path) = &policy.state_dir else {
+        return Ok((None, Found::default()));
+    };
+    let (dir, found) = state_dir::open(path)?;
+    Ok((Some(dir), found))
 }
 
 fn first_snapshot(
@@ -159,10 +179,21 @@ fn spawn<T: Send + 'static>(
         .map_err(|error| StartError::new(format!("no thread can be started: {error}")))
 }
 
+/// The thread that writes to the state folder: a slow disk delays nobody else.
+fn start_keeping(parts: &Parts, dir: state_dir::StateDir) -> Result<Arc<Mailbox>, StartError> {
+    let mailbox = Arc::new(Mailbox::default());
+    let (left, metrics) = (mailbox.clone(), parts.shared.metrics.clone());
+    spawn("leeward-state".into(), move || {
+        state_dir::run(dir, &left, metrics)
+    })?;
+    Ok(mailbox)
+}
+
 fn start_control(
     parts: &Parts,
     engine: Engine,
     inbox: mpsc::Receiver<ControlMessage>,
+    kept: Option<Arc<Mailbox>>,
 ) -> Result<JoinHandle<()>, StartError> {
     let (shared, journal, ready) = (
         parts.shared.clone(),
@@ -175,7 +206,8 @@ fn start_control(
         };
         runtime.block_on(async move {
             let (reports, received) = mpsc::unbounded_channel();
-            let effects = Effects::new(shared.clone(), journal, ready, Rc::new(reports));
+            let keeper = kept.map(Keeper::new);
+            let effects = Effects::new(shared.clone(), journal, ready, Rc::new(reports), keeper);
             control::run(engine, shared, effects, inbox, received).await;
         });
     })
@@ -315,6 +347,9 @@ impl Running {
         send(&self.shared.control, ControlMessage::Stop);
         if self.control.join().is_err() {
             failed = Some("the control thread panicked".into());
+        }
+        if let Some(kept) = &self.kept {
+            kept.end();
         }
         if let Some((thread, stop)) = self.admin_thread {
             // A receiver that is gone has ended already.

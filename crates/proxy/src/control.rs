@@ -69,7 +69,7 @@ pub(crate) async fn run(
                 engine.handle(input(report), shared.now());
                 None
             }
-            () = until(&engine, &shared, effects.is_ready()) => {
+            () = until(&engine, &shared, &effects) => {
                 engine.handle(Input::Wake, shared.now());
                 None
             }
@@ -91,7 +91,10 @@ pub(crate) async fn run(
                 // Whoever offered it may have given up waiting; it serves all the same.
                 let _ = done.try_send(());
             }
-            Some(ControlMessage::Stop) => return,
+            Some(ControlMessage::Stop) => {
+                effects.end(&mut engine);
+                return;
+            }
         }
     }
 }
@@ -103,10 +106,12 @@ fn input(report: Report) -> Input {
     }
 }
 
-/// Sleeps until the engine is due, and not past the moment of readiness while that is to come.
-async fn until(engine: &Engine, shared: &Shared, ready: bool) {
+/// Sleeps until the engine or what is to be kept is due, and not past the moment of readiness while
+/// that is to come.
+async fn until(engine: &Engine, shared: &Shared, effects: &Effects) {
     let due = engine.next_deadline().since(shared.now());
-    let due = if ready {
+    let due = due.min(effects.due_in());
+    let due = if effects.is_ready() {
         due
     } else {
         due.min(Duration::from_millis(50))

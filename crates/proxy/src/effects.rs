@@ -8,6 +8,7 @@ use crate::probe::{ProbeSpec, probe};
 use crate::resolve;
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
+use crate::state_dir::Keeper;
 use crate::worker::Shared;
 use leeward_failover::{
     Change, EndpointId, Engine, Event, Input, Output, PoolTable, ProbeResult, SiteId, Status, Table,
@@ -16,7 +17,7 @@ use leeward_metrics::EndpointLabels;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::AbortHandle;
 
 /// What applying takes.
@@ -31,6 +32,8 @@ pub(crate) struct Effects {
     /// Tasks that keep the policy's names resolved.
     resolving: Vec<AbortHandle>,
     reports: Reports,
+    /// What outlives the process; `None` without a `state_dir`.
+    keeper: Option<Keeper>,
 }
 
 impl Effects {
@@ -40,6 +43,7 @@ impl Effects {
         journal: Arc<Journal>,
         ready: Arc<AtomicBool>,
         reports: Reports,
+        keeper: Option<Keeper>,
     ) -> Self {
         let snapshot = shared.snapshot.load_full();
         let serving = snapshot.serving.clone();
@@ -52,6 +56,7 @@ impl Effects {
             ready,
             serving,
             reports,
+            keeper,
         }
     }
 
@@ -105,6 +110,8 @@ impl Effects {
         while let Some(output) = engine.poll_output() {
             match output {
                 Output::Probe(endpoint) => self.probe(endpoint),
+                // At the start, the table of the policy alone is older than the one that remembers.
+                Output::Table(table) if !Arc::ptr_eq(&table, engine.table()) => {}
                 Output::Table(table) => {
                     if !self.knows_endpoints_of(&table) {
                         self.refresh_endpoints(&table);
@@ -120,6 +127,22 @@ impl Effects {
         }
         if newest.is_some() || changed {
             self.show(&engine.status(self.shared.now()), engine.table());
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep(engine, &self.shared);
+        }
+    }
+
+    /// How long it is until [`Effects::apply`] has to be called though nothing happened.
+    pub(crate) fn due_in(&self) -> Duration {
+        self.keeper.as_ref().map_or(Duration::MAX, Keeper::due_in)
+    }
+
+    /// The end: what is known now is kept.
+    pub(crate) fn end(&mut self, engine: &mut Engine) {
+        self.apply(engine);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep_now(engine, &self.shared);
         }
     }
 
@@ -191,7 +214,7 @@ impl Effects {
         });
     }
 
-    fn record(&self, event: Event) {
+    fn record(&mut self, event: Event) {
         self.shared
             .metrics
             .event(event.subject.kind, change_word(&event.change), event.cause);
@@ -212,7 +235,11 @@ impl Effects {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs_f64();
-        self.journal.write(Entry { time, event });
+        let entry = Entry { time, event };
+        if let Some(keeper) = &mut self.keeper {
+            keeper.record(&entry, &self.shared.metrics);
+        }
+        self.journal.write(entry);
     }
 
     /// Sets every gauge that shows a verdict or a share.

@@ -5,6 +5,7 @@
 //! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
 //!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
 //! life of an observation  probe, tally, resolve -> control -> (engine) -> effects -> snapshot
+//! over a restart          effects -> state_dir -> app -> (engine)
 //! ```
 //!
 //! `app` puts it together, `worker` is a data thread, `admin` what people and Prometheus see.
@@ -37,6 +38,7 @@ pub mod route;
 mod serve;
 mod serving;
 mod snapshot;
+mod state_dir;
 mod tally;
 mod tls;
 mod tunnel;

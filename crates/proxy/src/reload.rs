@@ -159,11 +159,17 @@ impl Reloader {
         taken
     }
 
-    fn take(&self, book: &mut Book, policy: Policy) -> Result<(), StartError> {
+    fn take(&self, book: &mut Book, mut policy: Policy) -> Result<(), StartError> {
         let wanted = policy.listeners.clone();
         let mut plan = book.plan(&wanted, self.shared.peers.len())?;
         let hash = policy.hash.clone();
         let before = self.shared.snapshot.load_full().serving.clone();
+        if before.policy.state_dir != policy.state_dir {
+            tracing::warn!(
+                "state_dir has changed: that takes a restart; the one from before is used"
+            );
+            policy.state_dir.clone_from(&before.policy.state_dir);
+        }
         let metrics = &self.shared.metrics;
         let serving = Serving::new(policy, &plan.ids, Some(&before), metrics)?;
         self.swap(Arc::new(serving))?;

@@ -54,16 +54,35 @@ impl Proxy {
             dir,
             ready: Value::Null,
         };
-        let file = proxy.dir.path("ready.json");
-        proxy.ready = eventually("leeward listens", SOON * 2, async || {
+        proxy.wait_until_it_listens().await;
+        proxy
+    }
+
+    async fn wait_until_it_listens(&mut self) {
+        let file = self.dir.path("ready.json");
+        let child = &mut self.child;
+        self.ready = eventually("leeward listens", SOON * 2, async || {
             assert!(
-                proxy.child.try_wait().unwrap().is_none(),
+                child.try_wait().unwrap().is_none(),
                 "leeward ended at its start"
             );
             serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()
         })
         .await;
-        proxy
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts another one in the folder of one that has ended, and waits until it listens: not until
+    /// it is ready.
+    pub(crate) async fn start_again(&mut self) {
+        std::fs::remove_file(self.dir.path("ready.json")).ok();
+        self.child = spawn(&self.dir, &self.dir.path("policy.yaml"), &[]);
+        self.wait_until_it_listens().await;
     }
 
     /// Starts it in a folder that has a `policy.yaml` already, and waits until it is ready.

@@ -52,6 +52,7 @@ pub(crate) fn compile(
     let workers = server::workers(&mut fields);
     let drain = server::drain(&mut fields);
     let limits = server::limits(&mut fields);
+    let state_dir = server::state_dir(&context, &mut fields);
     let listeners = listeners::compile(&context, &mut fields, admin);
     let places = places::compile(report, &mut fields);
     let pools = pools::compile(&context, &mut fields, &places);
@@ -74,6 +75,7 @@ pub(crate) fn compile(
         workers,
         drain,
         limits,
+        state_dir,
     })
 }
 

@@ -1,9 +1,12 @@
-//! `admin`, `workers`, `drain` and `limits`: the process itself.
+//! `admin`, `workers`, `drain`, `limits` and `state_dir`: the process itself.
 
+use super::Context;
 use super::http::address;
-use crate::fields::Fields;
+use crate::Files;
+use crate::fields::{Fields, text};
 use crate::policy::{DEFAULT_ADMIN, Drain, Limits};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -62,6 +65,24 @@ pub(super) fn drain(fields: &mut Fields<'_>) -> Drain {
     };
     drain.finish();
     found
+}
+
+/// The folder of what outlives the process. It has to be there: an error where the policy is about
+/// to be used, a warning where it is only checked. Whether it can be written shows at the start.
+pub(super) fn state_dir(context: &Context<'_>, fields: &mut Fields<'_>) -> Option<PathBuf> {
+    let node = fields.get("state_dir")?;
+    let path = context
+        .base
+        .join(text(context.report, node, "the path of a folder")?);
+    if !path.is_dir() {
+        let text = format!("there is no folder `{}`", path.display());
+        let hint = "paths are relative to the folder of the policy; leeward does not make this one";
+        match context.report.options.files {
+            Files::MustExist => context.report.error_hint(node.pos, text, hint),
+            Files::MayBeMissing => context.report.warning(node.pos, text, hint),
+        }
+    }
+    Some(path)
 }
 
 /// Bounds on everything that faces a client.

@@ -12,6 +12,7 @@
 //! [at TIME] resolve SITE ADDRESS..       what the name of the site's first backend resolves to
 //! [at TIME] evacuate PLACE [for TIME] because WORDS     also: drain, restore
 //! [at TIME] suspend TIME                 the process stands still
+//! [at TIME] restart after TIME           the process ends; another begins with its memory
 //! [at TIME] show                         writes down what is held
 //! run TIME                               time passes
 //! ```
@@ -47,6 +48,7 @@ pub(crate) enum Action {
         reason: String,
     },
     Suspend(Duration),
+    Restart(Duration),
     Show,
     Run(Duration),
 }
@@ -92,6 +94,7 @@ fn action(verb: &str, rest: &[&str]) -> Result<Action, String> {
         "drain" => operator(OperatorWord::Draining, rest)?,
         "restore" => operator(OperatorWord::Active, rest)?,
         "suspend" => Action::Suspend(span(&word(0)?)?),
+        "restart" => Action::Restart(span(&word(1)?)?),
         "show" => Action::Show,
         "run" => Action::Run(span(&word(0)?)?),
         other => return Err(format!("no such command: {other}")),

@@ -96,6 +96,7 @@ impl World {
                 });
             }
             Action::Suspend(span) => self.suspend(span),
+            Action::Restart(away) => self.restart(away),
             Action::Show => self.show(),
             Action::Run(span) => self.run_until(self.now + span),
         }
@@ -222,6 +223,19 @@ impl World {
             };
             self.tell(Input::Probe { endpoint, result });
         }
+    }
+
+    /// Another process, with other ids, knows what is written in a file and nothing else.
+    fn restart(&mut self, away: Duration) {
+        let file = serde_json::to_string(&self.engine.memory(self.now)).unwrap();
+        let memory = Box::new(serde_json::from_str(&file).unwrap());
+        self.now = self.now + away;
+        self.next_tick = self.now + TICK;
+        self.under_way.clear();
+        self.engine = Engine::new(2);
+        self.engine
+            .handle(Input::Policy(Box::new(self.policy.clone())), self.now);
+        self.tell(Input::Memory { memory, away });
     }
 
     fn tell(&mut self, input: Input) {
