@@ -6,8 +6,8 @@
 
 use crate::Metrics;
 use crate::cells::{Counter, Gauge, Histogram};
-use crate::control;
 use crate::clients::{ForwardingField, ProxyHeader};
+use crate::control;
 use crate::family::{self, Family};
 use crate::labels::{ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome};
 use crate::registry::Registry;

@@ -5,9 +5,10 @@
 
 use crate::connect::ConnectSpec;
 use crate::error::StartError;
+use crate::per_client::PerClient;
 use crate::route::RouteTable;
 use crate::tls;
-use leeward_config::policy::{Policy, UpstreamTls};
+use leeward_config::policy::{Clients, Policy, UpstreamTls};
 use leeward_failover::{BackendId, Class, EndpointId, PoolId, Table};
 use leeward_metrics::{
     DownstreamSlots, EndpointLabels, EndpointSlots, ListenerSlots, Metrics, PoolSlots,
@@ -41,6 +42,12 @@ pub(crate) struct Serving {
 /// What serving one listener needs.
 pub(crate) struct ListenerIo {
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// How it knows who its clients are.
+    pub(crate) clients: Arc<Clients>,
+    /// Open connections of one client at most, where that is bounded.
+    pub(crate) max_per_client: Option<usize>,
+    /// Open connections by client, where they are bounded.
+    pub(crate) per_client: Arc<PerClient>,
     pub(crate) routes: RouteTable,
     pub(crate) slots: ListenerSlots,
     pub(crate) refused: RefusedSlots,
@@ -89,6 +96,9 @@ impl Serving {
             let name = listener.name.as_str();
             listeners.push(ListenerIo {
                 tls,
+                clients: Arc::new(listener.clients.clone()),
+                max_per_client: listener.max_connections_per_client,
+                per_client: Arc::default(),
                 routes: RouteTable::new(name, policy.routes.iter().map(|route| &route.matches)),
                 slots: metrics.listener(name),
                 refused: metrics.refused(name),
