@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod demo;
 mod log;
+mod notify;
 mod run;
 
 use args::{Args, Verb};

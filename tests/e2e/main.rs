@@ -23,6 +23,8 @@ mod delivery;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod fields;

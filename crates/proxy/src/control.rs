@@ -21,6 +21,8 @@ pub(crate) enum ControlMessage {
     Traffic(Vec<(EndpointId, Tally)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
+    /// Somebody wants to know whether this thread lives.
+    Alive(oneshot::Sender<()>),
     /// The end.
     Stop,
 }
@@ -77,6 +79,10 @@ pub(crate) async fn run(
             Some(ControlMessage::Status(answer)) => {
                 // Whoever asked may have given up.
                 let _ = answer.send(engine.status(shared.now()));
+            }
+            Some(ControlMessage::Alive(answer)) => {
+                // Whoever asked may have given up.
+                let _ = answer.send(());
             }
             Some(ControlMessage::Stop) => return,
         }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// The snapshot that a request began with: a handle that costs no shared write.
 pub(crate) type Held = Rc<Arc<Snapshot>>;
@@ -70,6 +70,8 @@ pub(crate) enum WorkerMessage {
         peer: SocketAddr,
         listener: usize,
     },
+    /// Somebody wants to know whether this thread lives.
+    Alive(oneshot::Sender<()>),
     /// Accept no more, end idle connections, let the rest end.
     Drain,
     /// End everything now.
@@ -187,6 +189,10 @@ async fn obey(
                 listener,
             } => {
                 listener::adopt(worker, socket, peer, listener);
+            }
+            WorkerMessage::Alive(answer) => {
+                // Whoever asked may have given up.
+                let _ = answer.send(());
             }
             WorkerMessage::Drain => {
                 draining = true;
