@@ -4,6 +4,7 @@
 //! for them. What cannot be served changes nothing and is said.
 
 use crate::args::LogFormat;
+use crate::notify;
 use crate::run::say;
 use leeward_config::policy::Policy;
 use leeward_config::{Loaded, Nudge, Wake, Watch};
@@ -28,8 +29,13 @@ pub(crate) fn start(
         .spawn(move || {
             loop {
                 let woken = watch.wait();
-                if let Some(policy) = reload(&path, woken, &reloader, format) {
-                    watch.follow(Some(&policy));
+                notify::reloading();
+                match reload(&path, woken, &reloader, format) {
+                    Some(policy) => {
+                        watch.follow(Some(&policy));
+                        notify::ready(&format!("serving, policy {}", policy.hash));
+                    }
+                    None => notify::ready("serving; the last policy offered was not taken"),
                 }
             }
         })

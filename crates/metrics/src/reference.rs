@@ -4,6 +4,7 @@
 //! the file with this. Called by that test.
 
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
+use crate::clients::{ForwardingField, ProxyHeader};
 use crate::control::{PASSED, RELOADS};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
@@ -126,6 +127,10 @@ fn write_labels(page: &mut String) {
     let verdicts = quoted(Verdict::ALL.map(Verdict::as_str));
     let rows = [
         ("class", quoted(Class::ALL.map(Class::as_str))),
+        (
+            "field",
+            quoted(ForwardingField::ALL.map(ForwardingField::as_str)),
+        ),
         ("verdict", verdicts),
         ("subject", quoted(SubjectKind::ALL.map(SubjectKind::as_str))),
         ("change", quoted(CHANGES)),
@@ -162,6 +167,11 @@ fn write_labels(page: &mut String) {
         "`reason` of `leeward_downstream_connections_refused_total`",
         ConnectionRefusal::ALL.map(|word| (word.as_str(), word.meaning())),
     );
+    write_words(
+        page,
+        "`said` of `leeward_downstream_proxy_headers_total`",
+        ProxyHeader::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
 }
 
 fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &str); N]) {
@@ -175,7 +185,7 @@ fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &s
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 19] = [
+pub(crate) const LABELS: [(&str, &str); 21] = [
     ("listener", "The listener's name in the policy."),
     (
         "route",
@@ -187,6 +197,8 @@ pub(crate) const LABELS: [(&str, &str); 19] = [
         "How a request ended for its client, or what an attempt came to for its endpoint's health.",
     ),
     ("reason", "Why a request or a connection was refused."),
+    ("field", "The name of a forwarding field, in lower case."),
+    ("said", "What a PROXY header said of the client."),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),

@@ -3,12 +3,14 @@
 //! Dropped without having been ended it counts as a client that went away, so that cancelled work
 //! is never lost from the numbers.
 
+use crate::forwarding::{Forwarding, Seen};
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
 use leeward_failover::{Class, Outcome};
 use leeward_metrics::{RefusedReason, RequestOutcome};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ pub(crate) struct Exchange {
     /// Position of its route; `None` before one is found, or when none matches.
     pub(crate) route: Option<usize>,
     pub(crate) class: Class,
+    /// Whose request it is, by the word of a trusted peer where there is one.
+    pub(crate) client: IpAddr,
     pub(crate) started: Instant,
     ended: bool,
 }
@@ -33,6 +37,7 @@ impl Exchange {
             conn: conn.clone(),
             route: None,
             class: Class::Order,
+            client: conn.peer.ip(),
             started: Instant::now(),
             ended: false,
         }
@@ -40,6 +45,25 @@ impl Exchange {
 
     pub(crate) fn listener(&self) -> &ListenerIo {
         &self.held.serving.listeners[self.conn.listener]
+    }
+
+    /// The forwarding fields of this request.
+    pub(crate) fn forwarding(&self) -> Rc<Forwarding> {
+        self.conn.forwarding(&self.listener().clients)
+    }
+
+    /// Takes note of what forwarding fields say of the client.
+    pub(crate) fn see(&mut self, seen: &Seen) {
+        self.client = seen.client.unwrap_or(self.client);
+        for field in &seen.malformed {
+            let slots = self.listener().slots;
+            self.worker.cells.inc(slots.forwarding_ignored(*field));
+            tracing::debug!(
+                peer = %self.conn.peer,
+                field = field.as_str(),
+                "a trusted peer's forwarding field is malformed: ignored"
+            );
+        }
     }
 
     /// Tallies one attempt at `upstream`; `latency` is the time to its response head.
