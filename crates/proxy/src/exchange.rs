@@ -3,11 +3,14 @@
 //! Dropped without having been ended it counts as a client that went away, so that cancelled work
 //! is never lost from the numbers.
 
-use crate::forwarding::{Forwarding, Seen};
+use crate::forwarding::{Forwarding, Seen, address_key};
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
+use http::Request;
+use leeward_config::policy::Affinity;
+use leeward_failover::select::affinity_key;
 use leeward_failover::{Class, Outcome};
 use leeward_metrics::{RefusedReason, RequestOutcome};
 use std::net::IpAddr;
@@ -64,6 +67,23 @@ impl Exchange {
                 "a trusted peer's forwarding field is malformed: ignored"
             );
         }
+    }
+
+    /// What keeps this client's requests on one path; `None` when nothing does.
+    pub(crate) fn affinity<B>(&self, wanted: &Affinity, request: &Request<B>) -> Option<u64> {
+        if let Affinity::Header(name) = wanted
+            && let Some(value) = request.headers().get(name)
+        {
+            return Some(affinity_key(value.as_bytes()));
+        }
+        if !self.class.goes_to_writer() {
+            return None;
+        }
+        Some(if self.client == self.conn.peer.ip() {
+            self.conn.address_key
+        } else {
+            address_key(self.client)
+        })
     }
 
     /// Tallies one attempt at `upstream`; `latency` is the time to its response head.

@@ -8,7 +8,7 @@ use crate::body::{ClientBody, ResponseBody};
 use crate::classify::{self, Failure};
 use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
-use crate::forwarding::{Seen, address_key};
+use crate::forwarding::Seen;
 use crate::handler::refuse;
 use crate::headers::{self, Hop};
 use crate::relay::{Relay, Settle};
@@ -17,9 +17,9 @@ use crate::snapshot::EndpointIo;
 use crate::upstream::{Freshness, Upstream};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use leeward_config::policy::{Affinity, Route};
+use leeward_config::policy::Route;
 use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want, affinity_key, select};
+use leeward_failover::select::{Reach, Want, select};
 use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ impl Job {
         let (pool, key, deadline) = {
             let route = route_of(&exchange);
             let io = &exchange.held.serving.policy.pools[route.pool.index()];
-            let key = affinity(&io.affinity, &exchange, &request);
+            let key = exchange.affinity(&io.affinity, &request);
             let deadline = route
                 .deadline
                 .map(|span| Instant::from_std(exchange.started) + span);
@@ -432,23 +432,6 @@ impl Job {
 fn route_of(exchange: &Exchange) -> &Route {
     // Only called once a route was found; the first one stands in otherwise.
     &exchange.held.serving.policy.routes[exchange.route.unwrap_or_default()]
-}
-
-fn affinity<B>(wanted: &Affinity, exchange: &Exchange, request: &Request<B>) -> Option<u64> {
-    if let Affinity::Header(name) = wanted
-        && let Some(value) = request.headers().get(name)
-    {
-        return Some(affinity_key(value.as_bytes()));
-    }
-    if !exchange.class.goes_to_writer() {
-        return None;
-    }
-    let conn = &exchange.conn;
-    Some(if exchange.client == conn.peer.ip() {
-        conn.address_key
-    } else {
-        address_key(exchange.client)
-    })
 }
 
 /// A proxy sends the origin form, byte for byte what was behind the authority (RFC 9112 section

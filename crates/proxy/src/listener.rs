@@ -101,7 +101,7 @@ fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// No file descriptor is left: a connection that waits is reset by means of the reserve, so that
+/// No file descriptor is left: a connection that waits is closed by means of the reserve, so that
 /// its client can go elsewhere. Whether that could be done.
 async fn refuse_one(
     worker: &Worker,

@@ -30,7 +30,7 @@ impl Reserve {
         }
     }
 
-    /// Accepts one waiting connection and resets it at once. Whether that could be done; if not, the
+    /// Accepts one waiting connection and closes it at once. Whether that could be done; if not, the
     /// caller has to wait for descriptors.
     pub(crate) async fn refuse_one(&self, socket: &TcpListener) -> bool {
         if self.held.take().is_none() {
@@ -42,14 +42,8 @@ impl Reserve {
             Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
             Poll::Pending => Poll::Ready(None),
         });
-        let refused = match accepted.await {
-            Some((stream, _)) => {
-                // A close in the ordinary way would keep the kernel busy with it for a minute.
-                let _: io::Result<()> = stream.set_zero_linger();
-                true
-            }
-            None => false,
-        };
+        // Dropped before the descriptor is taken back: there is no other.
+        let refused = accepted.await.is_some();
         self.held.replace(spare().ok());
         refused
     }

@@ -47,6 +47,30 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
+    fn new(
+        worker: &Worker,
+        peer: SocketAddr,
+        listener: usize,
+        tls: bool,
+        watch: Rc<ClientWatch>,
+    ) -> Self {
+        let held = worker.snapshot();
+        let rules = &held.serving.listeners[listener].clients;
+        let forwarding = Forwarding::new(peer.ip(), tls, rules);
+        Self {
+            listener,
+            peer,
+            forwarding: RefCell::new(Rc::new(forwarding)),
+            address_key: address_key(peer.ip()),
+            watch,
+            cut: Cell::new(false),
+            tunnel: Cell::new(None),
+            drain: Cell::new(false),
+            waker: Cell::new(None),
+            requests: Cell::new(0),
+        }
+    }
+
     /// Counts a request; its position on the connection, from 0.
     pub(crate) fn next_request(&self) -> u64 {
         let index = self.requests.get();
@@ -105,24 +129,9 @@ pub(crate) async fn serve<S: ClientStream>(
     listener: usize,
     tls: bool,
 ) {
-    let held = worker.snapshot();
-    let limits = held.serving.policy.limits;
-    let rules = &held.serving.listeners[listener].clients;
-    let forwarding = Forwarding::new(peer.ip(), tls, rules);
-    drop(held);
+    let limits = worker.snapshot().serving.policy.limits;
     let io = ClientIo::new(stream, &limits);
-    let conn = Rc::new(ClientConn {
-        listener,
-        peer,
-        forwarding: RefCell::new(Rc::new(forwarding)),
-        address_key: address_key(peer.ip()),
-        watch: io.watch(),
-        cut: Cell::new(false),
-        tunnel: Cell::new(None),
-        drain: Cell::new(false),
-        waker: Cell::new(None),
-        requests: Cell::new(0),
-    });
+    let conn = Rc::new(ClientConn::new(worker, peer, listener, tls, io.watch()));
     let _registered = worker.register(&conn);
     let service = service_fn({
         let (worker, conn) = (worker.clone(), conn.clone());
