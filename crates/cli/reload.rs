@@ -11,18 +11,31 @@ use leeward_config::{Loaded, Nudge, Wake, Watch};
 use leeward_proxy::Reloader;
 use std::path::PathBuf;
 
-/// Begins to watch the policy at `path`, which serves as `policy` now.
+/// A policy's path under watch.
+pub(crate) struct Watched {
+    path: PathBuf,
+    watch: Watch,
+    nudge: Nudge,
+}
+
+/// Begins to watch the policy at `path`, which was loaded as `policy`. To be called before the files
+/// that it names are read, so that no change is missed.
+pub(crate) fn watch(path: PathBuf, policy: &Policy) -> Watched {
+    let (mut watch, nudge) = Watch::new(&path);
+    watch.follow(policy);
+    Watched { path, watch, nudge }
+}
+
+/// Reloads whenever there is reason to; the nudge is one.
 ///
 /// # Errors
 /// No thread can be started.
 pub(crate) fn start(
-    path: PathBuf,
-    policy: &Policy,
+    watched: Watched,
     reloader: Reloader,
     format: LogFormat,
 ) -> Result<Nudge, String> {
-    let (mut watch, nudge) = Watch::new(&path);
-    watch.follow(Some(policy));
+    let Watched { path, mut watch, nudge } = watched;
     let thread = std::thread::Builder::new().name("leeward-reload".into());
     // It ends with the process.
     thread
@@ -30,26 +43,25 @@ pub(crate) fn start(
             loop {
                 let woken = watch.wait();
                 notify::reloading();
-                match reload(&path, woken, &reloader, format) {
-                    Some(policy) => {
-                        watch.follow(Some(&policy));
-                        notify::ready(&format!("serving, policy {}", policy.hash));
-                    }
-                    None => notify::ready("serving; the last policy offered was not taken"),
-                }
+                let said = match reload(&path, woken, &mut watch, &reloader, format) {
+                    Some(hash) => format!("serving, policy {hash}"),
+                    None => "serving; the last policy offered was not taken".to_owned(),
+                };
+                notify::ready(&said);
             }
         })
         .map_err(|error| format!("no thread can be started: {error}"))?;
     Ok(nudge)
 }
 
-/// Loads what is there now; the policy when it serves.
+/// Loads what is there now and offers it to the proxy; the hash of the policy when it was taken.
 fn reload(
     path: &std::path::Path,
     woken: Wake,
+    watch: &mut Watch,
     reloader: &Reloader,
     format: LogFormat,
-) -> Option<Policy> {
+) -> Option<String> {
     let because = match woken {
         Wake::Changed => "a file changed",
         Wake::Nudged => "SIGHUP",
@@ -66,8 +78,10 @@ fn reload(
         );
         return None;
     };
-    match reloader.reload(policy.clone()) {
-        Ok(()) => Some(policy),
+    watch.follow(&policy);
+    let hash = policy.hash.clone();
+    match reloader.reload(policy) {
+        Ok(()) => Some(hash),
         Err(error) => {
             tracing::error!(
                 policy = %path.display(),

@@ -138,11 +138,11 @@ fn serve(policy: Policy, args: &Run, seed: u64) -> Result<(), Failed> {
         // Before anything listens: a signal must never find the default action.
         let mut signals = Signals::new()?;
         let hash = policy.hash.clone();
-        let running = leeward_proxy::start(policy.clone(), &BUILD, seed)?;
+        let watched = reload::watch(args.policy.clone(), &policy);
+        let running = leeward_proxy::start(policy, &BUILD, seed)?;
         announce(&running, &hash, args.ready_file.as_deref())?;
         notify::keep_alive(running.pulse());
-        let path = args.policy.clone();
-        let nudge = reload::start(path, &policy, running.reloader(), args.log_format)?;
+        let nudge = reload::start(watched, running.reloader(), args.log_format)?;
         let status = format!("serving {} listeners, policy {hash}", running.listeners().len());
         until_told(&mut signals, &running, &nudge, &status).await?;
         Ok(drain(&mut signals, running).await?)

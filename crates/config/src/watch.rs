@@ -32,6 +32,8 @@ pub struct Watch {
     files: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
     content: u64,
+    /// Something changed before it could be watched.
+    missed: bool,
     watcher: Option<RecommendedWatcher>,
     events: Receiver<Wake>,
 }
@@ -68,17 +70,19 @@ impl Watch {
             files: BTreeSet::new(),
             folders: BTreeSet::new(),
             content: 0,
+            missed: false,
             watcher: watcher(sender),
             events,
         };
-        watch.follow(None);
+        watch.content = watch.read();
         (watch, nudge)
     }
 
-    /// Watches the files that `policy` names too, from now on; to be called with each policy that
-    /// serves.
-    pub fn follow(&mut self, policy: Option<&Policy>) {
-        self.files = policy.map(named_files).unwrap_or_default();
+    /// Watches the files that `policy` names too, from now on. To be called with each policy that was
+    /// loaded from the path, before its files are read: what changes after that is a change, and so
+    /// is a policy that is another one already than the one that was loaded.
+    pub fn follow(&mut self, policy: &Policy) {
+        self.files = named_files(policy);
         let folders = self.wanted_folders();
         if let Some(watcher) = &mut self.watcher {
             for gone in self.folders.difference(&folders) {
@@ -91,11 +95,18 @@ impl Watch {
             }
         }
         self.folders = folders;
-        self.content = self.read();
+        self.content = self.read_as(Some(&policy.hash));
+        if self.content != self.read() {
+            self.missed = true;
+        }
     }
 
     /// Waits for a change on disk, or for a nudge.
     pub fn wait(&mut self) -> Wake {
+        if std::mem::take(&mut self.missed) {
+            self.content = self.read();
+            return Wake::Changed;
+        }
         loop {
             match self.events.recv_timeout(LOOK) {
                 Ok(Wake::Nudged) => {
@@ -153,9 +164,17 @@ impl Watch {
 
     /// What can be read through the paths now, in short. A file that cannot be read counts as such.
     fn read(&self) -> u64 {
+        self.read_as(None)
+    }
+
+    /// The same, as if the policy had this hash.
+    fn read_as(&self, hash: Option<&str>) -> u64 {
         let mut hasher = DefaultHasher::new();
         let policy = Reading::of_path(&self.path);
-        policy.hash().hash(&mut hasher);
+        match hash {
+            Some(hash) => hash.hash(&mut hasher),
+            None => policy.hash().as_str().hash(&mut hasher),
+        }
         // A policy that cannot be read is another one than one that can.
         policy
             .problems

@@ -68,6 +68,7 @@ pub(crate) async fn attempt(
     let mark = Mark {
         written: wire.written(),
         read: wire.read(),
+        at: std::time::Instant::now(),
     };
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
     let (deadline, patience, body) = (plan.deadline, plan.patience, plan.body);
@@ -87,9 +88,9 @@ pub(crate) async fn attempt(
             latency: started.elapsed(),
         }),
         Waited::Answered(Err(error)) => {
-            let reused = lease.reused();
+            let gone = lease.reused().then(|| mark.gone(&wire)).flatten();
             lease.give_up();
-            Err(broken(&error, body, &wire, &mark, reused))
+            Err(broken(&error, body, &wire, &mark, gone))
         }
         Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, &wire, &mark))),
         Waited::Leave(reach) => Err(Ended::Left(given_up(&mut lease, &wire, &mark), reach)),
@@ -100,7 +101,12 @@ pub(crate) async fn attempt(
 struct Mark {
     written: u64,
     read: u64,
+    at: std::time::Instant,
 }
+
+/// Beside two round trips, the time in which the end of a reused connection is taken for one that
+/// had been on its way already.
+const AT_ONCE: Duration = Duration::from_millis(5);
 
 impl Mark {
     /// The proof of P1, by leeward's own count. To be asked after the connection was given up.
@@ -110,6 +116,27 @@ impl Mark {
         } else {
             Sent::Maybe
         }
+    }
+
+    /// What a reused connection that died without a byte of an answer died of: it had been closed
+    /// before the request came, as far as the kernel can tell, or the backend had the request and
+    /// broke off. To be asked before the connection is given up.
+    fn gone(&self, wire: &Wire) -> Option<Step> {
+        if wire.read() != self.read {
+            return None;
+        }
+        let Some(path) = wire.path() else {
+            return Some(Step::Stale);
+        };
+        // The SYN is acknowledged like a byte.
+        let unheard = path.acknowledged <= self.written + 1;
+        // A backend that closes an idle connection may have the request in its kernel by then.
+        let at_once = self.at.elapsed() < path.rtt * 2 + AT_ONCE;
+        Some(if unheard || at_once {
+            Step::Stale
+        } else {
+            Step::BrokenReuse
+        })
     }
 }
 
@@ -195,14 +222,14 @@ fn broken(
     body: &ClientBody,
     wire: &Wire,
     mark: &Mark,
-    reused: bool,
+    gone: Option<Step>,
 ) -> Ended {
     let step = if body.failed() {
         Step::ClientBody
     } else if error.is_parse() || error.is_parse_too_large() {
         Step::Protocol
-    } else if reused && wire.read() == mark.read {
-        Step::Stale
+    } else if let Some(gone) = gone {
+        gone
     } else {
         Step::Reset
     };

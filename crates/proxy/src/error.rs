@@ -63,8 +63,10 @@ pub(crate) enum Step {
     Connect,
     /// The TLS handshake failed.
     Tls,
-    /// A reused connection that the backend had closed by then.
+    /// A reused connection that the backend had closed by then: nobody's failure.
     Stale,
+    /// A reused connection that broke although the backend had had time to look at the request.
+    BrokenReuse,
     /// The connection broke before an answer.
     Reset,
     /// The answer was not HTTP.
@@ -82,7 +84,7 @@ impl AttemptError {
             Step::Connect => Some(Outcome::ConnectFailed),
             Step::Tls => Some(Outcome::TlsFailed),
             Step::Stale => Some(Outcome::StaleConnection),
-            Step::Reset | Step::Protocol => Some(Outcome::Reset),
+            Step::Reset | Step::BrokenReuse | Step::Protocol => Some(Outcome::Reset),
             Step::Deadline => Some(Outcome::Timeout),
             Step::ClientBody => None,
         }

@@ -22,6 +22,7 @@ use leeward_failover::retry::{Next, Sent, Stop};
 use leeward_failover::select::{Reach, Want, select};
 use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// One request on its route.
@@ -161,11 +162,12 @@ impl Job {
         };
         let mut ended = self.attempt(upstream, need).await;
         if let Err(Ended::Failed(error)) = &ended
-            && error.step == Step::Stale
+            && matches!(error.step, Step::Stale | Step::BrokenReuse)
             && self.may_repeat_stale(error.sent)
         {
-            self.exchange
-                .note(upstream, Outcome::StaleConnection, Default::default());
+            if let Some(outcome) = error.outcome() {
+                self.exchange.note(upstream, outcome, Duration::ZERO);
+            }
             self.remember(error.sent);
             ended = self.attempt(upstream, Freshness::New).await;
         }
@@ -299,7 +301,7 @@ impl Job {
         self.remember(error.sent);
         self.tried.push(upstream.io.id);
         if let Some(outcome) = error.outcome() {
-            self.exchange.note(upstream, outcome, Default::default());
+            self.exchange.note(upstream, outcome, Duration::ZERO);
         }
         let class = self.exchange.class;
         if class == Class::Order && error.sent == Sent::Maybe {

@@ -4,9 +4,10 @@
 //! nobody acknowledged and that are being sent again.
 
 use nix::sys::socket::sockopt::GetStruct;
+use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 fills.
+/// The first 128 bytes of the kernel's `struct tcp_info`, which every kernel since 4.2 fills.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct TcpInfo {
@@ -23,7 +24,12 @@ pub(crate) struct TcpInfo {
     snd_mss: u32,
     rcv_mss: u32,
     unacked: u32,
-    rest: [u32; 19],
+    unused: [u32; 10],
+    rtt: u32,
+    rest: [u32; 8],
+    pacing_rate: u64,
+    max_pacing_rate: u64,
+    bytes_acked: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -46,6 +52,10 @@ pub(crate) struct PathInfo {
     pub(crate) retransmits: u8,
     /// Doublings of the retransmission timer.
     pub(crate) backoff: u8,
+    /// Bytes that the peer's kernel acknowledged since the connection was begun, the SYN among them.
+    pub(crate) acknowledged: u64,
+    /// Smoothed round-trip time.
+    pub(crate) rtt: Duration,
 }
 
 /// Reads it; `None` where the system has no such thing.
@@ -55,5 +65,7 @@ pub(crate) fn path_info(socket: &TcpStream) -> Option<PathInfo> {
         unacknowledged: info.unacked,
         retransmits: info.retransmits,
         backoff: info.backoff,
+        acknowledged: info.bytes_acked,
+        rtt: Duration::from_micros(u64::from(info.rtt)),
     })
 }
