@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod log;
 mod reload;
+mod notify;
 mod run;
 
 use args::{Args, Verb};

@@ -4,6 +4,7 @@
 //! for them. What cannot be served changes nothing and is said.
 
 use crate::args::LogFormat;
+use crate::notify;
 use crate::run::say;
 use leeward_config::policy::Policy;
 use leeward_config::{Loaded, Nudge, Wake, Watch};
@@ -41,21 +42,26 @@ pub(crate) fn start(
         .spawn(move || {
             loop {
                 let woken = watch.wait();
-                reload(&path, woken, &mut watch, &reloader, format);
+                notify::reloading();
+                let said = match reload(&path, woken, &mut watch, &reloader, format) {
+                    Some(hash) => format!("serving, policy {hash}"),
+                    None => "serving; the last policy offered was not taken".to_owned(),
+                };
+                notify::ready(&said);
             }
         })
         .map_err(|error| format!("no thread can be started: {error}"))?;
     Ok(nudge)
 }
 
-/// Loads what is there now and offers it to the proxy.
+/// Loads what is there now and offers it to the proxy; the hash of the policy when it was taken.
 fn reload(
     path: &std::path::Path,
     woken: Wake,
     watch: &mut Watch,
     reloader: &Reloader,
     format: LogFormat,
-) {
+) -> Option<String> {
     let because = match woken {
         Wake::Changed => "a file changed",
         Wake::Nudged => "SIGHUP",
@@ -70,13 +76,18 @@ fn reload(
             policy = %path.display(),
             "the policy cannot be served; the one from before goes on serving"
         );
-        return;
+        return None;
     };
     watch.follow(&policy);
-    if let Err(error) = reloader.reload(policy) {
-        tracing::error!(
-            policy = %path.display(),
-            "{error}; the policy from before goes on serving"
-        );
+    let hash = policy.hash.clone();
+    match reloader.reload(policy) {
+        Ok(()) => Some(hash),
+        Err(error) => {
+            tracing::error!(
+                policy = %path.display(),
+                "{error}; the policy from before goes on serving"
+            );
+            None
+        }
     }
 }

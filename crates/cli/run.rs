@@ -1,7 +1,7 @@
 //! `leeward run`: load, start, obey signals, end.
 
 use crate::args::{LogFormat, Run};
-use crate::{log, reload};
+use crate::{log, notify, reload};
 use leeward_config::policy::Policy;
 use leeward_config::{Nudge, Problem};
 use leeward_metrics::BuildInfo;
@@ -141,8 +141,10 @@ fn serve(policy: Policy, args: &Run, seed: u64) -> Result<(), Failed> {
         let watched = reload::watch(args.policy.clone(), &policy);
         let running = leeward_proxy::start(policy, &BUILD, seed)?;
         announce(&running, &hash, args.ready_file.as_deref())?;
+        notify::keep_alive(running.pulse());
         let nudge = reload::start(watched, running.reloader(), args.log_format)?;
-        until_told(&mut signals, &running, &nudge).await?;
+        let status = format!("serving {} listeners, policy {hash}", running.listeners().len());
+        until_told(&mut signals, &running, &nudge, &status).await?;
         Ok(drain(&mut signals, running).await?)
     })
 }
@@ -191,6 +193,9 @@ fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<
     if let Some(address) = running.admin() {
         tracing::info!(%address, "admin");
     }
+    if let Some(address) = running.admin_read_only() {
+        tracing::info!(%address, "admin, read-only");
+    }
     tracing::info!(hash, version = BUILD.version, "policy loaded");
     let Some(path) = ready_file else {
         return Ok(());
@@ -200,18 +205,34 @@ fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<
         .iter()
         .map(|(name, address)| (name.clone(), json!(address.to_string())))
         .collect();
-    let admin = running.admin().map(|address| address.to_string());
-    let text = json!({ "listeners": listeners, "admin": admin }).to_string();
+    let text = json!({
+        "listeners": listeners,
+        "admin": running.admin().map(|address| address.to_string()),
+        "admin_read_only": running.admin_read_only().map(|address| address.to_string()),
+    })
+    .to_string();
     let partial = path.with_extension("partial");
     std::fs::write(&partial, text)
         .and_then(|()| std::fs::rename(&partial, path))
         .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
 }
 
-async fn until_told(signals: &mut Signals, running: &Running, nudge: &Nudge) -> Result<(), String> {
+/// Serves until a signal says that it is enough. `status` is what the service manager hears of it.
+async fn until_told(
+    signals: &mut Signals,
+    running: &Running,
+    nudge: &Nudge,
+    status: &str,
+) -> Result<(), String> {
     let mut look = tokio::time::interval(Duration::from_secs(1));
+    let mut told_ready = false;
+    notify::status("the first round of probes is under way");
     loop {
         tokio::select! {
+            () = until_ready(running), if !told_ready => {
+                told_ready = true;
+                notify::ready(status);
+            }
             told = signals.next() => match told {
                 Told::End => return Ok(()),
                 Told::Reload => nudge.nudge(),
@@ -225,10 +246,17 @@ async fn until_told(signals: &mut Signals, running: &Running, nudge: &Nudge) -> 
     }
 }
 
+async fn until_ready(running: &Running) {
+    while !running.ready() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Not ready, linger, accept no more, let what is in flight end. A second signal ends it now.
 async fn drain(signals: &mut Signals, running: Running) -> Result<(), String> {
     let times = running.drain_times();
     tracing::info!(linger = ?times.linger, timeout = ?times.timeout, "draining");
+    notify::stopping(&format!("draining {} connections", running.connections()));
     running.linger();
     let now = tokio::select! {
         () = tokio::time::sleep(times.linger) => false,

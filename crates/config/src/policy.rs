@@ -1,5 +1,9 @@
 //! The compiled policy: what was meant, resolved and validated. No `Option` here means "default".
 
+pub use crate::clients::{
+    Clients, ForwardingFields, Networks, ProxyProtocol, Trusted, TrustedFields,
+};
+
 use http::header::HeaderName;
 use leeward_failover::{BackendId, Class, Policy as EnginePolicy, PoolId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +27,8 @@ pub struct Policy {
     pub backends: Vec<Backend>,
     /// Where people and Prometheus connect; `None` switches the admin side off.
     pub admin: Option<SocketAddr>,
+    /// Where kubelet and Prometheus connect, for metrics and the proxy's own health alone.
+    pub admin_read_only: Option<SocketAddr>,
     /// Data workers, at least 1.
     pub workers: usize,
     /// How a SIGTERM ends.
@@ -45,6 +51,11 @@ pub struct Listener {
     pub certificates: Vec<Certificate>,
     /// Open connections at most; more are accepted and closed at once.
     pub max_connections: usize,
+    /// Open connections of one client at most: of an IPv4 address or of an IPv6 network of 64 bits.
+    /// `None` for no bound of its own. Peers that are trusted to speak for others are no clients.
+    pub max_connections_per_client: Option<usize>,
+    /// How it knows who its clients are, and what it tells backends of them.
+    pub clients: Clients,
 }
 
 /// A certificate chain and its key, both PEM files.

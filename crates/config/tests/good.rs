@@ -5,7 +5,10 @@ mod pools;
 #[path = "good/routes.rs"]
 mod routes;
 
-use leeward_config::policy::{Affinity, Drain, HostHeader, Limits, PathMatch, Policy, Probe};
+use leeward_config::policy::{
+    Affinity, Clients, Drain, HostHeader, Limits, Networks, PathMatch, Policy, Probe,
+    ProxyProtocol, TrustedFields,
+};
 use leeward_config::{Files, Loaded, Options, Variables, load, load_with, parse, parse_with};
 use leeward_failover::{
     Class, FailoverParams, HealthParams, OrderParams, ProbeParams, ProviderKind, RetryParams,
@@ -271,4 +274,47 @@ fn windows_line_ends_and_byte_order_marks_change_no_places() {
         .expect("an error");
     assert_eq!((error.line, error.column), (9, 1));
     assert_eq!(error.source.as_deref(), Some("worker: 1"));
+}
+
+#[test]
+fn a_listener_knows_who_its_clients_are() {
+    let listener = |keys: &str| {
+        let head = HEAD.replace("bind: 127.0.0.1:0", &format!("bind: 127.0.0.1:0, {keys}"));
+        let policy = good(&format!("{head}pools:\n  web:\n{BACKENDS}"));
+        policy.listeners[0].clone()
+    };
+    let has = |networks: &Networks, address: &str| {
+        networks.contains(address.parse().expect("an address"))
+    };
+    let plain = listener("max_connections: 7");
+    assert_eq!(plain.clients, Clients::default());
+    assert!(plain.clients.trusted.from.is_empty());
+    assert!(plain.clients.forwarded.x_forwarded && !plain.clients.forwarded.forwarded);
+    assert_eq!(plain.max_connections_per_client, None);
+
+    let full = listener(
+        "max_connections_per_client: 50, forwarded: [forwarded], \
+         proxy_protocol: { from: [10.0.0.0/8, 192.0.2.7], timeout: 2s }, \
+         trusted: { from: \"2001:db8::/32\", fields: forwarded }",
+    );
+    assert_eq!(full.max_connections_per_client, Some(50));
+    assert!(!full.clients.forwarded.x_forwarded && full.clients.forwarded.forwarded);
+    let ProxyProtocol { from, timeout } = &full.clients.proxy_protocol;
+    assert_eq!(*timeout, secs(2));
+    assert!(has(from, "10.9.9.9") && has(from, "192.0.2.7") && !has(from, "192.0.2.8"));
+    assert_eq!(full.clients.trusted.fields, TrustedFields::Forwarded);
+    assert!(has(&full.clients.trusted.from, "2001:db8::1"));
+
+    let short = listener("trusted: [10.0.0.0/8]");
+    assert_eq!(short.clients.trusted.fields, TrustedFields::XForwarded);
+    assert!(has(&short.clients.trusted.from, "10.0.0.1"));
+}
+
+#[test]
+fn the_admin_side_has_a_second_bind_where_that_is_asked_for() {
+    assert_eq!(with_pool("").admin_read_only, None);
+    let policy = with_pool("admin: { read_only: 0.0.0.0:9901 }\n");
+    assert_eq!(policy.admin, Some(([127, 0, 0, 1], 9900).into()));
+    assert_eq!(policy.admin_read_only, Some(([0, 0, 0, 0], 9901).into()));
+    assert_eq!(with_pool("admin: off\n").admin_read_only, None);
 }

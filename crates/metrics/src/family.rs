@@ -79,6 +79,7 @@ pub(crate) static PARTS: [Part; 8] = [
         families: &[
             &REQUESTS,
             &REQUESTS_REFUSED,
+            &FORWARDING_IGNORED,
             &REQUEST_DURATION,
             &REQUEST_HEAD,
         ],
@@ -89,6 +90,7 @@ pub(crate) static PARTS: [Part; 8] = [
             &DOWNSTREAM_ACCEPTED,
             &DOWNSTREAM_OPEN,
             &DOWNSTREAM_REFUSED,
+            &DOWNSTREAM_PROXY_HEADERS,
             &DOWNSTREAM_TLS,
             &DOWNSTREAM_RECEIVED,
             &DOWNSTREAM_SENT,
@@ -168,6 +170,11 @@ pub(crate) static REQUESTS_REFUSED: Family = counter(
     &["listener", "reason"],
     "Requests refused before a route was found for them.",
 );
+pub(crate) static FORWARDING_IGNORED: Family = counter(
+    "leeward_forwarding_fields_ignored_total",
+    &["listener", "field"],
+    "Forwarding fields of trusted peers that were malformed: ignored, and replaced by leeward's own.",
+);
 pub(crate) static REQUEST_DURATION: Family = histogram(
     "leeward_request_duration_seconds",
     &["listener", "class"],
@@ -195,6 +202,11 @@ pub(crate) static DOWNSTREAM_REFUSED: Family = counter(
     "leeward_downstream_connections_refused_total",
     &["listener", "reason"],
     "Connections of clients closed before their first request.",
+);
+pub(crate) static DOWNSTREAM_PROXY_HEADERS: Family = counter(
+    "leeward_downstream_proxy_headers_total",
+    &["listener", "said"],
+    "PROXY headers that were accepted, by what they said.",
 );
 pub(crate) static DOWNSTREAM_TLS: Family = counter(
     "leeward_downstream_tls_handshakes_total",

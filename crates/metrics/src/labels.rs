@@ -220,6 +220,12 @@ impl RefusedReason {
 pub enum ConnectionRefusal {
     /// The listener has as many connections as it may.
     Limit,
+    /// The client has as many connections as one may.
+    PerClientLimit,
+    /// The PROXY header that this peer must send was missing, broken or too long.
+    ProxyHeader,
+    /// The PROXY header did not come in time.
+    ProxyTimeout,
     /// The process has no file descriptor left.
     FileDescriptors,
     /// The kernel could not hand the connection over, for another reason.
@@ -234,8 +240,11 @@ pub enum ConnectionRefusal {
 
 impl ConnectionRefusal {
     /// Every reason.
-    pub const ALL: [ConnectionRefusal; 6] = [
+    pub const ALL: [ConnectionRefusal; 9] = [
         ConnectionRefusal::Limit,
+        ConnectionRefusal::PerClientLimit,
+        ConnectionRefusal::ProxyHeader,
+        ConnectionRefusal::ProxyTimeout,
         ConnectionRefusal::FileDescriptors,
         ConnectionRefusal::Accept,
         ConnectionRefusal::TlsHandshake,
@@ -247,6 +256,9 @@ impl ConnectionRefusal {
     pub const fn as_str(self) -> &'static str {
         match self {
             ConnectionRefusal::Limit => "limit",
+            ConnectionRefusal::PerClientLimit => "per_client_limit",
+            ConnectionRefusal::ProxyHeader => "proxy_header",
+            ConnectionRefusal::ProxyTimeout => "proxy_timeout",
             ConnectionRefusal::FileDescriptors => "file_descriptors",
             ConnectionRefusal::Accept => "accept",
             ConnectionRefusal::TlsHandshake => "tls_handshake",
@@ -259,6 +271,11 @@ impl ConnectionRefusal {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             ConnectionRefusal::Limit => "The listener has as many connections as it may.",
+            ConnectionRefusal::PerClientLimit => "The client has as many connections as one may.",
+            ConnectionRefusal::ProxyHeader => {
+                "The PROXY header that this peer must send was missing, broken or too long."
+            }
+            ConnectionRefusal::ProxyTimeout => "The PROXY header did not come in time.",
             ConnectionRefusal::FileDescriptors => "The process has no file descriptor left.",
             ConnectionRefusal::Accept => {
                 "The kernel could not hand the connection over, for another reason."

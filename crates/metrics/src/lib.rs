@@ -14,6 +14,7 @@
 //! failure shows in a rate.
 
 mod cells;
+mod clients;
 mod control;
 mod expose;
 mod family;
@@ -28,6 +29,7 @@ mod slots;
 mod tests;
 
 pub use cells::{Cells, Counter, Gauge, Histogram};
+pub use clients::{ForwardingField, ProxyHeader};
 pub use labels::{
     BuildInfo, ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome, change_word,
 };

@@ -4,6 +4,7 @@
 //! the file with this. Called by that test.
 
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
+use crate::clients::{ForwardingField, ProxyHeader};
 use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
@@ -127,6 +128,10 @@ fn write_labels(page: &mut String) {
     let verdicts = quoted(Verdict::ALL.map(Verdict::as_str));
     let rows = [
         ("class", quoted(Class::ALL.map(Class::as_str))),
+        (
+            "field",
+            quoted(ForwardingField::ALL.map(ForwardingField::as_str)),
+        ),
         ("verdict", verdicts),
         ("subject", quoted(SubjectKind::ALL.map(SubjectKind::as_str))),
         ("change", quoted(CHANGES)),
@@ -165,6 +170,11 @@ fn write_labels(page: &mut String) {
         "`reason` of `leeward_downstream_connections_refused_total`",
         ConnectionRefusal::ALL.map(|word| (word.as_str(), word.meaning())),
     );
+    write_words(
+        page,
+        "`said` of `leeward_downstream_proxy_headers_total`",
+        ProxyHeader::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
 }
 
 fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &str); N]) {
@@ -178,7 +188,7 @@ fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &s
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 20] = [
+pub(crate) const LABELS: [(&str, &str); 22] = [
     ("file", "What is written to the state folder."),
     ("listener", "The listener's name in the policy."),
     (
@@ -191,6 +201,8 @@ pub(crate) const LABELS: [(&str, &str); 20] = [
         "How a request ended for its client, or what an attempt came to for its endpoint's health.",
     ),
     ("reason", "Why a request or a connection was refused."),
+    ("field", "The name of a forwarding field, in lower case."),
+    ("said", "What a PROXY header said of the client."),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),

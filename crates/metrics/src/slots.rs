@@ -6,6 +6,7 @@
 
 use crate::Metrics;
 use crate::cells::{Counter, Gauge, Histogram};
+use crate::clients::{ForwardingField, ProxyHeader};
 use crate::control;
 use crate::family::{self, Family};
 use crate::labels::{ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome};
@@ -27,12 +28,24 @@ pub struct ListenerSlots {
     /// Bytes sent to clients.
     pub sent_bytes: Counter,
     refused: [Counter; ConnectionRefusal::ALL.len()],
+    proxy_headers: [Counter; ProxyHeader::ALL.len()],
+    forwarding_ignored: [Counter; ForwardingField::ALL.len()],
 }
 
 impl ListenerSlots {
     /// Connections closed before their first request.
     pub const fn refused(&self, reason: ConnectionRefusal) -> Counter {
         self.refused[reason as usize]
+    }
+
+    /// PROXY headers that were accepted and said this.
+    pub const fn proxy_headers(&self, said: ProxyHeader) -> Counter {
+        self.proxy_headers[said as usize]
+    }
+
+    /// Malformed forwarding fields of trusted peers.
+    pub const fn forwarding_ignored(&self, field: ForwardingField) -> Counter {
+        self.forwarding_ignored[field as usize]
     }
 }
 
@@ -143,6 +156,12 @@ impl Metrics {
             sent_bytes: registry.counter(&family::DOWNSTREAM_SENT, &[name]),
             refused: ConnectionRefusal::ALL.map(|reason| {
                 registry.counter(&family::DOWNSTREAM_REFUSED, &[name, reason.as_str()])
+            }),
+            proxy_headers: ProxyHeader::ALL.map(|said| {
+                registry.counter(&family::DOWNSTREAM_PROXY_HEADERS, &[name, said.as_str()])
+            }),
+            forwarding_ignored: ForwardingField::ALL.map(|field| {
+                registry.counter(&family::FORWARDING_IGNORED, &[name, field.as_str()])
             }),
         }
     }

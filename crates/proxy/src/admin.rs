@@ -1,7 +1,10 @@
 //! The admin side: metrics, health of the proxy itself, status and journal.
 //!
 //! Runs on a thread of its own, so that neither a busy data path nor a scrape can delay the other.
-//! Reads only; whoever needs the engine's word asks the control task and waits a bounded time.
+//! All of it is on one bind; a second one, for the network, has what supervisors and Prometheus ask
+//! for and nothing that tells of providers. Reads only; whoever needs the engine's word asks the control task and waits a bounded time.
+
+mod connections;
 
 use crate::control::ControlMessage;
 use crate::drain::Phase;
@@ -34,18 +37,27 @@ const EVENTS: usize = 1000;
 /// Longest wait for the control task.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Serves until the runtime ends.
-pub(crate) async fn serve(admin: Admin, listener: tokio::net::TcpListener) {
-    let app = Router::new()
+/// Serves all of it on `full` and the harmless part on `read_only`, until the runtime ends.
+pub(crate) async fn serve(
+    admin: Admin,
+    full: tokio::net::TcpListener,
+    read_only: Option<tokio::net::TcpListener>,
+) {
+    let harmless = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
+        .route("/readyz", get(readyz));
+    let all = harmless
+        .clone()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events))
-        .with_state(admin);
-    if let Err(error) = axum::serve(listener, app).await {
-        tracing::error!(%error, "the admin side ended");
-    }
+        .with_state(admin.clone());
+    let second = async {
+        if let Some(listener) = read_only {
+            connections::serve(harmless.with_state(admin), listener).await;
+        }
+    };
+    tokio::join!(connections::serve(all, full), second);
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

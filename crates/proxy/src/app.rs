@@ -10,6 +10,7 @@ use crate::drain::Phase;
 use crate::effects::Effects;
 use crate::error::StartError;
 use crate::journal::Journal;
+use crate::pulse::Pulse;
 use crate::reload::{Book, Reloader, Reloads, lock, unix_now};
 use crate::resolve;
 use crate::serving::Serving;
@@ -35,6 +36,8 @@ const WORKER_INBOX: usize = 256;
 pub struct Running {
     book: Arc<Mutex<Book>>,
     admin: Option<SocketAddr>,
+    admin_read_only: Option<SocketAddr>,
+    ready: Arc<AtomicBool>,
     shared: Arc<Shared>,
     drain: leeward_config::policy::Drain,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
@@ -64,9 +67,9 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let (dir, found) = open_state_dir(&policy)?;
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
-    let admin = admin_socket
-        .as_ref()
-        .and_then(|socket| socket.local_addr().ok());
+    let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let read_only_socket = policy.admin_read_only.map(bind_admin).transpose()?;
+    let admin_read_only = read_only_socket.as_ref().and_then(|socket| socket.local_addr().ok());
     let mut book = Book::default();
     let mut plan = book.plan(&policy.listeners, workers)?;
     book.commit(&mut plan, &policy.listeners);
@@ -98,11 +101,13 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     Ok(Running {
         book: Arc::new(Mutex::new(book)),
         admin,
+        admin_read_only,
+        ready: parts.ready.clone(),
         drain,
         control: start_control(&parts, engine, control_inbox, kept.clone())?,
         workers: start_workers(&shared, plan.bound, inboxes)?,
         admin_thread: admin_socket
-            .map(|socket| start_admin(&parts, socket))
+            .map(|socket| start_admin(&parts, socket, read_only_socket))
             .transpose()?,
         shared,
         kept,
@@ -242,6 +247,7 @@ fn start_workers(
 fn start_admin(
     parts: &Parts,
     socket: TcpListener,
+    read_only: Option<TcpListener>,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>), StartError> {
     let admin = Admin {
         shared: parts.shared.clone(),
@@ -255,11 +261,13 @@ fn start_admin(
             return;
         };
         runtime.block_on(async move {
-            let Ok(socket) = tokio::net::TcpListener::from_std(socket) else {
+            let listen = tokio::net::TcpListener::from_std;
+            let (Ok(socket), Ok(read_only)) = (listen(socket), read_only.map(listen).transpose())
+            else {
                 return;
             };
             tokio::select! {
-                () = admin::serve(admin, socket) => {}
+                () = admin::serve(admin, socket, read_only) => {}
                 _ = stopped => {}
             }
         });
@@ -282,6 +290,21 @@ impl Running {
     /// Where the admin side listens; `None` when it is off.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where the read-only admin side listens; `None` when there is none.
+    pub fn admin_read_only(&self) -> Option<SocketAddr> {
+        self.admin_read_only
+    }
+
+    /// Whether the first round of probes is over, or has been waited for long enough.
+    pub fn ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// What asks the threads for a sign of life.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(&self.shared)
     }
 
     /// Where the proxy stands in its life.

@@ -29,6 +29,8 @@ pub(crate) enum ControlMessage {
         /// Told once it is published.
         done: SyncSender<()>,
     },
+    /// Somebody wants to know whether this thread lives.
+    Alive(oneshot::Sender<()>),
     /// The end.
     Stop,
 }
@@ -90,6 +92,10 @@ pub(crate) async fn run(
                 effects.serve(serving, &mut engine);
                 // Whoever offered it may have given up waiting; it serves all the same.
                 let _ = done.try_send(());
+            }
+            Some(ControlMessage::Alive(answer)) => {
+                // Whoever asked may have given up.
+                let _ = answer.send(());
             }
             Some(ControlMessage::Stop) => {
                 effects.end(&mut engine);

@@ -3,12 +3,17 @@
 //! Dropped without having been ended it counts as a client that went away, so that cancelled work
 //! is never lost from the numbers.
 
+use crate::forwarding::{Forwarding, Seen, address_key};
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
+use http::Request;
+use leeward_config::policy::Affinity;
+use leeward_failover::select::affinity_key;
 use leeward_failover::{Class, Outcome};
 use leeward_metrics::{RefusedReason, RequestOutcome};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +25,8 @@ pub(crate) struct Exchange {
     /// Position of its route; `None` before one is found, or when none matches.
     pub(crate) route: Option<usize>,
     pub(crate) class: Class,
+    /// Whose request it is, by the word of a trusted peer where there is one.
+    pub(crate) client: IpAddr,
     pub(crate) started: Instant,
     ended: bool,
 }
@@ -33,6 +40,7 @@ impl Exchange {
             conn: conn.clone(),
             route: None,
             class: Class::Order,
+            client: conn.peer.ip(),
             started: Instant::now(),
             ended: false,
         }
@@ -40,6 +48,42 @@ impl Exchange {
 
     pub(crate) fn listener(&self) -> &ListenerIo {
         &self.held.serving.listeners[self.conn.listener]
+    }
+
+    /// The forwarding fields of this request.
+    pub(crate) fn forwarding(&self) -> Rc<Forwarding> {
+        self.conn.forwarding(&self.listener().clients)
+    }
+
+    /// Takes note of what forwarding fields say of the client.
+    pub(crate) fn see(&mut self, seen: &Seen) {
+        self.client = seen.client.unwrap_or(self.client);
+        for field in &seen.malformed {
+            let slots = self.listener().slots;
+            self.worker.cells.inc(slots.forwarding_ignored(*field));
+            tracing::debug!(
+                peer = %self.conn.peer,
+                field = field.as_str(),
+                "a trusted peer's forwarding field is malformed: ignored"
+            );
+        }
+    }
+
+    /// What keeps this client's requests on one path; `None` when nothing does.
+    pub(crate) fn affinity<B>(&self, wanted: &Affinity, request: &Request<B>) -> Option<u64> {
+        if let Affinity::Header(name) = wanted
+            && let Some(value) = request.headers().get(name)
+        {
+            return Some(affinity_key(value.as_bytes()));
+        }
+        if !self.class.goes_to_writer() {
+            return None;
+        }
+        Some(if self.client == self.conn.peer.ip() {
+            self.conn.address_key
+        } else {
+            address_key(self.client)
+        })
     }
 
     /// Tallies one attempt at `upstream`; `latency` is the time to its response head.

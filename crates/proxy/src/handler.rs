@@ -46,7 +46,7 @@ pub(crate) async fn handle(
 pub(crate) fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     exchange.count_refused(refusal.counted_as());
-    tracing::debug!(client = %exchange.conn.peer, refusal = refusal.as_str(), "a request was refused");
+    tracing::debug!(client = %exchange.client, refusal = refusal.as_str(), "a request was refused");
     exchange.end(RequestOutcome::Refused);
     respond::refused(status, refusal.reason(), true)
 }
@@ -79,5 +79,7 @@ async fn route(mut exchange: Exchange, request: Request<Incoming>) -> Response<R
     };
     exchange.route = Some(found);
     exchange.class = exchange.held.serving.policy.routes[found].class;
-    Job::new(exchange, request).run().await
+    let seen = exchange.forwarding().see(request.headers());
+    exchange.see(&seen);
+    Job::new(exchange, request, &seen).run().await
 }

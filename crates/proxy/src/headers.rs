@@ -3,21 +3,15 @@
 //! Hop-by-hop fields end here in both directions (RFC 9110 section 7.6.1), then leeward's own are
 //! added. Everything else passes byte for byte (P3).
 
+use crate::forwarding::{Forwarding, Seen};
 use http::header::{
     self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, Request, Response, Version};
 use leeward_config::policy::HostHeader;
-use std::net::IpAddr;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const FORWARDED: HeaderName = header::FORWARDED;
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Fields with this prefix are leeward's own words; nobody else's pass.
 const OWN_PREFIX: &str = "leeward-";
 
@@ -30,41 +24,13 @@ pub(crate) struct Hop {
     pub(crate) trailers: bool,
 }
 
-/// The client side of forwarding fields, made once a connection.
-#[derive(Debug)]
-pub(crate) struct Forwarding {
-    client: HeaderValue,
-    proto: HeaderValue,
-}
-
-impl Forwarding {
-    pub(crate) fn new(client: IpAddr, tls: bool) -> Self {
-        // The text of an address has no byte that a field value may not have.
-        let client = HeaderValue::from_str(&client.to_canonical().to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self {
-            client,
-            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
-        }
-    }
-
-    /// Replaces whatever the client claims: it is outside the trust boundary.
-    fn apply(&self, headers: &mut HeaderMap) {
-        headers.remove(FORWARDED);
-        headers.remove(X_FORWARDED_PORT);
-        headers.remove(X_REAL_IP);
-        headers.insert(X_FORWARDED_FOR, self.client.clone());
-        headers.insert(X_FORWARDED_PROTO, self.proto.clone());
-        match headers.get(HOST).cloned() {
-            Some(host) => headers.insert(X_FORWARDED_HOST, host),
-            None => headers.remove(X_FORWARDED_HOST),
-        };
-    }
-}
-
 /// Makes a client's request fit to be sent to any backend; the Host field comes later, by
 /// [`set_host`], since it may differ by backend.
-pub(crate) fn prepare_request<B>(request: &mut Request<B>, forwarding: &Forwarding) -> Hop {
+pub(crate) fn prepare_request<B>(
+    request: &mut Request<B>,
+    forwarding: &Forwarding,
+    seen: &Seen,
+) -> Hop {
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let headers = request.headers_mut();
     let mut hop = Hop::default();
@@ -78,7 +44,7 @@ pub(crate) fn prepare_request<B>(request: &mut Request<B>, forwarding: &Forwardi
     hop.trailers = headers.contains_key(TE) && contains_token(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
     strip_own(headers);
-    forwarding.apply(headers);
+    forwarding.apply(headers, seen);
     if chunked {
         // hyper would leave a body of unknown length off a GET unless told.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -180,15 +146,9 @@ fn is_own(name: &HeaderName) -> bool {
     }
     let meant = name.replace('_', "-");
     meant.starts_with(OWN_PREFIX)
-        || [
-            X_FORWARDED_FOR,
-            X_FORWARDED_PROTO,
-            X_FORWARDED_HOST,
-            X_FORWARDED_PORT,
-            X_REAL_IP,
-        ]
-        .iter()
-        .any(|field| field.as_str() == meant)
+        || crate::forwarding::FIELDS
+            .iter()
+            .any(|field| field.as_str() == meant)
 }
 
 fn contains_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -202,6 +162,7 @@ fn contains_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn prepared(fields: &[(&str, &str)]) -> (Request<()>, Hop) {
         let mut builder = Request::builder().uri("/");
@@ -209,8 +170,9 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let mut request = builder.body(()).unwrap();
-        let forwarding = Forwarding::new("192.0.2.9".parse().unwrap(), true);
-        let hop = prepare_request(&mut request, &forwarding);
+        let peer = "192.0.2.9".parse().unwrap();
+        let forwarding = Forwarding::new(peer, true, &Arc::default());
+        let hop = prepare_request(&mut request, &forwarding, &Seen::default());
         (request, hop)
     }
 

@@ -8,18 +8,18 @@ use crate::body::{ClientBody, ResponseBody};
 use crate::classify::{self, Failure};
 use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
+use crate::forwarding::Seen;
 use crate::handler::refuse;
 use crate::headers::{self, Hop};
 use crate::relay::{Relay, Settle};
 use crate::respond;
-use crate::serve::ClientConn;
 use crate::snapshot::EndpointIo;
 use crate::upstream::{Freshness, Upstream};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use leeward_config::policy::{Affinity, Route};
+use leeward_config::policy::Route;
 use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want, affinity_key, select};
+use leeward_failover::select::{Reach, Want, select};
 use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use std::rc::Rc;
 use std::time::Duration;
@@ -52,18 +52,18 @@ enum Turn {
 }
 
 impl Job {
-    pub(crate) fn new(exchange: Exchange, mut request: Request<Incoming>) -> Self {
+    pub(crate) fn new(exchange: Exchange, mut request: Request<Incoming>, seen: &Seen) -> Self {
         let class = exchange.class;
         let (pool, key, deadline) = {
             let route = route_of(&exchange);
             let io = &exchange.held.serving.policy.pools[route.pool.index()];
-            let key = affinity(&io.affinity, class, &request, &exchange.conn);
+            let key = exchange.affinity(&io.affinity, &request);
             let deadline = route
                 .deadline
                 .map(|span| Instant::from_std(exchange.started) + span);
             (route.pool, key, deadline)
         };
-        let hop = headers::prepare_request(&mut request, &exchange.conn.forwarding);
+        let hop = headers::prepare_request(&mut request, &exchange.forwarding(), seen);
         origin_form(request.uri_mut());
         let (head, incoming) = request.into_parts();
         let keep = match class.repeat() {
@@ -419,6 +419,12 @@ impl Job {
             self.exchange.worker.cells.inc(slots.unplaced);
         }
         let told = classify::unanswered(class, self.sent, failure);
+        tracing::debug!(
+            client = %self.exchange.client,
+            class = class.as_str(),
+            outcome = told.outcome.as_str(),
+            "a request was not answered by any backend"
+        );
         let seconds = 1 + self.exchange.worker.draw(|rng| rng.next_u64()) % 3;
         self.exchange.end(told.outcome);
         respond::unanswered(told.fate, told.status, told.text, seconds)
@@ -428,20 +434,6 @@ impl Job {
 fn route_of(exchange: &Exchange) -> &Route {
     // Only called once a route was found; the first one stands in otherwise.
     &exchange.held.serving.policy.routes[exchange.route.unwrap_or_default()]
-}
-
-fn affinity<B>(
-    wanted: &Affinity,
-    class: Class,
-    request: &Request<B>,
-    conn: &ClientConn,
-) -> Option<u64> {
-    if let Affinity::Header(name) = wanted
-        && let Some(value) = request.headers().get(name)
-    {
-        return Some(affinity_key(value.as_bytes()));
-    }
-    class.goes_to_writer().then_some(conn.address_key)
 }
 
 /// A proxy sends the origin form, byte for byte what was behind the authority (RFC 9112 section

@@ -2,9 +2,13 @@
 //!
 //! Every worker has its own socket on every listener's address (SO_REUSEPORT). The kernel spreads
 //! connections by hash, so long-lived ones can pile up on one worker: it then hands new ones over.
+//! What comes before HTTP is done here: the PROXY header, the bounds on connections, TLS.
 //! Called by `app` (bind) and `worker` (accept).
 
 use crate::error::StartError;
+use crate::per_client::Place;
+use crate::proxy_protocol;
+use crate::reserve::Reserve;
 use crate::serve::serve;
 use crate::serving::ListenerIo;
 use crate::worker::{Worker, WorkerMessage};
@@ -71,6 +75,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 
 /// Accepts until it is aborted.
 pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener, listener: usize) {
+    let reserve = Reserve::new();
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => {
@@ -82,28 +87,52 @@ pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener, 
                     start(&worker, stream, peer, listener);
                 }
             }
-            Err(error) => refused(&worker, listener, &error).await,
+            Err(error) if is_exhausted(&error) => {
+                if !refuse_one(&worker, &socket, listener, &reserve).await {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            Err(error) => failed(&worker, listener, &error).await,
         }
     }
 }
 
-/// An accept that failed. Those that cost one connection are counted; those that would fail again
-/// at once (no file descriptors, no memory) are waited out, while the kernel holds the connections.
-async fn refused(worker: &Worker, listener: usize, error: &io::Error) {
-    let slots = worker.snapshot().serving.listeners[listener].slots;
-    let exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
-    if exhausted {
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// No file descriptor is left: a connection that waits is closed by means of the reserve, so that
+/// its client can go elsewhere. Whether that could be done.
+async fn refuse_one(
+    worker: &Worker,
+    socket: &tokio::net::TcpListener,
+    listener: usize,
+    reserve: &Reserve,
+) -> bool {
+    if reserve.may_warn() {
+        tracing::warn!(
+            listener,
+            "no file descriptor is left: new connections are refused; raise the limit (ulimit -n)"
+        );
+    }
+    let refused = reserve.refuse_one(socket).await;
+    if refused {
+        let slots = worker.snapshot().serving.listeners[listener].slots;
         worker
             .cells
             .inc(slots.refused(ConnectionRefusal::FileDescriptors));
-        tracing::warn!(
-            listener,
-            "no file descriptor is left: new connections wait; raise the limit (ulimit -n)"
-        );
-    } else {
-        worker.cells.inc(slots.refused(ConnectionRefusal::Accept));
-        tracing::debug!(listener, %error, "accept failed");
     }
+    // A flood of those must not keep the worker from its connections.
+    tokio::task::yield_now().await;
+    refused
+}
+
+/// An accept that failed. Those that cost one connection are counted; those that would fail again
+/// at once (no memory) are waited out, while the kernel holds the connections.
+async fn failed(worker: &Worker, listener: usize, error: &io::Error) {
+    let slots = worker.snapshot().serving.listeners[listener].slots;
+    worker.cells.inc(slots.refused(ConnectionRefusal::Accept));
+    tracing::debug!(listener, %error, "accept failed");
     let passing = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -185,7 +214,14 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usi
     });
 }
 
-async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usize) {
+/// What comes before HTTP, then HTTP.
+async fn run(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, listener: usize) {
+    let Some(peer) = client(worker, &mut stream, peer, listener).await else {
+        return;
+    };
+    let Ok(_place) = place(worker, peer, listener) else {
+        return;
+    };
     let held = worker.snapshot();
     let io = &held.serving.listeners[listener];
     let Some(config) = io.tls().cloned() else {
@@ -205,12 +241,70 @@ async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener:
             worker
                 .cells
                 .inc(slots.refused(ConnectionRefusal::TlsHandshake));
-            tracing::debug!(%peer, %error, "a TLS handshake failed");
+            tracing::debug!(client = %peer, %error, "a TLS handshake failed");
         }
         Err(_) => worker
             .cells
             .inc(slots.refused(ConnectionRefusal::TlsTimeout)),
     }
+}
+
+/// Who is at the other end: the peer itself, or whom it names where the policy wants a PROXY header
+/// of it. `None` when there is no such header: the connection is over.
+async fn client(
+    worker: &Rc<Worker>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+) -> Option<SocketAddr> {
+    let (slots, limit) = {
+        let held = worker.snapshot();
+        let io = &held.serving.listeners[listener];
+        let wanted = &io.clients.proxy_protocol;
+        if !wanted.from.contains(peer.ip()) {
+            return Some(peer);
+        }
+        (io.slots, wanted.timeout)
+    };
+    let refused = |why| worker.cells.inc(slots.refused(why));
+    // Boxed, or every connection would keep its room for as long as it lives.
+    match tokio::time::timeout(limit, Box::pin(proxy_protocol::read(stream))).await {
+        Ok(Ok(said)) => {
+            worker.cells.inc(slots.proxy_headers(said.how));
+            Some(said.client.unwrap_or(peer))
+        }
+        Ok(Err(error)) => {
+            refused(ConnectionRefusal::ProxyHeader);
+            tracing::debug!(%peer, "{}", error.as_str());
+            None
+        }
+        Err(_) => {
+            refused(ConnectionRefusal::ProxyTimeout);
+            None
+        }
+    }
+}
+
+/// The client has as many connections as one may.
+struct Full;
+
+/// Counts the connection as one of its client's, where the policy bounds those. Peers that speak
+/// for others are no clients.
+fn place(worker: &Rc<Worker>, client: SocketAddr, listener: usize) -> Result<Option<Place>, Full> {
+    let held = worker.snapshot();
+    let io = &held.serving.listeners[listener];
+    let Some(most) = io.max_per_client else {
+        return Ok(None);
+    };
+    if io.clients.trusted.from.contains(client.ip()) {
+        return Ok(None);
+    }
+    let place = io.per_client.enter(client.ip(), most);
+    if place.is_none() {
+        let refused = io.slots.refused(ConnectionRefusal::PerClientLimit);
+        worker.cells.inc(refused);
+    }
+    place.map(Some).ok_or(Full)
 }
 
 /// Counts an open client connection for as long as it lives.

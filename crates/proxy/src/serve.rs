@@ -4,22 +4,22 @@
 //! switched protocols is handed to `tunnel`. Called by `listener` for each connection.
 
 use crate::client_io::{ClientIo, ClientWatch, Overdue};
+use crate::forwarding::{Forwarding, address_key};
 use crate::framing::Refusal;
 use crate::handler::handle;
-use crate::headers::Forwarding;
 use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use leeward_config::policy::Limits;
-use leeward_failover::select::affinity_key;
-use std::cell::Cell;
+use leeward_config::policy::{Clients, Limits};
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -31,9 +31,10 @@ use tokio_rustls::server::TlsStream;
 pub(crate) struct ClientConn {
     /// Position of its listener in the policy.
     pub(crate) listener: usize,
+    /// Who is at the other end, by its PROXY header where it had to send one.
     pub(crate) peer: SocketAddr,
-    pub(crate) forwarding: Forwarding,
-    /// The client's address as an affinity key.
+    forwarding: RefCell<Rc<Forwarding>>,
+    /// The peer's address as an affinity key.
     pub(crate) address_key: u64,
     pub(crate) watch: Rc<ClientWatch>,
     /// The connection has to end by reset: an answer was cut short.
@@ -46,11 +47,44 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
+    fn new(
+        worker: &Worker,
+        peer: SocketAddr,
+        listener: usize,
+        tls: bool,
+        watch: Rc<ClientWatch>,
+    ) -> Self {
+        let held = worker.snapshot();
+        let rules = &held.serving.listeners[listener].clients;
+        let forwarding = Forwarding::new(peer.ip(), tls, rules);
+        Self {
+            listener,
+            peer,
+            forwarding: RefCell::new(Rc::new(forwarding)),
+            address_key: address_key(peer.ip()),
+            watch,
+            cut: Cell::new(false),
+            tunnel: Cell::new(None),
+            drain: Cell::new(false),
+            waker: Cell::new(None),
+            requests: Cell::new(0),
+        }
+    }
+
     /// Counts a request; its position on the connection, from 0.
     pub(crate) fn next_request(&self) -> u64 {
         let index = self.requests.get();
         self.requests.set(index + 1);
         index
+    }
+
+    /// The forwarding fields of its requests under these rules, the newest of its listener.
+    pub(crate) fn forwarding(&self, rules: &Arc<Clients>) -> Rc<Forwarding> {
+        let mut forwarding = self.forwarding.borrow_mut();
+        if let Some(renewed) = forwarding.under(rules) {
+            *forwarding = Rc::new(renewed);
+        }
+        forwarding.clone()
     }
 
     /// Ends the connection once what is in flight has been answered.
@@ -97,18 +131,7 @@ pub(crate) async fn serve<S: ClientStream>(
 ) {
     let limits = worker.snapshot().serving.policy.limits;
     let io = ClientIo::new(stream, &limits);
-    let conn = Rc::new(ClientConn {
-        listener,
-        peer,
-        forwarding: Forwarding::new(peer.ip(), tls),
-        address_key: address_key(peer.ip()),
-        watch: io.watch(),
-        cut: Cell::new(false),
-        tunnel: Cell::new(None),
-        drain: Cell::new(false),
-        waker: Cell::new(None),
-        requests: Cell::new(0),
-    });
+    let conn = Rc::new(ClientConn::new(worker, peer, listener, tls, io.watch()));
     let _registered = worker.register(&conn);
     let service = service_fn({
         let (worker, conn) = (worker.clone(), conn.clone());
@@ -263,12 +286,5 @@ fn reset_if<S: ClientStream>(cut: bool, stream: &S) {
     if cut {
         // Failing leaves an ordinary close of an unfinished message.
         let _: io::Result<()> = stream.socket().set_zero_linger();
-    }
-}
-
-fn address_key(address: IpAddr) -> u64 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => affinity_key(&address.octets()),
-        IpAddr::V6(address) => affinity_key(&address.octets()),
     }
 }

@@ -8,7 +8,8 @@ use crate::connect::ConnectSpec;
 use crate::error::StartError;
 use crate::route::RouteTable;
 use crate::tls::{self, ClientTls, ServerTls};
-use leeward_config::policy::{Backend, Listener, Policy};
+use crate::per_client::PerClient;
+use leeward_config::policy::{Backend, Clients, Listener, Policy};
 use leeward_failover::Class;
 use leeward_metrics::{
     DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
@@ -39,6 +40,12 @@ pub(crate) struct ListenerIo {
     tls: Option<ServerTls>,
     pub(crate) routes: RouteTable,
     pub(crate) max_connections: usize,
+    /// How it knows who its clients are.
+    pub(crate) clients: Arc<Clients>,
+    /// Open connections of one client at most, where that is bounded.
+    pub(crate) max_per_client: Option<usize>,
+    /// Open connections by client, where they are bounded.
+    pub(crate) per_client: Arc<PerClient>,
     /// Connections open now: written once a connection, not once a request.
     pub(crate) open: Arc<AtomicUsize>,
     pub(crate) slots: ListenerSlots,
@@ -127,6 +134,11 @@ impl ListenerIo {
             tls,
             routes: RouteTable::new(name, policy.routes.iter().map(|route| &route.matches)),
             max_connections: listener.max_connections,
+            clients: Arc::new(listener.clients.clone()),
+            max_per_client: listener.max_connections_per_client,
+            per_client: before
+                .map(|before| before.per_client.clone())
+                .unwrap_or_default(),
             open: before.map(|before| before.open.clone()).unwrap_or_default(),
             slots: metrics.listener(name),
             refused: metrics.refused(name),
@@ -149,6 +161,9 @@ impl ListenerIo {
             tls: None,
             routes: RouteTable::default(),
             max_connections: 0,
+            clients: self.clients.clone(),
+            max_per_client: self.max_per_client,
+            per_client: self.per_client.clone(),
             open: self.open.clone(),
             slots: self.slots,
             refused: self.refused,

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 /// The snapshot that a request began with: a handle that costs no shared write.
@@ -79,6 +79,8 @@ pub(crate) enum WorkerMessage {
     },
     /// A listener left the policy: accept no more there, end its idle connections.
     Close { listener: usize },
+    /// Somebody wants to know whether this thread lives.
+    Alive(oneshot::Sender<()>),
     /// Accept no more, end idle connections, let the rest end.
     Drain,
     /// End everything now.
@@ -225,6 +227,10 @@ async fn obey(
                 if let Err(error) = accepting.start(worker, listener, socket) {
                     tracing::error!(listener, %error, "a listener cannot be accepted on");
                 }
+            }
+            WorkerMessage::Alive(answer) => {
+                // Whoever asked may have given up.
+                let _ = answer.send(());
             }
             WorkerMessage::Close { listener } => {
                 accepting.stop(listener);

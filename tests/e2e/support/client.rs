@@ -60,6 +60,34 @@ impl Client {
         }
     }
 
+    /// Connects in plain from an address of this machine, such as `127.0.0.2`.
+    pub(crate) async fn connect_from(local: &str, address: SocketAddr) -> Self {
+        let stream = tcp_from(local, address).await;
+        Self {
+            wire: Wire::new(Box::new(stream)),
+        }
+    }
+
+    /// Connects from an address of this machine, says `first` in plain, then TLS as
+    /// [`Client::connect_tls`] does.
+    pub(crate) async fn connect_tls_behind(
+        local: &str,
+        address: SocketAddr,
+        first: &[u8],
+        name: &str,
+        ca: &Ca,
+    ) -> Self {
+        let mut stream = tcp_from(local, address).await;
+        let said = tokio::io::AsyncWriteExt::write_all(&mut stream, first);
+        limited("leeward to read", said).await.expect("to send");
+        let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
+        let handshake = ca.connector().connect(name, stream);
+        let stream = limited("a TLS handshake", handshake).await;
+        Self {
+            wire: Wire::new(Box::new(stream.expect("a TLS handshake"))),
+        }
+    }
+
     /// Connects with TLS, asks for `name` and requires a certificate of `ca` for it.
     pub(crate) async fn connect_tls(address: SocketAddr, name: &str, ca: &Ca) -> Self {
         Self::try_connect_tls(address, name, ca)
@@ -184,6 +212,17 @@ async fn tcp(address: SocketAddr) -> TcpStream {
     let stream = limited("a connection", TcpStream::connect(address))
         .await
         .expect("a connection");
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+async fn tcp_from(local: &str, address: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket
+        .bind((local.parse::<std::net::Ipv4Addr>().unwrap(), 0).into())
+        .unwrap();
+    let stream = limited("a connection", socket.connect(address)).await;
+    let stream = stream.expect("a connection");
     stream.set_nodelay(true).unwrap();
     stream
 }

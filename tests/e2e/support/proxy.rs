@@ -44,11 +44,22 @@ impl Proxy {
     /// Starts it under `wrapper` and waits until it listens.
     pub(crate) async fn launch(dir: TempDir, policy: &str, wrapper: &[&str]) -> Self {
         dir.write("policy.yaml", policy);
-        Self::launch_as_is(dir, wrapper).await
+        Self::launch_as_is(dir, wrapper, &[]).await
     }
 
-    async fn launch_as_is(dir: TempDir, wrapper: &[&str]) -> Self {
-        let child = spawn(&dir, &dir.path("policy.yaml"), wrapper);
+    /// The same with more arguments behind `run`.
+    pub(crate) async fn launch_with(
+        dir: TempDir,
+        policy: &str,
+        wrapper: &[&str],
+        arguments: &[&str],
+    ) -> Self {
+        dir.write("policy.yaml", policy);
+        Self::launch_as_is(dir, wrapper, arguments).await
+    }
+
+    async fn launch_as_is(dir: TempDir, wrapper: &[&str], arguments: &[&str]) -> Self {
+        let child = spawn(&dir, &dir.path("policy.yaml"), wrapper, arguments);
         let mut proxy = Self {
             child,
             dir,
@@ -81,13 +92,13 @@ impl Proxy {
     /// it is ready.
     pub(crate) async fn start_again(&mut self) {
         std::fs::remove_file(self.dir.path("ready.json")).ok();
-        self.child = spawn(&self.dir, &self.dir.path("policy.yaml"), &[]);
+        self.child = spawn(&self.dir, &self.dir.path("policy.yaml"), &[], &[]);
         self.wait_until_it_listens().await;
     }
 
     /// Starts it in a folder that has a `policy.yaml` already, and waits until it is ready.
     pub(crate) async fn start_as_is(dir: TempDir) -> Self {
-        let proxy = Self::launch_as_is(dir, &[]).await;
+        let proxy = Self::launch_as_is(dir, &[], &[]).await;
         proxy.wait_until_ready().await;
         proxy
     }
@@ -100,7 +111,7 @@ impl Proxy {
     /// Starts it and waits for its end: for starts that must fail.
     pub(crate) async fn run_to_end(dir: &TempDir, policy: &str) -> Ended {
         let path = dir.write("bad.yaml", policy);
-        let mut child = spawn(dir, &path, &[]);
+        let mut child = spawn(dir, &path, &[], &[]);
         let code = exit_code(&mut child).await;
         Ended {
             code,
@@ -228,6 +239,24 @@ impl Proxy {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
 
+    /// Where the read-only admin side is.
+    pub(crate) fn admin_read_only(&self) -> Option<SocketAddr> {
+        let address = self.ready["admin_read_only"].as_str();
+        address.map(|address| address.parse().unwrap())
+    }
+
+    /// The id of its thread of this name, as the kernel has it: 15 characters at most.
+    pub(crate) fn thread(&self, name: &str) -> Pid {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let mut ids = tasks.map(|task| task.unwrap().file_name().into_string().unwrap());
+        let found = ids.find(|id| {
+            let comm = self.proc(&format!("task/{id}/comm"));
+            comm.trim_end() == &name[..name.len().min(15)]
+        });
+        let id = found.unwrap_or_else(|| panic!("no thread {name}"));
+        Pid::from_raw(id.parse().unwrap())
+    }
+
     /// What it has said on stderr so far.
     pub(crate) fn log(&self) -> String {
         stderr_of(&self.dir)
@@ -284,7 +313,7 @@ pub(crate) fn json(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body.bytes).expect("JSON")
 }
 
-fn spawn(dir: &TempDir, policy: &Path, wrapper: &[&str]) -> Child {
+fn spawn(dir: &TempDir, policy: &Path, wrapper: &[&str], arguments: &[&str]) -> Child {
     let stderr = std::fs::File::create(dir.path("stderr")).unwrap();
     let binary = leeward();
     let mut words = wrapper.iter().copied().chain([binary.as_str()]);
@@ -294,6 +323,7 @@ fn spawn(dir: &TempDir, policy: &Path, wrapper: &[&str]) -> Child {
         .arg(policy)
         .arg("--ready-file")
         .arg(dir.path("ready.json"))
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr)

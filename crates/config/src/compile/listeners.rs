@@ -1,8 +1,9 @@
 //! `listeners`: where clients connect.
 
 use super::Context;
+use super::clients::clients;
 use super::http::address;
-use super::server::count;
+use super::server::{Admin, count};
 use crate::Files;
 use crate::fields::{Fields, expected, list, named, present, text};
 use crate::policy::{Certificate, DEFAULT_MAX_CONNECTIONS, Listener};
@@ -14,18 +15,24 @@ use std::path::PathBuf;
 const MAX_LISTENERS: usize = 256;
 const MAX_CERTIFICATES: usize = 1024;
 
-/// Reads `listeners`; `admin` is a neighbour that may sit on the same port.
+/// Reads `listeners`; `admin` has neighbours that may sit on the same port.
 pub(super) fn compile(
     context: &Context<'_>,
     fields: &mut Fields<'_>,
-    admin: Option<SocketAddr>,
+    admin: &Admin,
 ) -> Vec<Listener> {
     let example = "{ public: { bind: 0.0.0.0:8080 } }";
     let Some(node) = fields.require("listeners", example) else {
         return Vec::new();
     };
     let mut taken: Vec<(SocketAddr, Option<Pos>, String)> = Vec::new();
-    taken.extend(admin.map(|address| (address, None, "the admin side".to_owned())));
+    let neighbours = [
+        (admin.bind, "the admin side"),
+        (admin.read_only, "the read-only admin side"),
+    ];
+    for (address, name) in neighbours {
+        taken.extend(address.map(|address| (address, None, name.to_owned())));
+    }
     let mut found = Vec::new();
     for entry in named(context.report, node, "listeners", MAX_LISTENERS) {
         let Some((listener, pos)) = listener(context, entry) else {
@@ -50,7 +57,7 @@ pub(super) fn compile(
 }
 
 /// Whether two sockets cannot both listen. Port 0 is a different port every time.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let same_family = a.is_ipv4() == b.is_ipv4();
     let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() == b.port() && a.port() != 0 && same_family && same_ip
@@ -73,6 +80,9 @@ fn listener(context: &Context<'_>, entry: &Entry) -> Option<(Listener, Pos)> {
         DEFAULT_MAX_CONNECTIONS,
         1..=10_000_000,
     );
+    let bounds = 1..=10_000_000;
+    let per_client = fields.number("max_connections_per_client", bounds);
+    let clients = clients(report, &mut fields);
     fields.finish();
     let name = entry.key.clone();
     Some((
@@ -81,6 +91,8 @@ fn listener(context: &Context<'_>, entry: &Entry) -> Option<(Listener, Pos)> {
             bind: bind?,
             certificates,
             max_connections,
+            max_connections_per_client: per_client.and_then(|most| usize::try_from(most).ok()),
+            clients,
         },
         node?.pos,
     ))

@@ -4,6 +4,7 @@
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
 mod backends;
+mod clients;
 mod expect;
 mod failover;
 mod http;
@@ -53,7 +54,7 @@ pub(crate) fn compile(
     let drain = server::drain(&mut fields);
     let limits = server::limits(&mut fields);
     let state_dir = server::state_dir(&context, &mut fields);
-    let listeners = listeners::compile(&context, &mut fields, admin);
+    let listeners = listeners::compile(&context, &mut fields, &admin);
     let places = places::compile(report, &mut fields);
     let pools = pools::compile(&context, &mut fields, &places);
     let routes = routes::compile(report, &mut fields, &pools, &listeners);
@@ -71,7 +72,8 @@ pub(crate) fn compile(
         routes,
         pools: pools.io,
         backends: pools.backends_io,
-        admin,
+        admin: admin.bind,
+        admin_read_only: admin.read_only,
         workers,
         drain,
         limits,
