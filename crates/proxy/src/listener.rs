@@ -4,8 +4,11 @@
 //! connections by hash, so long-lived ones can pile up on one worker: it then hands new ones over.
 //! Called by `app` (bind) and `worker` (accept).
 
+use crate::detect::serve_detected;
 use crate::error::StartError;
 use crate::serve::serve;
+use crate::serve_h2::serve_h2;
+use crate::tls::ALPN_H2;
 use crate::worker::{Worker, WorkerMessage};
 use leeward_config::policy::Listener;
 use leeward_metrics::ConnectionRefusal;
@@ -188,7 +191,11 @@ async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener:
     let held = worker.snapshot();
     let io = &held.serving.listeners[listener];
     let Some(config) = io.tls.clone() else {
+        let h2c = held.serving.policy.listeners[listener].h2c;
         drop(held);
+        if h2c {
+            return Box::pin(serve_detected(worker, stream, peer, listener)).await;
+        }
         return Box::pin(serve(worker, stream, peer, listener, false)).await;
     };
     let slots = io.slots;
@@ -198,7 +205,11 @@ async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener:
     match tokio::time::timeout(limit, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             worker.cells.inc(slots.tls_handshakes);
-            Box::pin(serve(worker, stream, peer, listener, true)).await;
+            if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
+                Box::pin(serve_h2(worker, stream, peer, listener, true)).await;
+            } else {
+                Box::pin(serve(worker, stream, peer, listener, true)).await;
+            }
         }
         Ok(Err(error)) => {
             worker

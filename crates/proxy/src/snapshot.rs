@@ -84,7 +84,7 @@ impl Serving {
         for listener in &policy.listeners {
             let tls = match listener.certificates.as_slice() {
                 [] => None,
-                certificates => Some(tls::server_config(certificates)?),
+                certificates => Some(tls::server_config(certificates, listener.http2)?),
             };
             let name = listener.name.as_str();
             listeners.push(ListenerIo {

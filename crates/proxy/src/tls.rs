@@ -16,13 +16,27 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// HTTP/2 over TLS, as the two sides agree to it (RFC 7301, RFC 9113 section 3.1).
+pub(crate) const ALPN_H2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// What is offered or accepted, the preferred one first.
+fn alpn(http2: bool, http1: bool) -> Vec<Vec<u8>> {
+    let offered = [(http2, ALPN_H2), (http1, ALPN_HTTP1)];
+    let offered = offered.iter().filter(|(wanted, _)| *wanted);
+    offered.map(|(_, protocol)| protocol.to_vec()).collect()
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// The server side of a listener. Every certificate serves the DNS names that it carries; the
 /// first also serves clients that name no host or an unknown one.
-pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, StartError> {
+pub(crate) fn server_config(
+    certificates: &[Certificate],
+    http2: bool,
+) -> Result<Arc<ServerConfig>, StartError> {
     let provider = provider();
     let mut by_name = HashMap::new();
     let mut first = None;
@@ -39,7 +53,7 @@ pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerCo
         .map_err(|error| StartError::policy(format!("TLS: {error}")))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(BySni { by_name, first }));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn(http2, true);
     Ok(Arc::new(config))
 }
 
@@ -162,6 +176,13 @@ pub(crate) fn client_config(tls: &UpstreamTls) -> Result<Arc<ClientConfig>, Star
         .map_err(|error| StartError::policy(format!("TLS: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn(false, true);
     Ok(Arc::new(config))
+}
+
+/// The same towards a backend that is asked for HTTP/2; `http1` lets it choose.
+pub(crate) fn with_http2(config: &ClientConfig, http1: bool) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = alpn(true, http1);
+    Arc::new(config)
 }
