@@ -61,6 +61,8 @@ pub(crate) enum Step {
     Stale,
     /// The connection broke before an answer.
     Reset,
+    /// The backend refused to look at it: it has no room now (HTTP/2).
+    Refused,
     /// The answer was not HTTP.
     Protocol,
     /// No answer before the deadline.
@@ -76,6 +78,7 @@ impl AttemptError {
             Step::Connect => Some(Outcome::ConnectFailed),
             Step::Tls => Some(Outcome::TlsFailed),
             Step::Stale => Some(Outcome::StaleConnection),
+            Step::Refused => Some(Outcome::GatewayError),
             Step::Reset | Step::Protocol => Some(Outcome::Reset),
             Step::Deadline => Some(Outcome::Timeout),
             Step::ClientBody => None,

@@ -201,11 +201,14 @@ impl Job {
             &backend.host_header,
             &upstream.io.authority,
         );
+        let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
         let plan = Plan {
             head,
             body: &self.body,
             need,
-            upgrade: self.hop.upgrade.is_some(),
+            protocol: upstream.io.protocol(class, upgrade),
+            order: class == Class::Order,
+            upgrade,
             deadline: self.deadline,
             patience: self.patience(),
         };

@@ -28,6 +28,7 @@ mod handler;
 mod headers;
 mod job;
 mod journal;
+mod lease;
 mod listener;
 mod path_info;
 mod probe;
@@ -42,6 +43,7 @@ mod tally;
 mod tls;
 mod tunnel;
 mod upstream;
+mod upstream_h2;
 mod upstream_io;
 mod worker;
 

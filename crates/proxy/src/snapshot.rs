@@ -7,7 +7,7 @@ use crate::connect::ConnectSpec;
 use crate::error::StartError;
 use crate::route::RouteTable;
 use crate::tls;
-use leeward_config::policy::{Policy, UpstreamTls};
+use leeward_config::policy::{Policy, Protocol, UpstreamTls};
 use leeward_failover::{BackendId, Class, EndpointId, PoolId, Table};
 use leeward_metrics::{
     DownstreamSlots, EndpointLabels, EndpointSlots, ListenerSlots, Metrics, PoolSlots,
@@ -52,6 +52,10 @@ pub(crate) struct ListenerIo {
 
 struct BackendIo {
     connect: ConnectSpec,
+    shared: Option<ConnectSpec>,
+    protocol: Protocol,
+    order_protocol: Protocol,
+    max_streams: usize,
     authority: String,
     provider: ProviderSlots,
 }
@@ -62,12 +66,42 @@ pub(crate) struct EndpointIo {
     pub(crate) pool: PoolId,
     pub(crate) backend: BackendId,
     pub(crate) address: SocketAddr,
+    /// For HTTP/1.1 alone.
     pub(crate) connect: ConnectSpec,
+    /// For a connection that speaks HTTP/2, or may; `None` when the policy does not want one.
+    pub(crate) shared: Option<ConnectSpec>,
+    protocol: Protocol,
+    order_protocol: Protocol,
+    /// Requests at a time on one HTTP/2 connection at most.
+    pub(crate) max_streams: usize,
     /// `host:port` as in the backend's URL, without the port where it is the scheme's own.
     pub(crate) authority: String,
     pub(crate) labels: EndpointLabels,
     pub(crate) slots: EndpointSlots,
     pub(crate) provider: ProviderSlots,
+}
+
+impl EndpointIo {
+    /// What a request of `class` travels by. An upgrade exists in HTTP/1.1 only, and orders stay
+    /// there unless the policy says otherwise.
+    pub(crate) fn protocol(&self, class: Class, upgrade: bool) -> Protocol {
+        let stays = class.goes_to_writer() && self.order_protocol == Protocol::Http1;
+        if upgrade || stays {
+            Protocol::Http1
+        } else {
+            self.protocol
+        }
+    }
+
+    /// Whether a connection for HTTP/2 may turn out to speak HTTP/1.1.
+    pub(crate) fn may_speak_http1(&self) -> bool {
+        self.protocol == Protocol::Auto
+    }
+
+    /// What it takes to connect to it, for probes: what most of the traffic takes.
+    pub(crate) fn usual_connect(&self) -> &ConnectSpec {
+        self.shared.as_ref().unwrap_or(&self.connect)
+    }
 }
 
 impl ListenerIo {
@@ -151,6 +185,10 @@ impl Serving {
                 backend: info.backend,
                 address: info.address,
                 connect: io.connect.clone(),
+                shared: io.shared.clone(),
+                protocol: io.protocol,
+                order_protocol: io.order_protocol,
+                max_streams: io.max_streams,
                 authority: io.authority.clone(),
                 slots: metrics.endpoint(&labels),
                 provider: io.provider,
@@ -158,6 +196,18 @@ impl Serving {
             })));
         }
         endpoints
+    }
+}
+
+/// As `connect`, with HTTP/2 asked for in the TLS handshake.
+fn shared(connect: &ConnectSpec, protocol: Protocol) -> ConnectSpec {
+    let tls = connect.tls.as_ref().map(|(config, name)| {
+        let config = tls::with_http2(config, protocol == Protocol::Auto);
+        (config, name.clone())
+    });
+    ConnectSpec {
+        tls,
+        timeout: connect.timeout,
     }
 }
 
@@ -191,11 +241,18 @@ fn backends(policy: &Policy, metrics: &Metrics) -> Result<Vec<BackendIo>, StartE
             port => format!("{}:{port}", backend.host),
         };
         let provider = policy.engine.sites[engine.site.index()].provider;
+        let pool = &policy.pools[engine.pool.index()];
+        let connect = ConnectSpec {
+            tls,
+            timeout: pool.connect_timeout,
+        };
+        let protocol = backend.protocol;
         backends.push(BackendIo {
-            connect: ConnectSpec {
-                tls,
-                timeout: policy.pools[engine.pool.index()].connect_timeout,
-            },
+            shared: (protocol != Protocol::Http1).then(|| shared(&connect, protocol)),
+            connect,
+            protocol,
+            order_protocol: pool.order_protocol,
+            max_streams: pool.max_streams,
             authority,
             provider: metrics.provider(
                 &policy.engine.pools[engine.pool.index()].name,
