@@ -27,6 +27,8 @@ mod failover;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod h2;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod process;
