@@ -111,14 +111,17 @@ async fn an_answer_that_its_client_leaves_waiting_is_reset() {
     let (_, mut body) = answer.await.unwrap().into_parts();
     let idle = async || {
         let metrics = proxy.metrics().await;
-        (metrics.sum("leeward_upstream_in_flight", &[]) == Some(0.0)).then_some(())
+        (metrics.sum("leeward_upstream_requests_in_flight", &[]) == Some(0.0)).then_some(())
     };
     eventually("the backend is free", SOON, idle).await;
     let mut end = None;
     while let Some(piece) = body.data().await {
-        if let Err(error) = piece {
-            end = error.reason();
-            break;
+        match piece {
+            Ok(piece) => body.flow_control().release_capacity(piece.len()).unwrap(),
+            Err(error) => {
+                end = error.reason();
+                break;
+            }
         }
     }
     assert_eq!(end, Some(h2::Reason::CANCEL));
@@ -139,7 +142,7 @@ async fn a_client_that_reads_nothing_at_all_is_cut_off() {
     client.send(&[window, connection, Frame::head(1, END_STREAM, &head)]).await;
     let gone = async || {
         let metrics = proxy.metrics().await;
-        (metrics.sum("leeward_downstream_connections", &[]) == Some(0.0)).then_some(())
+        (metrics.sum("leeward_downstream_connections_open", &[]) == Some(0.0)).then_some(())
     };
     eventually("the connection is gone", SOON, gone).await;
 }

@@ -140,14 +140,14 @@ async fn an_order_that_is_given_up_is_reset_and_its_connection_left_to_the_other
     let reset = async || (breaker.resets() == [8]).then_some(());
     eventually("its stream is reset", SOON, reset).await;
     assert_eq!(breaker.connections(), 1);
-    let open = proxy.metrics().await.sum("leeward_upstream_connections", &[]);
+    let open = proxy.metrics().await.sum("leeward_upstream_connections_open", &[]);
     assert_eq!(open, Some(1.0), "the read's connection stands");
     assert_eq!(client.order("/order", "o-2").await.text(), "ran\n");
     assert_eq!(breaker.connections(), 2, "no new order on the old connection");
     drop(read);
     let closed = async || {
         let metrics = proxy.metrics().await;
-        (metrics.sum("leeward_upstream_connections", &[]) == Some(1.0)).then_some(())
+        (metrics.sum("leeward_upstream_connections_open", &[]) == Some(1.0)).then_some(())
     };
     eventually("the old one ends with its last stream", SOON, closed).await;
 }

@@ -183,7 +183,7 @@ async fn many_requests_at_a_time_share_a_connection() {
     }
     assert!(asked.join_all().await.iter().all(|status| *status == 200));
     let open = proxy.metrics().await;
-    assert_eq!(open.sum("leeward_downstream_connections", &[]), Some(1.0));
+    assert_eq!(open.sum("leeward_downstream_connections_open", &[]), Some(1.0));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn a_stream_that_its_client_resets_frees_the_backend() {
     drop(answer);
     let idle = async || {
         let metrics = proxy.metrics().await;
-        (metrics.sum("leeward_upstream_in_flight", &[]) == Some(0.0)).then_some(())
+        (metrics.sum("leeward_upstream_requests_in_flight", &[]) == Some(0.0)).then_some(())
     };
     eventually("the attempt has ended", SOON, idle).await;
     backend.act(Act::Serve);
@@ -226,7 +226,7 @@ async fn a_stream_that_its_client_resets_frees_the_backend() {
 
 #[tokio::test]
 async fn an_order_whose_stream_is_reset_midway_never_runs() {
-    let (backend, _proxy, mut client) = one().await;
+    let (backend, proxy, mut client) = one().await;
     // NO_ERROR is no end of a body either.
     for (number, reason) in [h2::Reason::CANCEL, h2::Reason::NO_ERROR].iter().enumerate() {
         let request = Request::post(url("/order"))
@@ -235,8 +235,12 @@ async fn an_order_whose_stream_is_reset_midway_never_runs() {
             .unwrap();
         let (answer, mut stream) = client.open(request, false).await;
         stream.send_data("{\"half\":".into(), false).unwrap();
-        let there = async || (backend.connections() > number).then_some(());
-        eventually("a part of it is there", SOON, there).await;
+        let there = async || {
+            let metrics = proxy.metrics().await;
+            let at_backend = metrics.sum("leeward_upstream_requests_in_flight", &[]);
+            (at_backend == Some(1.0)).then_some(())
+        };
+        eventually("a part of it is at the backend", SOON, there).await;
         stream.send_reset(*reason);
         assert!(answer.await.is_err());
     }

@@ -30,6 +30,17 @@ pub(crate) struct Got {
 }
 
 impl Got {
+    /// A stream that ended before its head.
+    fn cut_at_once(error: &h2::Error) -> Self {
+        Self {
+            status: 0,
+            fields: HeaderMap::new(),
+            body: Vec::new(),
+            trailers: None,
+            cut: Some(error.reason().unwrap_or(Reason::INTERNAL_ERROR)),
+        }
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -113,7 +124,12 @@ impl H2Client {
                 stream.send_trailers(trailers).ok();
             }
         };
-        let read = async { read(answer.await.expect("an answer")).await };
+        let read = async {
+            match answer.await {
+                Ok(response) => read(response).await,
+                Err(error) => Got::cut_at_once(&error),
+            }
+        };
         let both = async { tokio::join!(send, read).1 };
         let limited = tokio::time::timeout(SOON * 3, both).await;
         limited.expect("an answer in time")

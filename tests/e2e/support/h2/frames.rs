@@ -83,12 +83,6 @@ impl Frame {
         u32::from_be_bytes(bytes)
     }
 
-    /// The last stream of a GOAWAY.
-    pub(crate) fn last_stream(&self) -> u32 {
-        let bytes = self.payload[..4].try_into().unwrap();
-        u32::from_be_bytes(bytes)
-    }
-
     /// Whether the sender says no more on this stream.
     pub(crate) fn ends_stream(&self) -> bool {
         matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0

@@ -27,14 +27,11 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) version: Version,
-    pub(crate) method: String,
     /// Path and query.
     pub(crate) target: String,
     pub(crate) authority: Option<String>,
     pub(crate) fields: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// Whether the body came to its end.
-    pub(crate) whole: bool,
     pub(crate) trailers: Option<HeaderMap>,
     /// Which connection it came over.
     pub(crate) connection: usize,
@@ -181,7 +178,6 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     let collected = body.collect().await;
-    let whole = collected.is_ok();
     let (body, trailers) = match collected {
         Ok(collected) => {
             let trailers = collected.trailers().cloned();
@@ -192,12 +188,10 @@ async fn answer(
     let target = head.uri.path_and_query().map(ToString::to_string);
     let asked = Asked {
         version: head.version,
-        method: head.method.to_string(),
         target: target.unwrap_or_default(),
         authority: head.uri.authority().map(ToString::to_string),
         fields: head.headers,
         body,
-        whole,
         trailers,
         connection,
     };
@@ -206,7 +200,8 @@ async fn answer(
 }
 
 fn respond(asked: &Asked, streamed: Arc<Mutex<u64>>) -> Response<Body> {
-    let words: Vec<&str> = asked.target.split('/').collect();
+    let path = asked.target.split('?').next().unwrap_or_default();
+    let words: Vec<&str> = path.split('/').collect();
     let number = words.last().and_then(|word| word.parse().ok());
     if words.contains(&"bytes") {
         return Response::new(full(pattern(number.unwrap_or(0))));
