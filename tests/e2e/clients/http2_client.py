@@ -98,7 +98,7 @@ def resets(address):
 def stalls_reading(address):
     """Asks for much and never opens its window."""
     client = Client(address)
-    streams = [client.open("/read/bytes/1000000") for _ in range(20)]
+    streams = [client.open("/read/bytes/200000") for _ in range(20)]
     ended, deadline = 0, time.monotonic() + TIMEOUT
     while ended < len(streams) and time.monotonic() < deadline:
         try:

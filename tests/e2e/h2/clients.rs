@@ -78,7 +78,12 @@ async fn h2load_sees_no_error() {
 #[tokio::test]
 async fn python_clients_misbehave_while_a_good_one_is_served() {
     let backend = Backend::start("aws");
-    let policy = h2c(backend.url()).top("limits: { write_stall: 2s, body_idle: 1s }");
+    // Time enough for a backend that shares its core with all of them.
+    let routes = "\n  - { name: read, match: { path_prefix: /read }, class: public_read, pool: main, deadline: 30s }
+  - { name: rest, match: {}, pool: main, deadline: 30s }";
+    let policy = h2c(backend.url())
+        .routes(routes)
+        .top("limits: { write_stall: 2s, body_idle: 1s }");
     let proxy = Proxy::start(&policy.text()).await;
     let mut command = python("http2_client.py");
     command.arg(proxy.plain().to_string());

@@ -139,15 +139,25 @@ impl StreamWatch {
     }
 }
 
+/// Bytes that the `h2` crate gets at a time. It takes a piece as soon as its first byte may go, so
+/// that much of an answer may wait in there without a sign of it.
+const PIECE: usize = 16 * 1024;
+
 /// The body of an answer; hyper asks for the next piece once the one before has found room.
 pub(super) struct Watched {
     body: ResponseBody,
+    /// What is left of a frame that was larger than a piece.
+    rest: Bytes,
     watch: Rc<StreamWatch>,
 }
 
 impl Watched {
     pub(super) fn new(body: ResponseBody, watch: Rc<StreamWatch>) -> Self {
-        Self { body, watch }
+        Self {
+            body,
+            rest: Bytes::new(),
+            watch,
+        }
     }
 }
 
@@ -160,15 +170,23 @@ impl Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.watch.waiting_since.set(None);
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
-            self.watch.waiting_since.set(Some(Instant::now()));
+        if self.rest.is_empty() {
+            let polled = Pin::new(&mut self.body).poll_frame(cx);
+            let Poll::Ready(Some(Ok(frame))) = polled else {
+                return polled;
+            };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            }
         }
-        polled
+        self.watch.waiting_since.set(Some(Instant::now()));
+        let len = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
