@@ -17,7 +17,7 @@ async fn one() -> (Backend, Proxy) {
 }
 
 /// Runs a command to its end and returns what it said on stdout; it must end well.
-async fn run(mut command: Command) -> String {
+pub(crate) async fn run(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output());
     let output = output
         .await
@@ -28,7 +28,7 @@ async fn run(mut command: Command) -> String {
     said
 }
 
-fn curl(arguments: &[&str]) -> Command {
+pub(crate) fn curl(arguments: &[&str]) -> Command {
     let mut command = Command::new("curl");
     command
         .args([
@@ -47,7 +47,7 @@ fn folder() -> PathBuf {
 }
 
 /// The Python that `./tests/run` has prepared.
-fn python(script: &str) -> Command {
+pub(crate) fn python(script: &str) -> Command {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
     assert!(
         prepared.exists(),

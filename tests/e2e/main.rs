@@ -30,6 +30,8 @@ mod failover;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod h2;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod orders;

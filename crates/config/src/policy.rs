@@ -56,6 +56,11 @@ pub struct Listener {
     pub max_connections_per_client: Option<usize>,
     /// How it knows who its clients are, and what it tells backends of them.
     pub clients: Clients,
+    /// Whether HTTP/2 is agreed to in the TLS handshake (ALPN). Never on a plain listener.
+    pub http2: bool,
+    /// Whether a plain listener takes HTTP/2 by prior knowledge: from clients that begin with its
+    /// preface.
+    pub h2c: bool,
 }
 
 /// A certificate chain and its key, both PEM files.
@@ -125,6 +130,22 @@ pub struct Pool {
     pub max_idle: usize,
     /// An order reuses a connection only when it proved itself alive within this time.
     pub order_reuse_within: Duration,
+    /// What orders and cancels travel by, where their backend speaks it. Never `Auto`.
+    pub order_protocol: Protocol,
+    /// Requests at a time on one HTTP/2 connection at most; the backend may allow fewer.
+    pub max_streams: usize,
+}
+
+/// What is spoken to a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS when the backend agrees to it, by prior knowledge over plain TCP.
+    Http2,
+    /// What the backend prefers in the TLS handshake (ALPN).
+    Auto,
 }
 
 /// Where the affinity key of a request is found.
@@ -209,6 +230,8 @@ pub struct Backend {
     pub port: u16,
     /// TLS towards it; `None` for plain.
     pub tls: Option<UpstreamTls>,
+    /// What is spoken to it. `Auto` only with TLS.
+    pub protocol: Protocol,
     /// The Host field that it gets.
     pub host_header: HostHeader,
 }
@@ -267,6 +290,8 @@ pub struct Limits {
     pub keep_body: usize,
     /// Bytes of a request body at all; more is 413.
     pub max_body: u64,
+    /// Requests at a time on one HTTP/2 connection of a client at most.
+    pub max_streams: u32,
 }
 
 /// Open connections of a listener at most, where the policy names no number.
@@ -284,6 +309,8 @@ impl Default for Pool {
             idle_timeout: Duration::from_secs(15),
             max_idle: 256,
             order_reuse_within: Duration::from_secs(1),
+            order_protocol: Protocol::Http1,
+            max_streams: 100,
         }
     }
 }
@@ -325,6 +352,7 @@ impl Default for Limits {
             write_stall: Duration::from_secs(30),
             keep_body: 64 * 1024,
             max_body: 1024 * 1024 * 1024,
+            max_streams: 100,
         }
     }
 }

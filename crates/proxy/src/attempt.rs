@@ -7,11 +7,13 @@
 use crate::body::{ClientBody, Continue, Gate};
 use crate::error::{AttemptError, Step};
 use crate::headers::framing_is_ambiguous;
-use crate::upstream::{Freshness, Lease, Upgraded, Upstream};
+use crate::lease::{AnswerBody, Broken, Lease};
+use crate::upstream::{Freshness, Upgraded, Upstream};
+use crate::upstream_h2::StreamEnd;
 use crate::upstream_io::Wire;
 use http::header::EXPECT;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use leeward_config::policy::Protocol;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
 use std::rc::Rc;
@@ -24,6 +26,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) head: http::request::Parts,
     pub(crate) body: &'a ClientBody,
     pub(crate) need: Freshness,
+    /// What it travels by.
+    pub(crate) protocol: Protocol,
+    /// Whether it must not happen twice.
+    pub(crate) order: bool,
     pub(crate) upgrade: bool,
     /// When the request as a whole has to be answered.
     pub(crate) deadline: Option<Instant>,
@@ -33,7 +39,7 @@ pub(crate) struct Plan<'a> {
 
 /// The head of an answer, and the connection that its body comes over.
 pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<AnswerBody>,
     pub(crate) lease: Lease,
     pub(crate) upgraded: Option<oneshot::Receiver<Upgraded>>,
     /// From the beginning of the try to the head.
@@ -57,7 +63,7 @@ pub(crate) async fn attempt(
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Result<Answer, Ended> {
     let started = std::time::Instant::now();
-    let mut lease = match within(plan.deadline, upstream.lend(plan.need)).await {
+    let mut lease = match within(plan.deadline, upstream.lend(plan.need, plan.protocol)).await {
         Some(Ok(lease)) => lease,
         Some(Err(error)) => return Err(failed(error.step, Sent::Nothing, error.detail)),
         None => return Err(not_connected()),
@@ -72,6 +78,7 @@ pub(crate) async fn attempt(
     };
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
     let (deadline, patience, body) = (plan.deadline, plan.patience, plan.body);
+    let order = plan.order;
     let Some(answer) = lease.send(request(plan)) else {
         return Err(not_connected());
     };
@@ -87,13 +94,12 @@ pub(crate) async fn attempt(
             upgraded,
             latency: started.elapsed(),
         }),
-        Waited::Answered(Err(error)) => {
-            let gone = lease.reused().then(|| mark.gone(&wire)).flatten();
-            lease.give_up();
-            Err(broken(&error, body, &wire, &mark, gone))
+        Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),
+        Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, order, &wire, &mark))),
+        Waited::Leave(reach) => {
+            let error = given_up(&mut lease, order, &wire, &mark);
+            Err(Ended::Left(error, reach))
         }
-        Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, &wire, &mark))),
-        Waited::Leave(reach) => Err(Ended::Left(given_up(&mut lease, &wire, &mark), reach)),
     }
 }
 
@@ -149,6 +155,7 @@ fn request(plan: Plan<'_>) -> Request<crate::body::RequestBody> {
     let signal = Continue::default();
     let body = plan.body.attempt(Some(Gate::new(signal.clone())));
     let mut request = Request::from_parts(plan.head, body);
+    request.extensions_mut().insert(signal.clone());
     hyper::ext::on_informational(&mut request, move |response| {
         if response.status() == StatusCode::CONTINUE {
             signal.open();
@@ -158,13 +165,13 @@ fn request(plan: Plan<'_>) -> Request<crate::body::RequestBody> {
 }
 
 enum Waited {
-    Answered(hyper::Result<Response<Incoming>>),
+    Answered(Result<Response<AnswerBody>, Broken>),
     TooLate,
     Leave(Reach),
 }
 
 async fn wait(
-    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    answer: impl Future<Output = Result<Response<AnswerBody>, Broken>>,
     deadline: Option<Instant>,
     patience: Option<Instant>,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
@@ -206,34 +213,61 @@ fn not_connected() -> Ended {
     failed(Step::Connect, Sent::Nothing, detail)
 }
 
-/// Ends a try that got no answer: by reset first, then its bytes are counted.
-fn given_up(lease: &mut Lease, wire: &Wire, mark: &Mark) -> AttemptError {
+/// Ends a try that got no answer: by reset first, then its bytes are counted. A stream that is given
+/// up leaves its connection standing: nothing is proven then.
+fn given_up(lease: &mut Lease, order: bool, wire: &Wire, mark: &Mark) -> AttemptError {
     let detail = overdue(wire);
-    lease.give_up();
+    let sent = if lease.abandon(order, mark.read) {
+        mark.sent(wire)
+    } else {
+        Sent::Maybe
+    };
     AttemptError {
         step: Step::Deadline,
-        sent: mark.sent(wire),
+        sent,
         detail,
     }
 }
 
-fn broken(
-    error: &hyper::Error,
-    body: &ClientBody,
-    wire: &Wire,
-    mark: &Mark,
-    gone: Option<Step>,
-) -> Ended {
+/// Ends a try that broke, and says what that proves.
+fn broken(lease: &mut Lease, error: &Broken, body: &ClientBody, wire: &Wire, mark: &Mark) -> Ended {
+    let reused = lease.reused();
+    let gone = lease.reused().then(|| mark.gone(wire)).flatten();
+    let counted = lease.end(error);
+    let mut sent = if counted {
+        mark.sent(wire)
+    } else {
+        Sent::Maybe
+    };
+    let (step, detail) = match error {
+        Broken::Connection(error) => {
+            let step = if error.is_parse() || error.is_parse_too_large() {
+                Step::Protocol
+            } else {
+                gone.unwrap_or(Step::Reset)
+            };
+            (step, in_words(error))
+        }
+        Broken::Stream(failed) => {
+            let step = match failed.cause {
+                StreamEnd::NoRoom => Step::Refused,
+                StreamEnd::NotLookedAt if reused => Step::Stale,
+                StreamEnd::Connection => gone.unwrap_or(Step::Reset),
+                StreamEnd::Protocol => Step::Protocol,
+                StreamEnd::NotLookedAt | StreamEnd::Stream => Step::Reset,
+            };
+            if failed.cause.proves_not_sent() {
+                sent = Sent::Nothing;
+            }
+            (step, failed.detail.clone())
+        }
+    };
     let step = if body.failed() {
         Step::ClientBody
-    } else if error.is_parse() || error.is_parse_too_large() {
-        Step::Protocol
-    } else if let Some(gone) = gone {
-        gone
     } else {
-        Step::Reset
+        step
     };
-    failed(step, mark.sent(wire), in_words(error))
+    failed(step, sent, detail)
 }
 
 /// hyper's words and what is behind them.

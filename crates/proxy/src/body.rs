@@ -4,6 +4,8 @@
 //! attempt can send it again. What a client gets is [`ResponseBody`]: leeward's own words, or a
 //! backend's body under an [`crate::relay::Relay`].
 
+use crate::body_guard::BodyGuard;
+use crate::framing::Refusal;
 use crate::relay::Relay;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -55,6 +57,7 @@ pub(crate) struct Source {
     trailers: Option<HeaderMap>,
     ended: bool,
     failed: bool,
+    guard: Option<BodyGuard>,
 }
 
 /// A client's body as one request sees it; `None` inside when there is none.
@@ -62,8 +65,8 @@ pub(crate) struct Source {
 pub(crate) struct ClientBody(Option<Rc<RefCell<Source>>>);
 
 impl ClientBody {
-    /// `keep` bytes at most are kept for another attempt.
-    pub(crate) fn new(incoming: Incoming, keep: usize) -> Self {
+    /// `keep` bytes at most are kept for another attempt. With a `guard` it is a body of HTTP/2.
+    pub(crate) fn new(incoming: Incoming, keep: usize, guard: Option<BodyGuard>) -> Self {
         if incoming.is_end_stream() {
             return Self(None);
         }
@@ -76,7 +79,27 @@ impl ClientBody {
             trailers: None,
             ended: false,
             failed: false,
+            guard,
         }))))
+    }
+
+    /// Whether there is one at all.
+    pub(crate) fn exists(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Nobody waits for the rest of it: the client owes nothing more.
+    pub(crate) fn unwanted(&self) {
+        if let Some(source) = &self.0
+            && let Some(guard) = &mut source.borrow_mut().guard
+        {
+            guard.unwanted();
+        }
+    }
+
+    /// Why it may not pass, where its guard has found it to be such a one.
+    pub(crate) fn refused(&self) -> Option<Refusal> {
+        self.0.as_ref()?.borrow().guard.as_ref()?.refused()
     }
 
     /// The body for one more attempt, from its first byte. The attempt before must have ended.
@@ -112,11 +135,17 @@ impl Source {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let mut polled =
+            polled.map(|frame| frame.map(|frame| frame.map_err(|_| BodyError::Client)));
+        if let Some(guard) = &mut self.guard {
+            polled = guard.judge(polled, &self.incoming, cx);
+        }
+        let frame = match std::task::ready!(polled) {
             Some(Ok(frame)) => frame,
-            Some(Err(_)) => {
+            Some(Err(error)) => {
                 self.failed = true;
-                return Poll::Ready(Some(Err(BodyError::Client)));
+                return Poll::Ready(Some(Err(error)));
             }
             None => {
                 self.ended = true;
@@ -147,6 +176,17 @@ pub(crate) struct RequestBody {
     /// Kept chunks that this attempt has sent; `usize::MAX` once its trailers went.
     at: usize,
     gate: Option<Box<Gate>>,
+}
+
+impl RequestBody {
+    /// No body.
+    pub(crate) fn none() -> Self {
+        Self {
+            source: None,
+            at: 0,
+            gate: None,
+        }
+    }
 }
 
 impl Body for RequestBody {

@@ -39,7 +39,7 @@ impl ConnectSpec {
 }
 
 /// A connection that did not come about. Nothing of a request was sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConnectError {
     /// [`Step::Connect`] or [`Step::Tls`].
     pub(crate) step: Step,

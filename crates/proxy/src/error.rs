@@ -69,6 +69,8 @@ pub(crate) enum Step {
     BrokenReuse,
     /// The connection broke before an answer.
     Reset,
+    /// The backend refused to look at it: it has no room now (HTTP/2).
+    Refused,
     /// The answer was not HTTP.
     Protocol,
     /// No answer before the deadline.
@@ -84,6 +86,7 @@ impl AttemptError {
             Step::Connect => Some(Outcome::ConnectFailed),
             Step::Tls => Some(Outcome::TlsFailed),
             Step::Stale => Some(Outcome::StaleConnection),
+            Step::Refused => Some(Outcome::GatewayError),
             Step::Reset | Step::BrokenReuse | Step::Protocol => Some(Outcome::Reset),
             Step::Deadline => Some(Outcome::Timeout),
             Step::ClientBody => None,

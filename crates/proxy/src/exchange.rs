@@ -33,7 +33,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(worker: &Rc<Worker>, conn: &Rc<ClientConn>) -> Self {
-        conn.watch.set_in_flight(true);
+        conn.set_in_flight(true);
         Self {
             held: worker.snapshot(),
             worker: worker.clone(),
@@ -127,7 +127,7 @@ impl Exchange {
             self.worker.cells.inc(requests);
             self.worker.cells.observe(duration, self.started.elapsed());
         }
-        self.conn.watch.set_in_flight(false);
+        self.conn.set_in_flight(false);
     }
 }
 

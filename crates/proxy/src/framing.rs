@@ -7,6 +7,7 @@
 
 mod bytes;
 mod chunked;
+mod h2;
 mod head;
 mod lines;
 mod refusal;
@@ -14,6 +15,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use h2::{check_head, check_trailers};
 pub(crate) use refusal::Refusal;
 #[cfg(test)]
 pub(crate) use tests::cases as test_cases;

@@ -1,8 +1,10 @@
 //! The life of one request, top to bottom: refusal, route and class, then the attempts (`job`).
 //!
-//! Called by `serve` for each request of a client connection.
+//! Called by `serve` and `serve_h2` for each request of a client connection.
 
 use crate::body::ResponseBody;
+use crate::body_guard::BodyGuard;
+use crate::client_io::ClientWatch;
 use crate::exchange::Exchange;
 use crate::framing::Refusal;
 use crate::job::Job;
@@ -17,21 +19,22 @@ use leeward_metrics::{RefusedReason, RequestOutcome};
 use std::convert::Infallible;
 use std::rc::Rc;
 
-/// Answers one request.
+/// Answers one request that came over HTTP/1.
 pub(crate) async fn handle(
     worker: Rc<Worker>,
     conn: Rc<ClientConn>,
+    watch: Rc<ClientWatch>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let index = conn.next_request();
     let exchange = Exchange::new(&worker, &conn);
     let wants_upgrade = request.headers().contains_key(http::header::UPGRADE);
-    let mut response = match conn.watch.refused(index) {
+    let mut response = match watch.refused(index) {
         Some(refusal) => refuse(exchange, refusal),
-        None => route(exchange, request).await,
+        None => route(exchange, request, None).await,
     };
     if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        conn.watch.resume();
+        watch.resume();
     }
     if worker.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = http::HeaderValue::from_static("close");
@@ -42,17 +45,39 @@ pub(crate) async fn handle(
     Ok(response)
 }
 
+/// Answers one request that came over HTTP/2; `check` is what its head was found to be.
+pub(crate) async fn handle_h2(
+    worker: Rc<Worker>,
+    conn: Rc<ClientConn>,
+    check: Result<BodyGuard, Refusal>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let exchange = Exchange::new(&worker, &conn);
+    if worker.is_draining() {
+        conn.drain();
+    }
+    Ok(match check {
+        Err(refusal) => refuse(exchange, refusal),
+        Ok(guard) => route(exchange, request, Some(guard)).await,
+    })
+}
+
 /// Answers what may not pass.
 pub(crate) fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     exchange.count_refused(refusal.counted_as());
     tracing::debug!(client = %exchange.client, refusal = refusal.as_str(), "a request was refused");
+    let http1 = exchange.conn.watch.is_some();
     exchange.end(RequestOutcome::Refused);
-    respond::refused(status, refusal.reason(), true)
+    respond::refused(status, refusal.reason(), http1)
 }
 
 /// Finds the route and runs the request on it.
-async fn route(mut exchange: Exchange, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn route(
+    mut exchange: Exchange,
+    request: Request<Incoming>,
+    guard: Option<BodyGuard>,
+) -> Response<ResponseBody> {
     let host = request
         .headers()
         .get(HOST)
@@ -81,5 +106,5 @@ async fn route(mut exchange: Exchange, request: Request<Incoming>) -> Response<R
     exchange.class = exchange.held.serving.policy.routes[found].class;
     let seen = exchange.forwarding().see(request.headers());
     exchange.see(&seen);
-    Job::new(exchange, request, &seen).run().await
+    Job::new(exchange, request, &seen, guard).run().await
 }

@@ -31,7 +31,6 @@ pub(crate) fn prepare_request<B>(
     forwarding: &Forwarding,
     seen: &Seen,
 ) -> Hop {
-    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let headers = request.headers_mut();
     let mut hop = Hop::default();
     if let Some(connection) = headers.get(CONNECTION) {
@@ -45,10 +44,6 @@ pub(crate) fn prepare_request<B>(
     strip_hop_by_hop(headers);
     strip_own(headers);
     forwarding.apply(headers, seen);
-    if chunked {
-        // hyper would leave a body of unknown length off a GET unless told.
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     if let Some(protocols) = &hop.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocols.clone());
@@ -58,6 +53,14 @@ pub(crate) fn prepare_request<B>(
     }
     *request.version_mut() = Version::HTTP_11;
     hop
+}
+
+/// Makes a body of unknown length one of HTTP/1.1: hyper would leave it off a GET unless told. A
+/// request that came over HTTP/2 need not say that there is one.
+pub(crate) fn frame_body(headers: &mut HeaderMap, exists: bool) {
+    if exists && !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// Sets the Host field that `wanted` asks for. A request of HTTP/1.0 without one gets the backend's.

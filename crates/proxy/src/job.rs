@@ -5,6 +5,7 @@
 
 use crate::attempt::{Answer, Ended, Plan, attempt};
 use crate::body::{ClientBody, ResponseBody};
+use crate::body_guard::BodyGuard;
 use crate::classify::{self, Failure};
 use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
@@ -52,7 +53,13 @@ enum Turn {
 }
 
 impl Job {
-    pub(crate) fn new(exchange: Exchange, mut request: Request<Incoming>, seen: &Seen) -> Self {
+    /// `guard` watches over the client's body where the connection does not (HTTP/2).
+    pub(crate) fn new(
+        exchange: Exchange,
+        mut request: Request<Incoming>,
+        seen: &Seen,
+        guard: Option<BodyGuard>,
+    ) -> Self {
         let class = exchange.class;
         let (pool, key, deadline) = {
             let route = route_of(&exchange);
@@ -65,12 +72,13 @@ impl Job {
         };
         let hop = headers::prepare_request(&mut request, &exchange.forwarding(), seen);
         origin_form(request.uri_mut());
-        let (head, incoming) = request.into_parts();
+        let (mut head, incoming) = request.into_parts();
         let keep = match class.repeat() {
             Repeat::AtConnect => 0,
             _ => exchange.held.serving.policy.limits.keep_body,
         };
-        let body = ClientBody::new(incoming, keep);
+        let body = ClientBody::new(incoming, keep, guard);
+        headers::frame_body(&mut head.headers, body.exists());
         let tried = Vec::new();
         Self {
             exchange,
@@ -196,11 +204,14 @@ impl Job {
             &backend.host_header,
             &upstream.io.authority,
         );
+        let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
         let plan = Plan {
             head,
             body: &self.body,
             need,
-            upgrade: self.hop.upgrade.is_some(),
+            protocol: upstream.io.protocol(class, upgrade),
+            order: class == Class::Order,
+            upgrade,
             deadline: self.deadline,
             patience: self.patience(),
         };
@@ -378,7 +389,10 @@ impl Job {
         );
         if !self.body.is_complete() {
             // Answered early: from here on the client owes nothing.
-            self.exchange.conn.watch.body_unwanted();
+            self.body.unwanted();
+            if let Some(watch) = &self.exchange.conn.watch {
+                watch.body_unwanted();
+            }
         }
         let (head, incoming) = response.into_parts();
         let settle = Settle {
@@ -410,7 +424,9 @@ impl Job {
 
     fn unanswered(self, failure: &Failure) -> Response<ResponseBody> {
         let class = self.exchange.class;
-        if let Some(refusal) = self.exchange.conn.watch.body_refused() {
+        let watch = self.exchange.conn.watch.as_ref();
+        let refused = watch.and_then(|watch| watch.body_refused());
+        if let Some(refusal) = refused.or_else(|| self.body.refused()) {
             // The body turned out to be one that may not pass: the client is told why.
             return refuse(self.exchange, refusal);
         }

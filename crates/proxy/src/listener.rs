@@ -5,12 +5,15 @@
 //! What comes before HTTP is done here: the PROXY header, the bounds on connections, TLS.
 //! Called by `app` (bind) and `worker` (accept).
 
+use crate::detect::serve_detected;
 use crate::error::StartError;
 use crate::per_client::Place;
 use crate::proxy_protocol;
 use crate::reserve::Reserve;
 use crate::serve::serve;
+use crate::serve_h2::serve_h2;
 use crate::serving::ListenerIo;
+use crate::tls::ALPN_H2;
 use crate::worker::{Worker, WorkerMessage};
 use leeward_config::policy::Listener;
 use leeward_metrics::{ConnectionRefusal, Gauge};
@@ -225,7 +228,11 @@ async fn run(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, liste
     let held = worker.snapshot();
     let io = &held.serving.listeners[listener];
     let Some(config) = io.tls().cloned() else {
+        let h2c = io.h2c;
         drop(held);
+        if h2c {
+            return Box::pin(serve_detected(worker, stream, peer, listener)).await;
+        }
         return Box::pin(serve(worker, stream, peer, listener, false)).await;
     };
     let slots = io.slots;
@@ -235,7 +242,11 @@ async fn run(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, liste
     match tokio::time::timeout(limit, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             worker.cells.inc(slots.tls_handshakes);
-            Box::pin(serve(worker, stream, peer, listener, true)).await;
+            if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
+                Box::pin(serve_h2(worker, stream, peer, listener, true)).await;
+            } else {
+                Box::pin(serve(worker, stream, peer, listener, true)).await;
+            }
         }
         Ok(Err(error)) => {
             worker

@@ -4,11 +4,12 @@
 use crate::connect::connect;
 use crate::error::Step;
 use crate::snapshot::EndpointIo;
+use crate::upstream_h2::Single;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
+use http_body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use leeward_config::policy::{Comparison, HttpProbe, JsonCheck, Pool, Probe};
@@ -52,7 +53,7 @@ pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> ProbeResult {
 }
 
 async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
-    let mut wanted = io.connect.clone();
+    let mut wanted = io.usual_connect().clone();
     // The connection's own limit is what is left of the probe's: it names the step that hung.
     wanted.timeout = spec
         .timeout
@@ -69,6 +70,16 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
     let Probe::Http(http) = &spec.probe else {
         return Ok(());
     };
+    let agreed = stream.agreed_to_http2();
+    if agreed == Some(false) && io.shared.is_some() && !io.may_speak_http1() {
+        let detail = "the backend does not agree to HTTP/2".to_owned();
+        return Err((ProbeFailure::Tls, detail));
+    }
+    if io.shared.is_some() && agreed.unwrap_or(true) {
+        let asked = Single::ask(stream, wire, request(io, http)?, agreed.is_some()).await;
+        let (response, _single) = asked.map_err(|detail| (ProbeFailure::Reset, detail))?;
+        return check(response, http).await;
+    }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
@@ -116,7 +127,11 @@ fn request(io: &EndpointIo, http: &HttpProbe) -> Result<Request<Empty<Bytes>>, F
     Ok(request)
 }
 
-async fn check(response: Response<Incoming>, http: &HttpProbe) -> Result<(), Failed> {
+async fn check<B>(response: Response<B>, http: &HttpProbe) -> Result<(), Failed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let status = response.status().as_u16();
     if !http
         .status

@@ -8,11 +8,11 @@ use crate::body::{BodyError, ClientBody, ResponseBody};
 use crate::exchange::Exchange;
 use crate::respond;
 use crate::tunnel::Tunnel;
-use crate::upstream::{Lease, Upgraded};
+use crate::lease::{AnswerBody, Lease};
+use crate::upstream::Upgraded;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use leeward_failover::Outcome;
 use leeward_metrics::RequestOutcome;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep};
 
 /// A backend's body, and everything that its end settles.
 pub(crate) struct Relay {
-    incoming: Incoming,
+    incoming: AnswerBody,
     settle: Option<Settle>,
     stall_after: Duration,
     stall: Option<Pin<Box<Sleep>>>,
@@ -43,7 +43,7 @@ pub(crate) struct Settle {
 }
 
 impl Relay {
-    pub(crate) fn new(incoming: Incoming, settle: Settle, stall_after: Duration) -> Self {
+    pub(crate) fn new(incoming: AnswerBody, settle: Settle, stall_after: Duration) -> Self {
         Self {
             incoming,
             settle: Some(settle),

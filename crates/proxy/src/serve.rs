@@ -1,7 +1,8 @@
-//! Serves one client connection: HTTP by hyper, time limits and drain by leeward.
+//! Serves one client connection over HTTP/1: HTTP by hyper, time limits and drain by leeward.
 //!
 //! Owns the connection from the end of its TLS handshake to its close. A connection that has
-//! switched protocols is handed to `tunnel`. Called by `listener` for each connection.
+//! switched protocols is handed to `tunnel`. Called by `listener` for each connection that does not
+//! speak HTTP/2 (`serve_h2`).
 
 use crate::client_io::{ClientIo, ClientWatch, Overdue};
 use crate::forwarding::{Forwarding, address_key};
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -36,7 +37,8 @@ pub(crate) struct ClientConn {
     forwarding: RefCell<Rc<Forwarding>>,
     /// The peer's address as an affinity key.
     pub(crate) address_key: u64,
-    pub(crate) watch: Rc<ClientWatch>,
+    /// Progress and deadlines of an HTTP/1 connection; HTTP/2 keeps its own, by stream.
+    pub(crate) watch: Option<Rc<ClientWatch>>,
     /// The connection has to end by reset: an answer was cut short.
     pub(crate) cut: Cell<bool>,
     /// The connection becomes this once its 101 is out.
@@ -47,17 +49,17 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
-    fn new(
+    pub(crate) fn new(
         worker: &Worker,
         peer: SocketAddr,
         listener: usize,
         tls: bool,
-        watch: Rc<ClientWatch>,
-    ) -> Self {
+        watch: Option<Rc<ClientWatch>>,
+    ) -> Rc<Self> {
         let held = worker.snapshot();
         let rules = &held.serving.listeners[listener].clients;
         let forwarding = Forwarding::new(peer.ip(), tls, rules);
-        Self {
+        Rc::new(Self {
             listener,
             peer,
             forwarding: RefCell::new(Rc::new(forwarding)),
@@ -68,7 +70,23 @@ impl ClientConn {
             drain: Cell::new(false),
             waker: Cell::new(None),
             requests: Cell::new(0),
+        })
+    }
+
+    /// The service has a request, or is done with it and the body of its answer.
+    pub(crate) fn set_in_flight(&self, in_flight: bool) {
+        if let Some(watch) = &self.watch {
+            watch.set_in_flight(in_flight);
         }
+    }
+
+    /// Whether the connection shall end once what is in flight has been answered. When it need not
+    /// yet, the task behind `cx` hears of it.
+    pub(crate) fn poll_drain(&self, cx: &Context<'_>) -> bool {
+        if !self.drain.get() {
+            remember(&self.waker, cx.waker());
+        }
+        self.drain.get()
     }
 
     /// Counts a request; its position on the connection, from 0.
@@ -131,15 +149,16 @@ pub(crate) async fn serve<S: ClientStream>(
 ) {
     let limits = worker.snapshot().serving.policy.limits;
     let io = ClientIo::new(stream, &limits);
-    let conn = Rc::new(ClientConn::new(worker, peer, listener, tls, io.watch()));
+    let watch = io.watch();
+    let conn = ClientConn::new(worker, peer, listener, tls, Some(watch.clone()));
     let _registered = worker.register(&conn);
     let service = service_fn({
-        let (worker, conn) = (worker.clone(), conn.clone());
+        let (worker, conn, watch) = (worker.clone(), conn.clone(), watch.clone());
         // Boxed: hyper keeps the future's room for as long as the connection lives, idle or not.
-        move |request| Box::pin(handle(worker.clone(), conn.clone(), request))
+        move |request| Box::pin(handle(worker.clone(), conn.clone(), watch.clone(), request))
     });
     let mut http = builder(&limits).serve_connection(TokioIo::new(io), service);
-    let left = drive(&mut http, &conn, &limits).await;
+    let left = drive(&mut http, &conn, &watch, &limits).await;
     let parts = http.into_parts();
     let io = parts.io.into_inner();
     match (left, conn.tunnel.take()) {
@@ -153,7 +172,7 @@ pub(crate) async fn serve<S: ClientStream>(
             if result.is_err() || conn.cut.get() {
                 reset_if(conn.cut.get(), io.get_ref());
             } else {
-                close(io).await;
+                close(io.into_inner().0).await;
             }
         }
         (Left::Overdue, _) => reset_if(conn.cut.get(), io.get_ref()),
@@ -165,10 +184,8 @@ pub(crate) async fn serve<S: ClientStream>(
         .get(listener)
         .map(|listener| listener.slots);
     if let Some(slots) = slots {
-        worker
-            .cells
-            .add(slots.received_bytes, conn.watch.bytes_in());
-        worker.cells.add(slots.sent_bytes, conn.watch.bytes_out());
+        worker.cells.add(slots.received_bytes, watch.bytes_in());
+        worker.cells.add(slots.sent_bytes, watch.bytes_out());
     }
 }
 
@@ -193,6 +210,7 @@ fn builder(limits: &Limits) -> http1::Builder {
 async fn drive<S, V, B>(
     http: &mut http1::Connection<TokioIo<ClientIo<S>>, V>,
     conn: &ClientConn,
+    watch: &ClientWatch,
     limits: &Limits,
 ) -> Left
 where
@@ -204,33 +222,29 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut check = std::pin::pin!(tokio::time::sleep_until(
-        conn.watch.next_check(Instant::now(), limits)
+        watch.next_check(Instant::now(), limits)
     ));
     let mut told_to_drain = false;
     let mut timed_out = false;
     poll_fn(move |cx| {
-        if !told_to_drain {
-            if conn.drain.get() {
-                told_to_drain = true;
-                Pin::new(&mut *http).graceful_shutdown();
-            } else {
-                remember(&conn.waker, cx.waker());
-            }
+        if !told_to_drain && conn.poll_drain(cx) {
+            told_to_drain = true;
+            Pin::new(&mut *http).graceful_shutdown();
         }
         if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
             return Poll::Ready(Left::Ended(result));
         }
         while check.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            match conn.watch.overdue(now, limits) {
+            match watch.overdue(now, limits) {
                 Some(Overdue::HeaderTimeout) if !timed_out => {
                     // Answered in its turn, once; then it is closed like any other.
                     timed_out = true;
-                    conn.watch.refuse(Refusal::HeadTimeout);
+                    watch.refuse(Refusal::HeadTimeout);
                 }
                 Some(Overdue::BodyIdle | Overdue::BodyTooSlow) if !timed_out => {
                     timed_out = true;
-                    conn.watch.refuse(Refusal::BodyTimeout);
+                    watch.refuse(Refusal::BodyTimeout);
                 }
                 Some(Overdue::WriteStalled) => {
                     conn.cut.set(true);
@@ -239,8 +253,7 @@ where
                 Some(_) => return Poll::Ready(Left::Overdue),
                 None => {}
             }
-            let next = conn
-                .watch
+            let next = watch
                 .next_check(now, limits)
                 .max(now + Duration::from_millis(1));
             check.as_mut().reset(next);
@@ -263,8 +276,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much of it is read.
 const LINGER_BYTES: usize = 1024 * 1024;
 
-async fn close<S: ClientStream>(io: ClientIo<S>) {
-    let (mut stream, _) = io.into_inner();
+/// Closes a connection on which everything has been said.
+pub(crate) async fn close<S: ClientStream>(mut stream: S) {
     if stream.shutdown().await.is_err() {
         return;
     }

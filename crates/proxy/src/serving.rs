@@ -9,7 +9,7 @@ use crate::error::StartError;
 use crate::route::RouteTable;
 use crate::tls::{self, ClientTls, ServerTls};
 use crate::per_client::PerClient;
-use leeward_config::policy::{Backend, Clients, Listener, Policy};
+use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol};
 use leeward_failover::Class;
 use leeward_metrics::{
     DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
@@ -40,6 +40,8 @@ pub(crate) struct ListenerIo {
     tls: Option<ServerTls>,
     pub(crate) routes: RouteTable,
     pub(crate) max_connections: usize,
+    /// Whether a plain listener takes HTTP/2 by prior knowledge.
+    pub(crate) h2c: bool,
     /// How it knows who its clients are.
     pub(crate) clients: Arc<Clients>,
     /// Open connections of one client at most, where that is bounded.
@@ -59,6 +61,9 @@ pub(crate) struct ListenerIo {
 /// What connecting to one backend needs.
 pub(crate) struct BackendIo {
     pub(crate) connect: ConnectSpec,
+    /// The same for a connection that speaks HTTP/2, or may.
+    pub(crate) shared: Option<ConnectSpec>,
+    pub(crate) protocol: Protocol,
     pub(crate) authority: String,
     pub(crate) provider: ProviderSlots,
 }
@@ -124,7 +129,7 @@ impl ListenerIo {
             [] => None,
             certificates => {
                 let before = before.and_then(|before| before.tls.as_ref());
-                Some(tls::server(certificates, before)?)
+                Some(tls::server(certificates, listener.http2, before)?)
             }
         };
         let name = listener.name.as_str();
@@ -134,6 +139,7 @@ impl ListenerIo {
             tls,
             routes: RouteTable::new(name, policy.routes.iter().map(|route| &route.matches)),
             max_connections: listener.max_connections,
+            h2c: listener.h2c,
             clients: Arc::new(listener.clients.clone()),
             max_per_client: listener.max_connections_per_client,
             per_client: before
@@ -161,6 +167,7 @@ impl ListenerIo {
             tls: None,
             routes: RouteTable::default(),
             max_connections: 0,
+            h2c: self.h2c,
             clients: self.clients.clone(),
             max_per_client: self.max_per_client,
             per_client: self.per_client.clone(),
@@ -206,17 +213,33 @@ impl BackendIo {
             }
         };
         let provider = policy.engine.sites[engine.site.index()].provider;
+        let connect = ConnectSpec {
+            tls,
+            timeout: policy.pools[engine.pool.index()].connect_timeout,
+        };
+        let protocol = backend.protocol;
         Ok(Self {
-            authority: authority(backend, if tls.is_some() { 443 } else { 80 }),
-            connect: ConnectSpec {
-                tls,
-                timeout: policy.pools[engine.pool.index()].connect_timeout,
-            },
+            authority: authority(backend, if connect.tls.is_some() { 443 } else { 80 }),
+            shared: (protocol != Protocol::Http1).then(|| shared(&connect, protocol)),
+            connect,
+            protocol,
             provider: metrics.provider(
                 &policy.engine.pools[engine.pool.index()].name,
                 &policy.engine.providers[provider.index()].name,
             ),
         })
+    }
+}
+
+/// As `connect`, with HTTP/2 asked for in the TLS handshake.
+fn shared(connect: &ConnectSpec, protocol: Protocol) -> ConnectSpec {
+    let tls = connect.tls.as_ref().map(|(config, name)| {
+        let config = tls::with_http2(config, protocol == Protocol::Auto);
+        (config, name.clone())
+    });
+    ConnectSpec {
+        tls,
+        timeout: connect.timeout,
     }
 }
 

@@ -6,7 +6,8 @@
 use crate::connect::ConnectSpec;
 use crate::serving::Serving;
 use crate::upstream::Reuse;
-use leeward_failover::{BackendId, EndpointId, EndpointInfo, PoolId, Table};
+use leeward_config::policy::Protocol;
+use leeward_failover::{BackendId, Class, EndpointId, EndpointInfo, PoolId, Table};
 use leeward_metrics::{EndpointLabels, EndpointSlots, Metrics, ProviderSlots};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +29,15 @@ pub(crate) struct EndpointIo {
     pub(crate) pool: PoolId,
     pub(crate) backend: BackendId,
     pub(crate) address: SocketAddr,
+    /// For HTTP/1.1 alone.
+    /// For HTTP/1.1 alone.
     pub(crate) connect: ConnectSpec,
+    /// For a connection that speaks HTTP/2, or may; `None` when the policy does not want one.
+    pub(crate) shared: Option<ConnectSpec>,
+    protocol: Protocol,
+    order_protocol: Protocol,
+    /// Requests at a time on one HTTP/2 connection at most.
+    pub(crate) max_streams: usize,
     pub(crate) reuse: Reuse,
     /// `host:port` as in the backend's URL, without the port where it is the scheme's own.
     pub(crate) authority: String,
@@ -77,6 +86,10 @@ impl EndpointIo {
             backend: info.backend,
             address: info.address,
             connect: io.connect.clone(),
+            shared: io.shared.clone(),
+            protocol: io.protocol,
+            order_protocol: pool.order_protocol,
+            max_streams: pool.max_streams,
             reuse: Reuse {
                 max_idle: pool.max_idle,
                 idle_timeout: pool.idle_timeout,
@@ -89,6 +102,27 @@ impl EndpointIo {
         }
     }
 
+    /// What a request of `class` travels by. An upgrade exists in HTTP/1.1 only, and orders stay
+    /// there unless the policy says otherwise.
+    pub(crate) fn protocol(&self, class: Class, upgrade: bool) -> Protocol {
+        let stays = class.goes_to_writer() && self.order_protocol == Protocol::Http1;
+        if upgrade || stays {
+            Protocol::Http1
+        } else {
+            self.protocol
+        }
+    }
+
+    /// Whether a connection for HTTP/2 may turn out to speak HTTP/1.1.
+    pub(crate) fn may_speak_http1(&self) -> bool {
+        self.protocol == Protocol::Auto
+    }
+
+    /// What it takes to connect to it, for probes: what most of the traffic takes.
+    pub(crate) fn usual_connect(&self) -> &ConnectSpec {
+        self.shared.as_ref().unwrap_or(&self.connect)
+    }
+
     /// Whether connections made for one serve the other.
     fn is_like(&self, other: &Self) -> bool {
         self.pool == other.pool
@@ -97,6 +131,9 @@ impl EndpointIo {
             && self.labels == other.labels
             && self.authority == other.authority
             && self.reuse == other.reuse
+            && self.protocol == other.protocol
+            && self.order_protocol == other.order_protocol
+            && self.max_streams == other.max_streams
             && self.connect.is_like(&other.connect)
     }
 }

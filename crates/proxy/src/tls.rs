@@ -17,6 +17,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// HTTP/2 over TLS, as the two sides agree to it (RFC 7301, RFC 9113 section 3.1).
+pub(crate) const ALPN_H2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// What is offered or accepted, the preferred one first.
+fn alpn(http2: bool, http1: bool) -> Vec<Vec<u8>> {
+    let offered = [(http2, ALPN_H2), (http1, ALPN_HTTP1)];
+    let offered = offered.iter().filter(|(wanted, _)| *wanted);
+    offered.map(|(_, protocol)| protocol.to_vec()).collect()
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -25,6 +36,7 @@ fn provider() -> Arc<CryptoProvider> {
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     content: u64,
+    http2: bool,
 }
 
 /// The client side towards backends that trust one CA file, or the system's roots.
@@ -38,6 +50,7 @@ pub(crate) struct ClientTls {
 /// can resume their sessions.
 pub(crate) fn server(
     certificates: &[Certificate],
+    http2: bool,
     before: Option<&ServerTls>,
 ) -> Result<ServerTls, StartError> {
     let files = certificates
@@ -45,10 +58,10 @@ pub(crate) fn server(
         .flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
     let content = content(files)?;
     let config = match before {
-        Some(before) if before.content == content => before.config.clone(),
-        _ => server_config(certificates)?,
+        Some(before) if before.content == content && before.http2 == http2 => before.config.clone(),
+        _ => server_config(certificates, http2)?,
     };
-    Ok(ServerTls { config, content })
+    Ok(ServerTls { config, content, http2 })
 }
 
 /// The client side towards backends with this CA file; one configuration a file, the one from
@@ -90,7 +103,10 @@ fn content<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<u64, StartEr
 
 /// Every certificate serves the DNS names that it carries; the first also serves clients that name
 /// no host or an unknown one.
-fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, StartError> {
+fn server_config(
+    certificates: &[Certificate],
+    http2: bool,
+) -> Result<Arc<ServerConfig>, StartError> {
     let provider = provider();
     let mut by_name = HashMap::new();
     let mut first = None;
@@ -107,7 +123,7 @@ fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, Star
         .map_err(|error| StartError::policy(format!("TLS: {error}")))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(BySni { by_name, first }));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn(http2, true);
     Ok(Arc::new(config))
 }
 
@@ -229,6 +245,13 @@ fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
         .map_err(|error| StartError::policy(format!("TLS: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn(false, true);
     Ok(Arc::new(config))
+}
+
+/// The same towards a backend that is asked for HTTP/2; `http1` lets it choose.
+pub(crate) fn with_http2(config: &ClientConfig, http1: bool) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = alpn(true, http1);
+    Arc::new(config)
 }

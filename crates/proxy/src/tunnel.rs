@@ -34,7 +34,7 @@ impl Tunnel {
             return;
         };
         let exchange = settle.into_exchange();
-        conn.watch.set_in_flight(false);
+        conn.set_in_flight(false);
         let stop = worker.stop_signal();
         let carried = tokio::select! {
             carried = carry(&mut client, upgraded, sent) => carried,

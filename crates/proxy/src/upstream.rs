@@ -1,16 +1,20 @@
 //! Connections of one worker to one endpoint: reuse, lending, giving up.
 //!
-//! A [`Lease`] is one connection lent to one attempt. It goes back only when both messages ended
-//! well; dropped in any other state it ends by reset, so that a backend never goes on with a
-//! request that nobody waits for. Uses `connect`; judges nothing.
+//! A [`Lease`] is one connection lent to one attempt, or one stream of a shared one (HTTP/2, made by
+//! `upstream_h2`). It goes back only when both messages ended well; dropped in any other state it
+//! ends by reset, so that a backend never goes on with a request that nobody waits for. Uses
+//! `connect`; judges nothing.
 
-use crate::body::{ClientBody, RequestBody};
-use crate::connect::{ConnectError, connect};
+use crate::body::RequestBody;
+use crate::connect::{ConnectError, ConnectSpec, connect};
+use crate::lease::{Lease, Lent};
 use crate::snapshot::EndpointIo;
+use crate::upstream_h2::{Dialed, Shared, SharedConnection, share};
 use crate::upstream_io::{UpstreamStream, Wire};
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use leeward_config::policy::Protocol;
 use leeward_metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -26,6 +30,9 @@ pub(crate) struct Upstream {
     pub(crate) io: Arc<EndpointIo>,
     pub(crate) cells: Cells,
     idle: RefCell<VecDeque<Idle>>,
+    shared: Shared,
+    /// The backend was asked, and does not speak HTTP/2.
+    speaks_http1: Cell<bool>,
     in_flight: Cell<u32>,
 }
 
@@ -43,7 +50,7 @@ struct Idle {
 }
 
 /// hyper's handle of a connection and leeward's own.
-struct Connection {
+pub(crate) struct Connection {
     sender: http1::SendRequest<RequestBody>,
     wire: Rc<Wire>,
     task: AbortHandle,
@@ -74,6 +81,8 @@ impl Upstream {
             io,
             cells,
             idle: RefCell::new(VecDeque::new()),
+            shared: Shared::default(),
+            speaks_http1: Cell::new(false),
             in_flight: Cell::new(0),
         })
     }
@@ -83,30 +92,80 @@ impl Upstream {
         self.in_flight.get()
     }
 
-    /// Lends a connection: an idle one that is fresh enough, or a new one.
-    pub(crate) async fn lend(self: &Rc<Self>, need: Freshness) -> Result<Lease, ConnectError> {
+    /// Lends a connection that speaks `protocol`: one that is fresh enough, or a new one.
+    pub(crate) async fn lend(
+        self: &Rc<Self>,
+        need: Freshness,
+        protocol: Protocol,
+    ) -> Result<Lease, ConnectError> {
         let busy = Busy::new(self);
+        let exclusive = match protocol {
+            Protocol::Http1 => true,
+            Protocol::Http2 => false,
+            Protocol::Auto => self.speaks_http1.get(),
+        };
+        match &self.io.shared {
+            Some(spec) if !exclusive => self.lend_stream(busy, need, spec).await,
+            _ => self.lend_connection(busy, need).await,
+        }
+    }
+
+    async fn lend_connection(
+        self: &Rc<Self>,
+        busy: Busy,
+        need: Freshness,
+    ) -> Result<Lease, ConnectError> {
         if need != Freshness::New {
             while let Some(mut connection) = self.pop(need) {
                 // Ready at once unless the backend has just closed it.
                 if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
                     self.cells.inc(self.io.slots.reused);
-                    return Ok(Lease {
-                        connection: Some(connection),
-                        reused: true,
-                        busy,
-                    });
+                    let lent = Lent::Connection(connection);
+                    return Ok(Lease::new(lent, true, busy));
                 }
             }
         }
-        let (stream, wire) = connect(self.io.address, &self.io.connect).await?;
+        let connected = connect(self.io.address, &self.io.connect).await;
+        if connected.is_err() {
+            // Whatever comes up there next may speak something else.
+            self.speaks_http1.set(false);
+        }
+        let (stream, wire) = connected?;
         self.cells.inc(self.io.slots.created);
         let connection = self.handshake(stream, wire).await?;
-        Ok(Lease {
-            connection: Some(connection),
-            reused: false,
-            busy,
-        })
+        Ok(Lease::new(Lent::Connection(connection), false, busy))
+    }
+
+    /// Lends a stream of a shared connection. Where the backend turns out to speak HTTP/1.1 (and may),
+    /// the connection just made for one.
+    async fn lend_stream(
+        self: &Rc<Self>,
+        busy: Busy,
+        need: Freshness,
+        spec: &ConnectSpec,
+    ) -> Result<Lease, ConnectError> {
+        // Those that have ended are not lent: there is no need to ask for a new one.
+        let proven = (need != Freshness::Any).then_some(self.io.reuse.order_within);
+        loop {
+            if let Some(ticket) = self.shared.pick(proven) {
+                let reused = ticket.reused();
+                if reused {
+                    self.cells.inc(self.io.slots.reused);
+                }
+                return Ok(Lease::new(Lent::Stream(ticket), reused, busy));
+            }
+            if self.speaks_http1.get() {
+                return self.lend_connection(busy, need).await;
+            }
+            match self.shared.wait().await {
+                Dialed::Look => {}
+                Dialed::Failed(error) => return Err(error),
+                Dialed::Dial => {
+                    // Goes on when this request does not: others wait for it too.
+                    tokio::task::spawn_local(self.clone().dial(spec.clone()));
+                }
+            }
+        }
     }
 
     /// The connection used last, as it is the least likely to be closed by the backend.
@@ -132,6 +191,44 @@ impl Upstream {
             };
         }
         None
+    }
+
+    async fn dial(self: Rc<Self>, spec: ConnectSpec) {
+        let limit = spec.timeout;
+        let made = match tokio::time::timeout(limit, self.share(&spec)).await {
+            Ok(made) => made,
+            Err(_) => Err(ConnectError {
+                step: crate::error::Step::Connect,
+                timed_out: true,
+                detail: format!("no HTTP/2 connection within {limit:?}"),
+            }),
+        };
+        self.shared.made(made, self.io.reuse.order_within);
+    }
+
+    /// Connects and shares; `None` when the backend chose HTTP/1.1: then the connection is an idle
+    /// one of those.
+    async fn share(
+        self: &Rc<Self>,
+        spec: &ConnectSpec,
+    ) -> Result<Option<Rc<SharedConnection>>, ConnectError> {
+        let (stream, wire) = connect(self.io.address, spec).await?;
+        self.cells.inc(self.io.slots.created);
+        if stream.agreed_to_http2().unwrap_or(true) {
+            let made = share(stream, wire, self.io.max_streams, Open::new(self)).await?;
+            return Ok(Some(made));
+        }
+        if !self.io.may_speak_http1() {
+            return Err(ConnectError {
+                step: crate::error::Step::Tls,
+                timed_out: false,
+                detail: "the backend does not agree to HTTP/2".to_owned(),
+            });
+        }
+        let connection = self.handshake(stream, wire).await?;
+        self.speaks_http1.set(true);
+        self.put_back(connection);
+        Ok(None)
     }
 
     async fn handshake(
@@ -175,7 +272,7 @@ impl Upstream {
         })
     }
 
-    fn put_back(&self, connection: Connection) {
+    pub(crate) fn put_back(&self, connection: Connection) {
         if connection.sender.is_closed() {
             return;
         }
@@ -198,90 +295,44 @@ impl Upstream {
         }) {
             idle.pop_front();
         }
+        drop(idle);
+        self.shared.close_expired(self.io.reuse.idle_timeout, now);
     }
 }
 
-/// One connection, lent to one attempt.
-pub(crate) struct Lease {
-    connection: Option<Connection>,
-    reused: bool,
-    busy: Busy,
-}
-
-impl Lease {
-    /// Whether it carried a request before.
-    pub(crate) fn reused(&self) -> bool {
-        self.reused
-    }
-
-    pub(crate) fn upstream(&self) -> &Rc<Upstream> {
-        &self.busy.0
-    }
-
-    pub(crate) fn wire(&self) -> Option<&Rc<Wire>> {
-        self.connection.as_ref().map(|connection| &connection.wire)
+impl Connection {
+    pub(crate) fn wire(&self) -> &Rc<Wire> {
+        &self.wire
     }
 
     /// Sends `request`; the future is hyper's own answer to it.
     pub(crate) fn send(
         &mut self,
         request: http::Request<RequestBody>,
-    ) -> Option<impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + use<>>
-    {
-        Some(self.connection.as_mut()?.sender.send_request(request))
+    ) -> impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + use<> {
+        self.sender.send_request(request)
     }
 
-    /// Asks for the stream itself once the backend has switched protocols.
-    pub(crate) fn on_upgrade(&self) -> oneshot::Receiver<Upgraded> {
-        let (sender, receiver) = oneshot::channel();
-        if let Some(connection) = &self.connection {
-            connection.upgrade.set(Some(sender));
-        }
-        receiver
+    /// Who gets the stream itself once the backend has switched protocols.
+    pub(crate) fn on_upgrade(&self, taker: oneshot::Sender<Upgraded>) {
+        self.upgrade.set(Some(taker));
     }
 
-    /// The exchange ended well: the connection may carry another, unless the client's body is still
-    /// on its way.
-    pub(crate) fn give_back(mut self, body: &ClientBody) {
-        if let Some(connection) = self.connection.take() {
-            if body.is_complete() {
-                self.busy.0.put_back(connection);
-            } else {
-                connection.give_up();
-            }
-        }
-    }
-
-    /// The connection has become a tunnel: it is nobody's to reuse or to reset from here.
-    pub(crate) fn release(mut self) {
-        self.connection = None;
-    }
-
-    /// Ends the connection by reset: from here on the kernel accepts and delivers nothing more.
-    pub(crate) fn give_up(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.give_up();
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.give_up();
-    }
-}
-
-impl Connection {
-    fn give_up(self) {
+    /// Ends it by reset.
+    pub(crate) fn give_up(self) {
         self.wire.reset();
         self.task.abort();
     }
 }
 
 /// Counts an attempt for as long as it lives.
-struct Busy(Rc<Upstream>);
+pub(crate) struct Busy(Rc<Upstream>);
 
 impl Busy {
+    pub(crate) fn upstream(&self) -> &Rc<Upstream> {
+        &self.0
+    }
+
     fn new(upstream: &Rc<Upstream>) -> Self {
         upstream.in_flight.set(upstream.in_flight.get() + 1);
         upstream.cells.up(upstream.io.slots.in_flight);

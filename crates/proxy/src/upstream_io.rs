@@ -160,6 +160,18 @@ pub(crate) enum UpstreamStream {
     Tls(Box<TlsStream<Counted>>),
 }
 
+impl UpstreamStream {
+    /// Whether the backend agreed to HTTP/2 in the TLS handshake; `None` without TLS.
+    pub(crate) fn agreed_to_http2(&self) -> Option<bool> {
+        match self {
+            UpstreamStream::Plain(_) => None,
+            UpstreamStream::Tls(stream) => {
+                Some(stream.get_ref().1.alpn_protocol() == Some(crate::tls::ALPN_H2))
+            }
+        }
+    }
+}
+
 impl AsyncRead for UpstreamStream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -52,28 +52,44 @@ impl Ca {
 
     /// Connects to servers whose certificates it signed.
     pub(crate) fn connector(&self) -> TlsConnector {
+        self.connector_for(&[])
+    }
+
+    /// The same, with these protocols offered (ALPN).
+    pub(crate) fn connector_for(&self, protocols: &[&str]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(provider())
+        let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = names(protocols);
         TlsConnector::from(Arc::new(config))
     }
 }
 
 /// Accepts clients with this certificate.
 pub(crate) fn acceptor(leaf: &Leaf) -> TlsAcceptor {
+    acceptor_for(leaf, &[])
+}
+
+/// The same, with these protocols agreed to (ALPN).
+pub(crate) fn acceptor_for(leaf: &Leaf, protocols: &[&str]) -> TlsAcceptor {
     let cert = CertificateDer::from_pem_slice(leaf.cert.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![cert], key)
         .unwrap();
+    config.alpn_protocols = names(protocols);
     TlsAcceptor::from(Arc::new(config))
+}
+
+fn names(protocols: &[&str]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

@@ -5,7 +5,7 @@ use super::http::is_host_name;
 use super::listeners::file;
 use super::places::Places;
 use crate::fields::{Fields, expected, list, one_or_list, text};
-use crate::policy::{Backend, HostHeader, UpstreamTls};
+use crate::policy::{Backend, HostHeader, Protocol, UpstreamTls};
 use crate::report::Report;
 use crate::source::Pos;
 use crate::tree::Node;
@@ -18,6 +18,12 @@ const MAX_BACKENDS: usize = 4096;
 const MAX_ADDRESSES: usize = 256;
 const MAX_WEIGHT: u32 = 10_000;
 const MAX_CAPACITY: f64 = 10_000_000.0;
+/// The words of `protocol`.
+pub(super) const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("http1", Protocol::Http1),
+    ("http2", Protocol::Http2),
+    ("auto", Protocol::Auto),
+];
 const EXAMPLE: &str = "{ url: https://api.use1.example:8443, site: aws/us-east-1 }";
 
 /// The backends of a pool.
@@ -54,10 +60,11 @@ pub(super) fn compile(
     if items.is_empty() {
         expected(report, node, "at least one backend", None);
     }
+    let usual = fields.word("protocol", &PROTOCOLS).unwrap_or_default();
     let mut seen: HashMap<(String, SiteId), Pos> = HashMap::new();
     let mut drafts = Vec::new();
     for item in items {
-        let Some(draft) = backend(context, item, places, pool) else {
+        let Some(draft) = backend(context, item, places, pool, usual) else {
             continue;
         };
         let key = (draft.engine.name.clone(), draft.engine.site);
@@ -94,7 +101,14 @@ fn weigh(drafts: &mut [Draft]) {
     }
 }
 
-fn backend(context: &Context<'_>, node: &Node, places: &Places, pool: PoolId) -> Option<Draft> {
+/// `usual` is what the pool says of the protocol.
+fn backend(
+    context: &Context<'_>,
+    node: &Node,
+    places: &Places,
+    pool: PoolId,
+    usual: Protocol,
+) -> Option<Draft> {
     let report = context.report;
     let mut fields = Fields::of(report, node, "a backend", EXAMPLE)?;
     let url_node = fields.require("url", "https://api.use1.example:8443");
@@ -111,6 +125,7 @@ fn backend(context: &Context<'_>, node: &Node, places: &Places, pool: PoolId) ->
         .get("addresses")
         .map(|node| addresses(report, node, url.as_ref().map_or(0, |url| url.port)));
     let tls = tls(context, &mut fields, url.as_ref());
+    let protocol = protocol(&mut fields, url.as_ref(), usual);
     let host_header = fields
         .get("host")
         .and_then(|node| host_header(report, node));
@@ -138,6 +153,7 @@ fn backend(context: &Context<'_>, node: &Node, places: &Places, pool: PoolId) ->
         host: url.host,
         port: url.port,
         tls,
+        protocol,
         host_header: host_header.unwrap_or_default(),
     };
     Some(Draft {
@@ -264,6 +280,25 @@ fn tls(context: &Context<'_>, fields: &mut Fields<'_>, url: Option<&Url>) -> Opt
     let server_name = server_name.unwrap_or(&url.host).to_ascii_lowercase();
     let server_name = server_name.trim_end_matches('.').to_owned();
     Some(UpstreamTls { server_name, ca })
+}
+
+/// What is spoken to a backend: its own word, else the pool's. Without TLS there is nothing to agree
+/// by, so that the pool's `auto` means HTTP/1.1 there.
+fn protocol(fields: &mut Fields<'_>, url: Option<&Url>, usual: Protocol) -> Protocol {
+    let own = fields.word("protocol", &PROTOCOLS);
+    let plain = url.is_some_and(|url| !url.https);
+    if plain
+        && own == Some(Protocol::Auto)
+        && let Some(pos) = fields.key_pos("protocol")
+    {
+        let text = "`protocol: auto` has no use with `http`";
+        let hint = "it is agreed to in the TLS handshake; say `http1` or `http2`";
+        fields.report.error_hint(pos, text, hint);
+    }
+    match own.unwrap_or(usual) {
+        Protocol::Auto if plain => Protocol::Http1,
+        protocol => protocol,
+    }
 }
 
 fn host_header(report: &Report<'_>, node: &Node) -> Option<HostHeader> {

@@ -83,6 +83,7 @@ fn listener(context: &Context<'_>, entry: &Entry) -> Option<(Listener, Pos)> {
     let bounds = 1..=10_000_000;
     let per_client = fields.number("max_connections_per_client", bounds);
     let clients = clients(report, &mut fields);
+    let (http2, h2c) = versions(&mut fields);
     fields.finish();
     let name = entry.key.clone();
     Some((
@@ -93,9 +94,35 @@ fn listener(context: &Context<'_>, entry: &Entry) -> Option<(Listener, Pos)> {
             max_connections,
             max_connections_per_client: per_client.and_then(|most| usize::try_from(most).ok()),
             clients,
+            http2,
+            h2c,
         },
         node?.pos,
     ))
+}
+
+/// Whether HTTP/2 is served: over TLS unless switched off, over plain TCP only when asked for.
+fn versions(fields: &mut Fields<'_>) -> (bool, bool) {
+    let secure = fields.has("tls");
+    let http2 = fields.word("http2", &[("on", true), ("off", false)]);
+    let h2c = fields.flag("h2c", false);
+    let (misplaced, text, hint) = if secure {
+        (
+            "h2c",
+            "`h2c` has no use with `tls`",
+            "clients agree to HTTP/2 in the handshake: `http2: on`, which is the default",
+        )
+    } else {
+        (
+            "http2",
+            "`http2` has no use without `tls`",
+            "`h2c: true` takes HTTP/2 over plain TCP from clients that know of it",
+        )
+    };
+    if let Some(pos) = fields.key_pos(misplaced) {
+        fields.report.error_hint(pos, text, hint);
+    }
+    (secure && http2.unwrap_or(true), !secure && h2c)
 }
 
 fn tls(context: &Context<'_>, node: &Node) -> Vec<Certificate> {

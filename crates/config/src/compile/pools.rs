@@ -6,7 +6,7 @@ use super::backends::Members;
 use super::places::Places;
 use super::{Context, backends, failover, probe, tiers};
 use crate::fields::{Fields, expected, named, present, text, word};
-use crate::policy::{Affinity, Backend, Pool, Route};
+use crate::policy::{Affinity, Backend, Pool, Protocol, Route};
 use crate::report::Report;
 use crate::source::Pos;
 use crate::tree::{Entry, Node};
@@ -160,11 +160,16 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
             .unwrap_or(entry.pos);
         failover::hold_down_fits(report, first, failover.params, probe_params);
         note.orders = fields.key_pos("orders").unwrap_or(entry.pos);
-        let (order_params, affinity) = orders(&mut fields);
+        let (order_params, order_protocol, affinity) = orders(&mut fields);
         note.order_params = order_params;
+        speakers(&fields, &members, order_protocol);
 
         let affinity = pool_affinity(&mut fields, affinity);
-        pools.io.push(io(&mut fields, probe, affinity));
+        let order_protocol = order_protocol.map_or(Protocol::Http1, |(_, protocol)| protocol);
+        pools.io.push(Pool {
+            order_protocol,
+            ..io(&mut fields, probe, affinity)
+        });
         pools.engine.push(engine::Pool {
             name: entry.key.clone(),
             tiers: failover.tiers,
@@ -195,18 +200,40 @@ fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) 
             d.order_reuse_within,
             Duration::ZERO..=60 * MINUTE,
         ),
+        order_protocol: d.order_protocol,
+        max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
     }
 }
 
+/// Orders that shall travel by HTTP/2 need a backend that speaks it.
+fn speakers(fields: &Fields<'_>, members: &Members, wanted: Option<(Pos, Protocol)>) {
+    let deaf = |backend: &Backend| backend.protocol == Protocol::Http1;
+    if let Some((pos, Protocol::Http2)) = wanted
+        && members.whole
+        && members.io.iter().all(deaf)
+    {
+        let text = "orders shall travel by HTTP/2, and no backend of the pool speaks it";
+        let hint = "`protocol: http2` or `protocol: auto` in a backend or in the pool";
+        fields.report.error_hint(pos, text, hint);
+    }
+}
+
+/// What the orders of a pool say: who takes them, what they travel by, and the affinity key.
+type Orders<'a> = (
+    engine::OrderParams,
+    Option<(Pos, Protocol)>,
+    Option<(Pos, &'a Node)>,
+);
+
 /// Reads `orders`; the affinity key may stand in it as well.
-fn orders<'a>(fields: &mut Fields<'a>) -> (engine::OrderParams, Option<(Pos, &'a Node)>) {
+fn orders<'a>(fields: &mut Fields<'a>) -> Orders<'a> {
     let default = engine::OrderParams::default();
     let example = "orders: { writer: single, move: automatic }";
     let Some(mut orders) = fields
         .get("orders")
         .and_then(|node| Fields::of(fields.report, node, "the order settings", example))
     else {
-        return (default, None);
+        return (default, None, None);
     };
     let writers = [("single", Writer::Single), ("any", Writer::Any)];
     let movers = [
@@ -222,10 +249,13 @@ fn orders<'a>(fields: &mut Fields<'a>) -> (engine::OrderParams, Option<(Pos, &'a
             .unwrap_or(default.failback),
         fenced: orders.flag("fenced", default.fenced),
     };
+    let protocols = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
+    let protocol = orders.word("protocol", &protocols);
+    let protocol = orders.key_pos("protocol").zip(protocol);
     let pos = orders.key_pos("affinity");
     let affinity = pos.zip(orders.get("affinity"));
     orders.finish();
-    (found, affinity)
+    (found, protocol, affinity)
 }
 
 fn pool_affinity(fields: &mut Fields<'_>, in_orders: Option<(Pos, &Node)>) -> Affinity {

@@ -143,6 +143,7 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> Limits {
         write_stall: f.duration("write_stall", default.write_stall, MS..=HOUR),
         keep_body: size(&mut f, "keep_body", default.keep_body, 0, 16 * MIB),
         max_body: f.size("max_body", default.max_body, 0..=1024 * 1024 * MIB),
+        max_streams: f.count("max_streams", default.max_streams, 1..=10_000),
     };
     f.finish();
     found

@@ -203,17 +203,21 @@ impl ChunkReader {
             return Err(Refusal::TrailersTooLarge);
         }
         let (name, _) = lines::field(line)?;
-        let begins = |prefix: &&[u8]| {
-            name.get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        if FORBIDDEN
-            .iter()
-            .any(|field| name.eq_ignore_ascii_case(field))
-            || FORBIDDEN_PREFIXES.iter().any(begins)
-        {
+        if is_forbidden(name) {
             return Err(Refusal::Trailer);
         }
         Ok(())
     }
+}
+
+/// Whether a field of this name comes too late as a trailer.
+pub(super) fn is_forbidden(name: &[u8]) -> bool {
+    let begins = |prefix: &&[u8]| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    FORBIDDEN
+        .iter()
+        .any(|field| name.eq_ignore_ascii_case(field))
+        || FORBIDDEN_PREFIXES.iter().any(begins)
 }

@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     write_stall: Duration::from_secs(20),
     keep_body: 65536,
     max_body: 1 << 30,
+    max_streams: 100,
 };
 
 fn overdue_after(watch: &ClientWatch) -> (u64, Option<Overdue>) {
