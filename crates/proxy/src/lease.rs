@@ -90,7 +90,9 @@ impl Lease {
     /// on its way.
     pub(crate) fn give_back(mut self, body: &ClientBody) {
         match std::mem::replace(&mut self.lent, Lent::Nothing) {
-            Lent::Connection(connection) if body.is_complete() => self.busy.upstream().put_back(connection),
+            Lent::Connection(connection) if body.is_complete() => {
+                self.busy.upstream().put_back(connection)
+            }
             Lent::Connection(connection) => connection.give_up(),
             // The end of a stream is nobody else's.
             Lent::Stream(_) | Lent::Nothing => {}

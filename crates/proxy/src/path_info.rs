@@ -58,6 +58,14 @@ pub(crate) struct PathInfo {
     pub(crate) rtt: Duration,
 }
 
+impl PathInfo {
+    /// Whether what was sent does not arrive: it is being sent again, or the other side has no room
+    /// and the kernel's questions for some go unanswered.
+    pub(crate) fn is_dead(self) -> bool {
+        self.unacknowledged > 0 && self.retransmits > 0 || self.backoff > 0
+    }
+}
+
 /// Reads it; `None` where the system has no such thing.
 pub(crate) fn path_info(socket: &TcpStream) -> Option<PathInfo> {
     let info = nix::sys::socket::getsockopt(socket, ReadTcpInfo).ok()?;

@@ -6,9 +6,9 @@
 
 use crate::body::{BodyError, ClientBody, ResponseBody};
 use crate::exchange::Exchange;
+use crate::lease::{AnswerBody, Lease};
 use crate::respond;
 use crate::tunnel::Tunnel;
-use crate::lease::{AnswerBody, Lease};
 use crate::upstream::Upgraded;
 use bytes::Bytes;
 use http::{Response, StatusCode};

@@ -14,6 +14,7 @@ pub(crate) use exchange::{H2Answer, StreamEnd, StreamFailed};
 
 use crate::body::RequestBody;
 use crate::connect::ConnectError;
+use crate::path_info::PathInfo;
 use crate::upstream_io::{UpstreamStream, Wire};
 use connection::{Connection, handshake};
 use http::{Request, Response};
@@ -185,7 +186,9 @@ impl Ticket {
         let frames = self.connection.frames().clone();
         let opened = match self.connection.sender() {
             Some(sender) => exchange::open(sender, request, https),
-            None => Err(StreamFailed::never_opened("the connection takes no new streams")),
+            None => Err(StreamFailed::never_opened(
+                &"the connection takes no new streams",
+            )),
         };
         if let Ok(opened) = &opened {
             self.pump = opened.pump.clone();
@@ -198,15 +201,13 @@ impl Ticket {
         self.connection.leave();
     }
 
-    /// Ends the connection, and every stream on it, when its path is dead: what was sent is not
-    /// acknowledged, is being sent again, and nothing came since `read` bytes had come.
+    /// Ends the connection, and every stream on it, when its path is dead: nothing came since `read`
+    /// bytes had come, and the kernel sends again what nobody acknowledges, or asks again and again
+    /// for room that is not given.
     pub(crate) fn kill_if_dead(&self, read: u64) -> bool {
         let wire = self.wire();
         let dead = self.connection.has_ended()
-            || wire.read() == read
-                && wire
-                    .path()
-                    .is_some_and(|path| path.unacknowledged > 0 && path.retransmits > 0);
+            || wire.read() == read && wire.path().is_some_and(PathInfo::is_dead);
         if dead {
             self.connection.kill();
         }

@@ -30,12 +30,20 @@ async fn stall(proxy: &Proxy, streamed: impl Fn() -> u64) {
     let before = proxy.memory();
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
-        let (answer, _) = client.open(get("/order/stream/4096"), true).await;
+        let (answer, _) = client.open(get("/order/stream/512"), true).await;
         stalled.push(answer.await.unwrap());
     }
-    settled("the backend sends no more", Duration::from_millis(300), &streamed).await;
+    settled(
+        "the backend sends no more",
+        Duration::from_millis(300),
+        &streamed,
+    )
+    .await;
     let sent = streamed();
-    assert!(sent < (STALLED as u64) << 23, "the backend could send {sent} bytes");
+    assert!(
+        sent < (STALLED as u64) << 23,
+        "the backend could send {sent} bytes"
+    );
     let grown = proxy.memory().saturating_sub(before);
     assert!(grown < STALLED << 21, "{grown} bytes more");
     // Their windows are full; those of the connection are the client's own.
@@ -47,7 +55,7 @@ async fn stall(proxy: &Proxy, streamed: impl Fn() -> u64) {
     let first = stalled.pop().unwrap();
     drop(stalled);
     let got = read(first).await;
-    assert!(got.is_ok() && got.body.len() == 4096 << 16);
+    assert!(got.is_ok() && got.body.len() == 512 << 16);
 }
 
 #[tokio::test]
@@ -64,7 +72,11 @@ async fn a_client_that_opens_no_window_stalls_nobody_on_a_shared_connection_eith
     let proxy = Proxy::start(&policy.text()).await;
     stall(&proxy, || site.streamed()).await;
     let connections = site.asked().iter().map(|asked| asked.connection).max();
-    assert_eq!(connections, Some(site.last().connection), "one connection for all");
+    assert_eq!(
+        connections,
+        Some(site.last().connection),
+        "one connection for all"
+    );
 }
 
 #[tokio::test]
@@ -107,7 +119,7 @@ async fn an_answer_that_its_client_leaves_waiting_is_reset() {
     let policy = h2c(backend.url()).top("limits: { write_stall: 500ms }");
     let proxy = Proxy::start(&policy.text()).await;
     let mut client = H2Client::connect(proxy.plain()).await;
-    let (answer, _) = client.open(get("/order/stream/4096"), true).await;
+    let (answer, _) = client.open(get("/order/stream/512"), true).await;
     let (_, mut body) = answer.await.unwrap().into_parts();
     let idle = async || {
         let metrics = proxy.metrics().await;
@@ -139,7 +151,9 @@ async fn a_client_that_reads_nothing_at_all_is_cut_off() {
     let connection = Frame::new(8, 0, 0, 0x7ff0_0000_u32.to_be_bytes());
     let mut head = GOOD;
     head[3] = (":path", "/order/stream/100000");
-    client.send(&[window, connection, Frame::head(1, END_STREAM, &head)]).await;
+    client
+        .send(&[window, connection, Frame::head(1, END_STREAM, &head)])
+        .await;
     let gone = async || {
         let metrics = proxy.metrics().await;
         (metrics.sum("leeward_downstream_connections_open", &[]) == Some(0.0)).then_some(())
@@ -178,7 +192,10 @@ async fn resets_that_come_with_their_requests_never_reach_a_backend() {
     let mut flood = Frames::connect(proxy.plain()).await;
     let pairs = (0..5000_u32).flat_map(|number| {
         let stream = 1 + 2 * number;
-        [Frame::head(stream, END_STREAM, &GOOD), Frame::reset(stream, CANCEL)]
+        [
+            Frame::head(stream, END_STREAM, &GOOD),
+            Frame::reset(stream, CANCEL),
+        ]
     });
     flood.send(&pairs.collect::<Vec<_>>()).await;
     let said = flood.wait_for(&[GOAWAY], 0).await;
@@ -187,7 +204,10 @@ async fn resets_that_come_with_their_requests_never_reach_a_backend() {
         assert!(good.get("/read/x").await.is_ok());
     }
     let connections = backend.connections();
-    assert!(connections < 100, "{connections} connections to the backend");
+    assert!(
+        connections < 100,
+        "{connections} connections to the backend"
+    );
 }
 
 #[tokio::test]
@@ -201,7 +221,9 @@ async fn a_client_that_resets_all_it_asks_for_is_given_up() {
     let given_up = async {
         loop {
             let ping = Frame::new(PING, 0, 0, u64::from(stream).to_be_bytes());
-            flood.send(&[Frame::head(stream, END_STREAM, &GOOD), ping]).await;
+            flood
+                .send(&[Frame::head(stream, END_STREAM, &GOOD), ping])
+                .await;
             if flood.wait_for(&[PING], 0).await.is_none() {
                 return stream;
             }
@@ -222,7 +244,9 @@ async fn floods_of_small_frames_end_their_connection_and_disturb_nobody() {
     let mut head = GOOD;
     head[0] = (":method", "POST");
     let empty: Vec<Frame> = (0..20_000).map(|_| Frame::new(DATA, 0, 1, [])).collect();
-    let pings: Vec<Frame> = (0..20_000).map(|_| Frame::new(PING, 0, 0, [0; 8])).collect();
+    let pings: Vec<Frame> = (0..20_000)
+        .map(|_| Frame::new(PING, 0, 0, [0; 8]))
+        .collect();
     let settings: Vec<Frame> = (0..20_000).map(|_| Frame::settings()).collect();
     let before = proxy.memory();
     for flood in [empty, pings, settings] {

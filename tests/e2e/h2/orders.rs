@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 /// Orders by HTTP/2 within half a second, whatever happened before.
 fn policy(backends: &[(&str, &Breaker)]) -> Policy {
-    let entries: Vec<_> = backends.iter().map(|(site, b)| (*site, b.entry())).collect();
+    let entries: Vec<_> = backends
+        .iter()
+        .map(|(site, b)| (*site, b.entry()))
+        .collect();
     Policy::of_urls(&entries)
         .listeners(H2C)
         .pool(STOIC)
@@ -129,7 +132,9 @@ async fn an_order_that_is_given_up_is_reset_and_its_connection_left_to_the_other
     assert_eq!(client.order("/order", "first").await.text(), "ran\n");
     // A read that is slow on the same connection must not lose it.
     breaker.act_once(Act::Hang);
-    let (read, _) = client.open(crate::support::h2::client::get("/read/x"), true).await;
+    let (read, _) = client
+        .open(crate::support::h2::client::get("/read/x"), true)
+        .await;
     let there = async || (breaker.requests() == 2).then_some(());
     eventually("the read is there", SOON, there).await;
     breaker.act_once(Act::Hang);
@@ -140,16 +145,48 @@ async fn an_order_that_is_given_up_is_reset_and_its_connection_left_to_the_other
     let reset = async || (breaker.resets() == [8]).then_some(());
     eventually("its stream is reset", SOON, reset).await;
     assert_eq!(breaker.connections(), 1);
-    let open = proxy.metrics().await.sum("leeward_upstream_connections_open", &[]);
+    let open = proxy
+        .metrics()
+        .await
+        .sum("leeward_upstream_connections_open", &[]);
     assert_eq!(open, Some(1.0), "the read's connection stands");
     assert_eq!(client.order("/order", "o-2").await.text(), "ran\n");
-    assert_eq!(breaker.connections(), 2, "no new order on the old connection");
+    assert_eq!(
+        breaker.connections(),
+        2,
+        "no new order on the old connection"
+    );
     drop(read);
     let closed = async || {
         let metrics = proxy.metrics().await;
         (metrics.sum("leeward_upstream_connections_open", &[]) == Some(1.0)).then_some(())
     };
     eventually("the old one ends with its last stream", SOON, closed).await;
+}
+
+/// A backend whose kernel takes no more is as good as gone: what it has not got is not delivered to
+/// it later, when the client has long been told that nobody knows.
+#[tokio::test]
+async fn an_order_on_a_path_that_is_dead_is_not_delivered_afterwards() {
+    let breaker = Breaker::start(Act::Serve);
+    let proxy = Proxy::start(&policy(&[("aws/one", &breaker)]).pool("probe: tcp").text()).await;
+    let mut client = H2Client::connect(proxy.plain()).await;
+    assert_eq!(client.order("/order", "first").await.text(), "ran\n");
+    breaker.pause(true);
+    let request = http::Request::post(crate::support::h2::client::url("/order"));
+    let body = format!("{{\"id\":\"o-1\",\"padding\":\"{}\"}}", "x".repeat(60_000));
+    let got = client
+        .ask(request.body(()).unwrap(), body.as_bytes(), None)
+        .await;
+    assert_eq!(told(&got), UNKNOWN);
+    let gone = async || {
+        let metrics = proxy.metrics().await;
+        (metrics.sum("leeward_upstream_connections_open", &[]) == Some(0.0)).then_some(())
+    };
+    eventually("the connection has been reset", SOON, gone).await;
+    breaker.pause(false);
+    assert_eq!(client.order("/order", "o-2").await.text(), "ran\n");
+    assert_eq!(breaker.executed(), ["first", "o-2"]);
 }
 
 #[tokio::test]

@@ -87,9 +87,17 @@ async fn methods_fields_and_bodies_pass_both_ways() {
     let (backend, _proxy, mut client) = one().await;
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let request = Request::builder().method(method).uri(url("/echo"));
-        let request = request.header("x-a", "1").header("x-a", "2").body(()).unwrap();
+        let request = request
+            .header("x-a", "1")
+            .header("x-a", "2")
+            .body(())
+            .unwrap();
         let got = client.ask(request, b"a body", None).await;
-        assert_eq!((got.status, got.text().as_str()), (200, "a body"), "{method}");
+        assert_eq!(
+            (got.status, got.text().as_str()),
+            (200, "a body"),
+            "{method}"
+        );
         let seen = backend.last();
         assert_eq!(seen.head.method(), method);
         assert_eq!(seen.head.all("x-a"), ["1", "2"]);
@@ -178,12 +186,17 @@ async fn many_requests_at_a_time_share_a_connection() {
             let mut sender = sender.ready().await.unwrap();
             let target = format!("/read/bytes/{number}");
             let (answer, _) = sender.send_request(get(&target), true).unwrap();
-            crate::support::h2::client::read(answer.await.unwrap()).await.status
+            crate::support::h2::client::read(answer.await.unwrap())
+                .await
+                .status
         });
     }
     assert!(asked.join_all().await.iter().all(|status| *status == 200));
     let open = proxy.metrics().await;
-    assert_eq!(open.sum("leeward_downstream_connections_open", &[]), Some(1.0));
+    assert_eq!(
+        open.sum("leeward_downstream_connections_open", &[]),
+        Some(1.0)
+    );
 }
 
 #[tokio::test]
@@ -195,7 +208,10 @@ async fn a_cut_answer_is_a_reset_and_leaves_the_connection_standing() {
     ] {
         backend.act_once(Act::say_and_close(cut));
         let got = client.get("/order/x").await;
-        assert_eq!((got.status, got.text().as_str()), (200, "half an order book"));
+        assert_eq!(
+            (got.status, got.text().as_str()),
+            (200, "half an order book")
+        );
         assert_eq!(got.cut, Some(h2::Reason::INTERNAL_ERROR));
     }
     assert!(client.get("/read/x").await.is_ok());
@@ -228,7 +244,10 @@ async fn a_stream_that_its_client_resets_frees_the_backend() {
 async fn an_order_whose_stream_is_reset_midway_never_runs() {
     let (backend, proxy, mut client) = one().await;
     // NO_ERROR is no end of a body either.
-    for (number, reason) in [h2::Reason::CANCEL, h2::Reason::NO_ERROR].iter().enumerate() {
+    for (number, reason) in [h2::Reason::CANCEL, h2::Reason::NO_ERROR]
+        .iter()
+        .enumerate()
+    {
         let request = Request::post(url("/order"))
             .header("x-order-id", number.to_string())
             .body(())

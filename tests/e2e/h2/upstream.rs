@@ -60,17 +60,30 @@ async fn the_policy_says_what_is_spoken_and_orders_stay_on_http_1_1() {
         let (site, proxy) = secure(protocols, keys, pool).await;
         let case = format!("{protocols:?} {keys} {pool}");
         assert_eq!(versions(&site, &proxy).await, wanted, "{case}");
-        assert!(site.probed().iter().all(|version| *version == probes), "{case}");
+        assert!(
+            site.probed().iter().all(|version| *version == probes),
+            "{case}"
+        );
         assert!(!site.probed().is_empty(), "{case}");
     }
 }
 
 #[tokio::test]
 async fn a_backend_that_does_not_agree_to_http_2_gets_nothing() {
-    let (site, proxy) = secure(&["http/1.1"], ", protocol: http2", "orders: { protocol: http2 }").await;
+    let (site, proxy) = secure(
+        &["http/1.1"],
+        ", protocol: http2",
+        "orders: { protocol: http2 }",
+    )
+    .await;
     let mut client = H2Client::connect(proxy.plain()).await;
     let got = client.order("/order", "o-1").await;
-    assert_eq!((got.status, got.outcome()), (503, Some("not-sent")), "{}", got.text());
+    assert_eq!(
+        (got.status, got.outcome()),
+        (503, Some("not-sent")),
+        "{}",
+        got.text()
+    );
     assert!(site.asked().is_empty());
     proxy.wait_for_verdict("aws/one", "down").await;
 }
@@ -82,14 +95,20 @@ async fn a_backend_that_does_not_speak_http_2_in_plain_gets_nothing() {
     let policy = h2c(entry).pool("orders: { protocol: http2 }");
     let (_proxy, mut client) = proxy(policy).await;
     let got = client.order("/order", "o-1").await;
-    assert_eq!((got.status, got.outcome()), (503, Some("not-sent")), "{}", got.text());
+    assert_eq!(
+        (got.status, got.outcome()),
+        (503, Some("not-sent")),
+        "{}",
+        got.text()
+    );
     assert!(backend.executed().is_empty());
 }
 
 #[tokio::test]
 async fn heads_bodies_and_trailers_pass_unchanged_from_either_version() {
     let site = Site::start();
-    let (proxy, mut client) = proxy(h2c(site.entry("protocol: http2")).pool("orders: { protocol: http2 }")).await;
+    let (proxy, mut client) =
+        proxy(h2c(site.entry("protocol: http2")).pool("orders: { protocol: http2 }")).await;
     let request = Request::post(url("/echo//a/../b%2F?x=%7e&&y"))
         .header("x-a", "1")
         .header("x-a", "2")
@@ -98,7 +117,9 @@ async fn heads_bodies_and_trailers_pass_unchanged_from_either_version() {
         .unwrap();
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", HeaderValue::from_static("31"));
-    let got = client.ask(request, b"with a sum", Some(trailers.clone())).await;
+    let got = client
+        .ask(request, b"with a sum", Some(trailers.clone()))
+        .await;
     assert_eq!(got.text(), "with a sum");
     assert_eq!(got.trailers, Some(trailers.clone()));
     let asked = site.last();
@@ -120,7 +141,9 @@ async fn heads_bodies_and_trailers_pass_unchanged_from_either_version() {
     assert_eq!((asked.version, asked.target.as_str()), (H2, "/echo?q"));
     assert_eq!(asked.trailers.expect("trailers")["x-sum"], "6");
     assert!(!asked.fields.contains_key("x-hop"));
-    let answer = old.ask("HEAD /bytes/1000 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = old
+        .ask("HEAD /bytes/1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
     assert_eq!(answer.head.get("content-length"), Some("1000"));
     let answer = old.ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!((answer.status(), site.last().target.as_str()), (200, "*"));
@@ -129,13 +152,17 @@ async fn heads_bodies_and_trailers_pass_unchanged_from_either_version() {
 #[tokio::test]
 async fn ten_mebibytes_pass_both_ways_byte_for_byte() {
     let site = Site::start();
-    let (proxy, mut client) = proxy(h2c(site.entry("protocol: http2")).pool("orders: { protocol: http2 }")).await;
+    let (proxy, mut client) =
+        proxy(h2c(site.entry("protocol: http2")).pool("orders: { protocol: http2 }")).await;
     let body = pattern(10 << 20);
     let request = Request::post(url("/echo")).body(()).unwrap();
     let got = client.ask(request, &body, None).await;
     assert!(got.is_ok() && got.body == body);
     let mut old = proxy.client().await;
-    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     let answer = old.ask([head.as_bytes(), &body].concat()).await;
     assert!(answer.is_ok() && answer.body.bytes == body);
     assert!(site.asked().iter().all(|asked| asked.body == body));
@@ -145,13 +172,14 @@ async fn ten_mebibytes_pass_both_ways_byte_for_byte() {
 async fn an_upgrade_goes_by_http_1_1() {
     let (site, proxy) = secure(&["h2", "http/1.1"], ", protocol: http2", "").await;
     let mut old = proxy.client().await;
-    old.send(
-        "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-    )
-    .await;
+    old.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
     assert_eq!(old.answer("GET").await.status(), 200);
     let asked = site.last();
-    assert_eq!((asked.version, &asked.fields["upgrade"]), (H1, &HeaderValue::from_static("websocket")));
+    assert_eq!(
+        (asked.version, &asked.fields["upgrade"]),
+        (H1, &HeaderValue::from_static("websocket"))
+    );
 }
 
 #[tokio::test]
@@ -174,11 +202,15 @@ async fn requests_share_a_connection_within_what_both_sides_allow() {
         let connections = 100_usize.div_ceil(most);
         assert_eq!(breaker.connections(), connections);
         let metrics = proxy.metrics().await;
-        assert_eq!(metrics.sum("leeward_upstream_requests_in_flight", &[]), Some(100.0));
+        assert_eq!(
+            metrics.sum("leeward_upstream_requests_in_flight", &[]),
+            Some(100.0)
+        );
         drop(asked);
         let idle = async || {
             let metrics = proxy.metrics().await;
-            (metrics.sum("leeward_upstream_requests_in_flight", &[]) == Some(0.0)).then_some(metrics)
+            (metrics.sum("leeward_upstream_requests_in_flight", &[]) == Some(0.0))
+                .then_some(metrics)
         };
         let metrics = eventually("none is in flight", SOON, idle).await;
         let created = metrics.sum("leeward_upstream_connections_created_total", &[]);
@@ -205,18 +237,29 @@ async fn idle_connections_end_and_new_ones_are_made() {
 
 #[tokio::test]
 async fn an_answer_that_is_cut_is_visibly_cut_whatever_the_reason() {
-    for act in [Act::CancelMidway, Act::NoErrorMidway, Act::RefuseAfterHead, Act::DieMidway] {
+    for act in [
+        Act::CancelMidway,
+        Act::NoErrorMidway,
+        Act::RefuseAfterHead,
+        Act::DieMidway,
+    ] {
         let breaker = Breaker::start(act);
         let (proxy, mut client) = proxy(h2c(breaker.entry())).await;
         let got = client.get("/read/x").await;
         // The reset may overtake the head.
-        assert_eq!(got.cut, Some(h2::Reason::INTERNAL_ERROR), "{act:?}: {got:?}");
+        assert_eq!(
+            got.cut,
+            Some(h2::Reason::INTERNAL_ERROR),
+            "{act:?}: {got:?}"
+        );
         let mut old = proxy.client().await;
         old.send("GET /read/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let answer = old.try_answer("GET").await;
         assert!(!answer.is_some_and(|answer| answer.is_ok()), "{act:?}");
         let truncated = [("outcome", "truncated")];
-        proxy.wait_for_metric("leeward_requests_total", &truncated, 2.0).await;
+        proxy
+            .wait_for_metric("leeward_requests_total", &truncated, 2.0)
+            .await;
         breaker.act(Act::Serve);
         assert_eq!(client.get("/read/x").await.text(), "ran\n", "{act:?}");
     }
@@ -230,22 +273,34 @@ async fn a_read_survives_refusals_goaways_and_dead_connections() {
         .pool(crate::support::policy::STOIC)
         .pool("retry: { floor: 100/s }");
     let (_proxy, mut client) = proxy(policy).await;
-    for act in [Act::Refuse, Act::GoAwayBelow, Act::GoAwayAt, Act::Cancel, Act::Die] {
+    for act in [
+        Act::Refuse,
+        Act::GoAwayBelow,
+        Act::GoAwayAt,
+        Act::Cancel,
+        Act::Die,
+    ] {
         bad.act(act);
         for _ in 0..10 {
             let got = client.get("/read/x").await;
             assert_eq!(got.text(), "ran\n", "{act:?}: {got:?}");
         }
     }
-    assert!(bad.requests() > 5, "the bad one was asked {} times", bad.requests());
+    assert!(
+        bad.requests() > 5,
+        "the bad one was asked {} times",
+        bad.requests()
+    );
 }
 
 #[tokio::test]
 async fn a_body_is_held_back_until_the_backend_wants_it() {
     let site = Site::start();
-    let (proxy, _client) = proxy(h2c(site.entry("protocol: http2")).pool("orders: { protocol: http2 }")).await;
+    let (proxy, _client) =
+        proxy(h2c(site.entry("protocol: http2")).pool("orders: { protocol: http2 }")).await;
     let mut old = proxy.client().await;
-    old.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
+    old.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        .await;
     // hyper's server says nothing in between: the body goes when it has waited long enough.
     let interim = old.head().await.expect("100");
     assert_eq!(interim.status(), 100);

@@ -89,7 +89,10 @@ pub(crate) fn acceptor_for(leaf: &Leaf, protocols: &[&str]) -> TlsAcceptor {
 }
 
 fn names(protocols: &[&str]) -> Vec<Vec<u8>> {
-    protocols.iter().map(|name| name.as_bytes().to_vec()).collect()
+    protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect()
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

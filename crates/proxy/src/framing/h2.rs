@@ -112,6 +112,13 @@ mod tests {
     use super::*;
     use http::Request;
 
+    type Case = (
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        Refusal,
+    );
+
     const LIMITS: FramingLimits = FramingLimits {
         header_bytes: 65536,
         header_count: 4,
@@ -139,7 +146,7 @@ mod tests {
     #[test]
     fn what_http_1_refuses_is_refused_here_too() {
         let url = "https://api.example/a";
-        let cases: [(&str, &str, &[(&str, &str)], Refusal); 15] = [
+        let cases: [Case; 15] = [
             ("TRACE", url, &[], Refusal::Trace),
             ("CONNECT", "api.example:443", &[], Refusal::Connect),
             ("GET", "/a", &[], Refusal::HostMissing),

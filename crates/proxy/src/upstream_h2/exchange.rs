@@ -52,7 +52,7 @@ impl StreamEnd {
 
 impl StreamFailed {
     /// Nothing of the request was handed to the connection.
-    pub(super) fn never_opened(detail: impl ToString) -> Self {
+    pub(super) fn never_opened(detail: &dyn std::fmt::Display) -> Self {
         Self {
             cause: StreamEnd::NotLookedAt,
             detail: detail.to_string(),
@@ -78,11 +78,11 @@ pub(super) fn open(
 ) -> Result<Opened, StreamFailed> {
     let (mut head, body) = request.into_parts();
     let on_continue = head.extensions.remove::<crate::body::Continue>();
-    as_http2(&mut head, https).map_err(StreamFailed::never_opened)?;
+    as_http2(&mut head, https).map_err(|error| StreamFailed::never_opened(&error))?;
     let bodyless = body.is_end_stream();
     let (answer, stream) = sender
         .send_request(Request::from_parts(head, ()), bodyless)
-        .map_err(StreamFailed::never_opened)?;
+        .map_err(|error| StreamFailed::never_opened(&error))?;
     let id = answer.stream_id().as_u32();
     let pump = if bodyless {
         None
@@ -104,9 +104,7 @@ impl Opened {
         frames: Rc<FrameWatch>,
     ) -> Result<Response<H2Answer>, StreamFailed> {
         if let Some(signal) = self.on_continue.take() {
-            while let Some(Ok(interim)) =
-                poll_fn(|cx| self.answer.poll_informational(cx)).await
-            {
+            while let Some(Ok(interim)) = poll_fn(|cx| self.answer.poll_informational(cx)).await {
                 if interim.status() == StatusCode::CONTINUE {
                     signal.open();
                 }

@@ -72,7 +72,8 @@ impl FrameWatch {
         self.begun.set(begun);
         self.have.set(have);
         if have == HEADER {
-            let len = usize::from(begun[0]) << 16 | usize::from(begun[1]) << 8 | usize::from(begun[2]);
+            let len =
+                usize::from(begun[0]) << 16 | usize::from(begun[1]) << 8 | usize::from(begun[2]);
             self.left.set(len);
             match begun[3] {
                 // Its stream number is read on.
@@ -87,7 +88,8 @@ impl FrameWatch {
         } else if have == GOAWAY {
             self.left.set(self.left.get() - (GOAWAY - HEADER));
             self.have.set(0);
-            let last = u32::from_be_bytes([begun[9], begun[10], begun[11], begun[12]]) & (u32::MAX >> 1);
+            let last =
+                u32::from_be_bytes([begun[9], begun[10], begun[11], begun[12]]) & (u32::MAX >> 1);
             // A later one can only take back more.
             let least = self.last_stream.get().map_or(last, |known| known.min(last));
             self.last_stream.set(Some(least));

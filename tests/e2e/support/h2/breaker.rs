@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 /// What it does with a request that is whole.
@@ -57,6 +57,7 @@ struct Shared {
     max_streams: Option<u32>,
     log: Mutex<Log>,
     ended: watch::Sender<bool>,
+    paused: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -83,6 +84,7 @@ impl Breaker {
             max_streams,
             log: Mutex::default(),
             ended: watch::channel(false).0,
+            paused: watch::channel(false).0,
         });
         let (report, address) = mpsc::channel();
         let thread = std::thread::spawn({
@@ -115,6 +117,11 @@ impl Breaker {
     /// What it does with the next one alone.
     pub(crate) fn act_once(&self, act: Act) {
         self.shared.next.lock().unwrap().push_back(act);
+    }
+
+    /// Whether it reads no more than what it is in the middle of.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.shared.paused.send_replace(paused);
     }
 
     /// The ids of the orders that it ran.
@@ -153,7 +160,11 @@ impl Drop for Breaker {
 }
 
 async fn run(shared: Arc<Shared>, report: &mpsc::Sender<SocketAddr>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Little room in the kernel, so that one that does not read is noticed.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1024).unwrap();
     report.send(listener.local_addr().unwrap()).unwrap();
     let mut ended = shared.ended.subscribe();
     loop {
@@ -186,7 +197,9 @@ async fn connection(mut frames: Frames, shared: Arc<Shared>) {
         open: 0,
         carried: false,
     };
+    let mut paused = conversation.shared.paused.subscribe();
     while let Some(frame) = conversation.frames.next().await {
+        paused.wait_for(|paused| !paused).await.ok();
         if !conversation.take(frame).await {
             conversation.frames.reset();
             return;
@@ -273,7 +286,10 @@ impl Conversation {
             Act::NoErrorMidway => vec![head, part, Frame::reset(stream, NO_ERROR)],
             Act::DieMidway => vec![head, part],
         };
-        debug_assert!(says.iter().all(|frame| frame.kind != GOAWAY || frame.stream == 0));
+        debug_assert!(
+            says.iter()
+                .all(|frame| frame.kind != GOAWAY || frame.stream == 0)
+        );
         self.frames.send(&says).await;
         if act == Act::DieMidway {
             // What was said arrives before the reset does.
