@@ -281,3 +281,29 @@ async fn a_reload_leaves_the_state_folder_as_it_is_and_says_so() {
     assert!(proxy.get("/read/x").await.is_ok());
     assert!(!proxy.dir().path("other/state.json").exists());
 }
+
+#[tokio::test]
+async fn a_state_folder_that_goes_away_is_said_once_and_traffic_goes_on() {
+    let (aws, _gcp, proxy) = pair().await;
+    let written = [("file", "state"), ("result", "written")];
+    let failed = [("file", "state"), ("result", "failed")];
+    let writes = "leeward_state_writes_total";
+    proxy.wait_for_metric(writes, &written, 1.0).await;
+    let state = proxy.dir().path("state");
+    std::fs::rename(&state, proxy.dir().path("away")).unwrap();
+    aws.refuse();
+    aws.reset_connections();
+    proxy.wait_for_verdict("aws/one", "down").await;
+    proxy.wait_for_metric(writes, &failed, 2.0).await;
+    assert_eq!(proxy.get("/read/x").await.backend(), "gcp");
+    let said = proxy
+        .log()
+        .matches("what is known cannot be written")
+        .count();
+    assert_eq!(said, 1, "{}", proxy.log());
+    std::fs::rename(proxy.dir().path("away"), &state).unwrap();
+    wait_for_memory(&proxy, "it is written again", |memory| {
+        memory["sites"][0]["held"]["verdict"] == "down"
+    })
+    .await;
+}

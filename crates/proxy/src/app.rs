@@ -189,7 +189,7 @@ fn start_keeping(parts: &Parts, dir: state_dir::StateDir) -> Result<Arc<Mailbox>
     let mailbox = Arc::new(Mailbox::default());
     let (left, metrics) = (mailbox.clone(), parts.shared.metrics.clone());
     spawn("leeward-state".into(), move || {
-        state_dir::run(dir, &left, metrics)
+        state_dir::run(&dir, &left, &metrics)
     })?;
     Ok(mailbox)
 }

@@ -130,7 +130,7 @@ impl Mailbox {
 }
 
 /// Writes what is left in `mailbox` until its end. Blocks: for a thread of its own.
-pub(crate) fn run(dir: StateDir, mailbox: &Mailbox, metrics: Metrics) {
+pub(crate) fn run(dir: &StateDir, mailbox: &Mailbox, metrics: &Metrics) {
     write::run(dir, mailbox, metrics);
 }
 

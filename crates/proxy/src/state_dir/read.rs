@@ -167,7 +167,6 @@ fn parse_entry(line: &[u8]) -> Option<(u64, Value)> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use std::path::PathBuf;

@@ -31,7 +31,7 @@ struct Written<'a> {
 }
 
 /// Writes until the end.
-pub(super) fn run(dir: StateDir, mailbox: &Mailbox, metrics: Metrics) {
+pub(super) fn run(dir: &StateDir, mailbox: &Mailbox, metrics: &Metrics) {
     let mut journal = JournalFile::new(&dir.path, LARGEST_JOURNAL);
     let mut unwritten: Option<(u64, Memory)> = None;
     let (mut memory_fails, mut journal_fails) = (Failing(false), Failing(false));
@@ -161,4 +161,83 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     }
     file.write_all(b"\n")?;
     Ok((file, size + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leeward_failover::{Cause, Change, Event, Subject, SubjectKind, Time};
+
+    fn entry(seq: u64) -> VecDeque<Entry> {
+        let event = Event {
+            seq,
+            at: Time::ZERO,
+            subject: Subject {
+                kind: SubjectKind::Pool,
+                name: "trading".to_owned(),
+            },
+            change: Change::Panic { on: true },
+            cause: Cause::AllBad,
+            evidence: Vec::new(),
+        };
+        [Entry { time: 1.5, event }].into()
+    }
+
+    /// A folder of its own.
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("leeward-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn numbers(path: &Path) -> Vec<u64> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let entries = text
+            .lines()
+            .map(serde_json::from_str::<serde_json::Value>)
+            .filter_map(Result::ok);
+        entries
+            .map(|entry| entry["seq"].as_u64().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_journal_is_rotated_before_it_gets_too_large() {
+        let dir = folder("rotated");
+        let line = serde_json::to_vec(&entry(1)[0]).unwrap().len() as u64 + 1;
+        let mut journal = JournalFile::new(&dir, line * 3);
+        for seq in 1..=8 {
+            journal.append(&entry(seq)).unwrap();
+        }
+        assert_eq!(numbers(&dir.join(JOURNAL)), [7, 8]);
+        assert_eq!(numbers(&dir.join(OLD_JOURNAL)), [4, 5, 6]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_follows_a_torn_line_is_not_lost_with_it() {
+        let dir = folder("torn");
+        let path = dir.join(JOURNAL);
+        std::fs::write(&path, "{\"seq\":1}\n{\"seq\":2,\"sub").unwrap();
+        let mut journal = JournalFile::new(&dir, LARGEST_JOURNAL);
+        journal.append(&entry(3)).unwrap();
+        journal.append(&entry(4)).unwrap();
+        assert_eq!(numbers(&path), [1, 3, 4]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_is_away_for_a_while_is_used_again() {
+        let dir = folder("away");
+        std::fs::remove_dir_all(&dir).unwrap();
+        let mut journal = JournalFile::new(&dir, LARGEST_JOURNAL);
+        assert!(journal.append(&entry(1)).is_err());
+        assert!(write_memory(&dir, 1, &Memory::default()).is_err());
+        std::fs::create_dir_all(&dir).unwrap();
+        journal.append(&entry(2)).unwrap();
+        write_memory(&dir, 1, &Memory::default()).unwrap();
+        assert_eq!(numbers(&dir.join(JOURNAL)), [2]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }
