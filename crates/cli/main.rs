@@ -4,8 +4,8 @@ mod args;
 mod check;
 mod demo;
 mod log;
-mod reload;
 mod notify;
+mod reload;
 mod run;
 
 use args::{Args, Verb};

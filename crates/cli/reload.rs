@@ -35,7 +35,11 @@ pub(crate) fn start(
     reloader: Reloader,
     format: LogFormat,
 ) -> Result<Nudge, String> {
-    let Watched { path, mut watch, nudge } = watched;
+    let Watched {
+        path,
+        mut watch,
+        nudge,
+    } = watched;
     let thread = std::thread::Builder::new().name("leeward-reload".into());
     // It ends with the process.
     thread

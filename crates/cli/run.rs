@@ -143,7 +143,10 @@ fn serve(policy: Policy, args: &Run, seed: u64) -> Result<(), Failed> {
         announce(&running, &hash, args.ready_file.as_deref())?;
         notify::keep_alive(running.pulse());
         let nudge = reload::start(watched, running.reloader(), args.log_format)?;
-        let status = format!("serving {} listeners, policy {hash}", running.listeners().len());
+        let status = format!(
+            "serving {} listeners, policy {hash}",
+            running.listeners().len()
+        );
         until_told(&mut signals, &running, &nudge, &status).await?;
         Ok(drain(&mut signals, running).await?)
     })

@@ -24,6 +24,7 @@ mod delivery;
 mod demo;
 #[cfg(test)]
 mod desync;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod failover;

@@ -1,8 +1,6 @@
 //! What an engine remembers, given to another one: how old it may be, what outranks it, and what
 //! makes no sense.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use leeward_failover::{
     Backend, Cause, EndpointId, EndpointMemory, Engine, FailoverParams, HealthParams, HeldMemory,
     HoldMemory, Input, Memory, OperatorWord, OrderParams, PlaceMemory, PlaceStatus, Policy, Pool,

@@ -102,11 +102,11 @@ proptest! {
     #[test]
     fn a_memory_keeps_verdicts_words_and_writers_over_a_restart(run in runs(), away in 0..300_u64) {
         let (_, before) = replay(1, &run);
-        let policies = run.1.iter().filter_map(|(_, input)| match input {
+        let mut policies = run.1.iter().filter_map(|(_, input)| match input {
             Input::Policy(policy) => Some(policy.as_ref()),
             _ => None,
         });
-        let policy = policies.last().unwrap_or(&run.0);
+        let policy = policies.next_back().unwrap_or(&run.0);
         let memory = before.memory(Time::ZERO);
         let written = serde_json::to_string(&memory).unwrap();
         let read: Memory = serde_json::from_str(&written).unwrap();
@@ -136,7 +136,7 @@ proptest! {
         let input = Input::Memory { memory, away: Duration::from_secs(away) };
         let mut inputs = run.1.clone();
         inputs.insert(if late { inputs.len() / 2 } else { 0 }, (0, input));
-        replay(2, &(run.0.clone(), inputs));
+        replay(2, &(run.0, inputs));
     }
 
     #[test]
@@ -221,7 +221,7 @@ fn distorted(mut memory: Memory, numbers: &[u64]) -> Memory {
             word.left_ms = Some(numbers[6]);
         }
     }
-    if numbers[7] % 2 == 0 {
+    if numbers[7].is_multiple_of(2) {
         memory
             .pools
             .iter_mut()

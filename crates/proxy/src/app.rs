@@ -67,9 +67,13 @@ pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let (dir, found) = open_state_dir(&policy)?;
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
-    let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let admin = admin_socket
+        .as_ref()
+        .and_then(|socket| socket.local_addr().ok());
     let read_only_socket = policy.admin_read_only.map(bind_admin).transpose()?;
-    let admin_read_only = read_only_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let admin_read_only = read_only_socket
+        .as_ref()
+        .and_then(|socket| socket.local_addr().ok());
     let mut book = Book::default();
     let mut plan = book.plan(&policy.listeners, workers)?;
     book.commit(&mut plan, &policy.listeners);

@@ -59,5 +59,5 @@ mod worker;
 pub use app::{Running, start};
 pub use drain::Phase;
 pub use error::StartError;
-pub use reload::Reloader;
 pub use pulse::{Pulse, Silence};
+pub use reload::Reloader;

@@ -6,9 +6,9 @@
 
 use crate::connect::ConnectSpec;
 use crate::error::StartError;
+use crate::per_client::PerClient;
 use crate::route::RouteTable;
 use crate::tls::{self, ClientTls, ServerTls};
-use crate::per_client::PerClient;
 use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol};
 use leeward_failover::Class;
 use leeward_metrics::{

@@ -61,7 +61,11 @@ pub(crate) fn server(
         Some(before) if before.content == content && before.http2 == http2 => before.config.clone(),
         _ => server_config(certificates, http2)?,
     };
-    Ok(ServerTls { config, content, http2 })
+    Ok(ServerTls {
+        config,
+        content,
+        http2,
+    })
 }
 
 /// The client side towards backends with this CA file; one configuration a file, the one from
