@@ -34,7 +34,7 @@ impl Engine {
         for (index, site) in self.fleet.sites.iter().enumerate() {
             for verdict in Verdict::ALL {
                 let here = |e: &&crate::endpoint::Endpoint| {
-                    e.info.site.index() == index && e.held.verdict == verdict
+                    e.counts && e.info.site.index() == index && e.held.verdict == verdict
                 };
                 let count = self.fleet.all_endpoints().filter(here).count();
                 assert_eq!(site.census.of(verdict), count, "census of {verdict:?} at site {index}");

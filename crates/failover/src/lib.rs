@@ -26,6 +26,7 @@ mod input;
 #[cfg(debug_assertions)]
 mod invariants;
 mod journal;
+mod listing;
 mod operator;
 mod output;
 mod place;
