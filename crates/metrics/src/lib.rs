@@ -18,6 +18,7 @@ mod control;
 mod expose;
 mod family;
 mod labels;
+mod names;
 mod numbers;
 mod process;
 mod reference;
@@ -31,6 +32,7 @@ pub use cells::{Cells, Counter, Gauge, Histogram};
 pub use labels::{
     BuildInfo, ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome, change_word,
 };
+pub use names::{AddressCounts, AddressRefusal, LookupResult};
 pub use reference::reference;
 pub use slots::{
     DownstreamSlots, EndpointSlots, ListenerSlots, PoolSlots, ProviderSlots, RefusedSlots,

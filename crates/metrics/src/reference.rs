@@ -7,6 +7,7 @@ use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
 use crate::control::{PASSED, RELOADS};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
+use crate::names::{AddressRefusal, LookupResult};
 use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::fmt::Write;
 
@@ -49,6 +50,8 @@ const QUERIES: &str = "\
 | Does a pool distrust its detector? | `leeward_pool_panic == 1` |
 | What was decided, and why? | `sum by (subject, change, cause) (increase(leeward_decisions_total[1h])) > 0` |
 | How much do retries add? | `sum by (pool) (rate(leeward_pool_retries_total[5m])) / sum by (pool) (rate(leeward_pool_attempts_total[5m]))` |
+| Does any resolver fail? | `sum by (resolver, result) (rate(leeward_dns_questions_total{result!=\"answered\"}[5m])) > 0` |
+| Do backends live on addresses that DNS no longer names? | `leeward_dns_addresses{state=\"retained\"} > 0` |
 | Was a policy refused? | `increase(leeward_policy_reloads_total{result=\"rejected\"}[10m]) > 0` |
 | Do file descriptors run out? | `process_open_fds / process_max_fds > 0.8` |
 ";
@@ -162,9 +165,23 @@ fn write_labels(page: &mut String) {
         "`reason` of `leeward_downstream_connections_refused_total`",
         ConnectionRefusal::ALL.map(|word| (word.as_str(), word.meaning())),
     );
+    write_words(
+        page,
+        "`result` of `leeward_dns_questions_total`",
+        LookupResult::ALL.iter().map(|word| (word.as_str(), word.meaning().trim_start())),
+    );
+    write_words(
+        page,
+        "`reason` of `leeward_dns_refused_total`",
+        AddressRefusal::ALL.iter().map(|word| (word.as_str(), word.meaning().trim_start())),
+    );
 }
 
-fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &str); N]) {
+fn write_words<'a>(
+    page: &mut String,
+    title: &str,
+    words: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
     line(
         page,
         format_args!("\n### {title}\n\n| value | meaning |\n|---|---|"),
@@ -175,7 +192,7 @@ fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &s
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 19] = [
+pub(crate) const LABELS: [(&str, &str); 21] = [
     ("listener", "The listener's name in the policy."),
     (
         "route",
@@ -186,12 +203,17 @@ pub(crate) const LABELS: [(&str, &str); 19] = [
         "outcome",
         "How a request ended for its client, or what an attempt came to for its endpoint's health.",
     ),
-    ("reason", "Why a request or a connection was refused."),
+    ("reason", "Why a request, a connection or an address was refused."),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),
     ("backend", "The backend's URL in the policy."),
     ("address", "The address and port of one endpoint."),
+    (
+        "resolver",
+        "Who was asked: the resolver's address, `file` for `file_sd`, `http` for `http_sd`.",
+    ),
+    ("state", "`listed`, `retained` or `literal`."),
     (
         "verdict",
         "What is held of an endpoint, a site or a provider. Exactly one of them is 1.",
@@ -204,7 +226,7 @@ pub(crate) const LABELS: [(&str, &str); 19] = [
     ("cause", "Why it was decided."),
     (
         "result",
-        "How a probe ended, or whether a policy took force.",
+        "How a probe or a question ended, or whether a policy took force.",
     ),
     ("hash", "The hash of the policy's text."),
     ("version", "The version of leeward."),

@@ -4,6 +4,7 @@
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
 mod backends;
+mod discovery;
 mod expect;
 mod failover;
 mod http;
@@ -52,6 +53,7 @@ pub(crate) fn compile(
     let workers = server::workers(&mut fields);
     let drain = server::drain(&mut fields);
     let limits = server::limits(&mut fields);
+    let dns = discovery::dns(&mut fields);
     let listeners = listeners::compile(&context, &mut fields, admin);
     let places = places::compile(report, &mut fields);
     let pools = pools::compile(&context, &mut fields, &places);
@@ -74,6 +76,7 @@ pub(crate) fn compile(
         workers,
         drain,
         limits,
+        dns,
     })
 }
 
