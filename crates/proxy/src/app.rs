@@ -10,7 +10,6 @@ use crate::effects::Effects;
 use crate::error::StartError;
 use crate::journal::Journal;
 use crate::listener;
-use crate::resolve;
 use crate::snapshot::{Serving, Snapshot};
 use crate::worker::{self, Peer, Setup, Shared, WorkerMessage};
 use arc_swap::ArcSwap;
@@ -52,10 +51,9 @@ struct Parts {
 ///
 /// # Errors
 /// A port in use, a certificate that cannot be read, a thread that cannot be started.
-pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, StartError> {
+pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, StartError> {
     let began = Instant::now();
     let metrics = Metrics::new(build);
-    add_literal_addresses(&mut policy);
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
     let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
@@ -118,17 +116,6 @@ fn first_snapshot(
 fn peer() -> (Peer, mpsc::Receiver<WorkerMessage>) {
     let (sender, inbox) = mpsc::channel(WORKER_INBOX);
     (Peer { open: AtomicUsize::new(0), inbox: sender }, inbox)
-}
-
-fn add_literal_addresses(policy: &mut Policy) {
-    for backend in &policy.backends {
-        let known = &mut policy.engine.backends[backend.id.index()].addresses;
-        if let Some(address) = resolve::literal(&backend.host, backend.port)
-            && !known.contains(&address)
-        {
-            known.push(address);
-        }
-    }
 }
 
 fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {

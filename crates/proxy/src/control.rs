@@ -35,6 +35,8 @@ pub(crate) enum Report {
     Addresses {
         backend: BackendId,
         addresses: Vec<SocketAddr>,
+        retained: Vec<SocketAddr>,
+        expired: bool,
     },
 }
 
@@ -86,7 +88,9 @@ pub(crate) async fn run(
 fn input(report: Report) -> Input {
     match report {
         Report::Probe { endpoint, result } => Input::Probe { endpoint, result },
-        Report::Addresses { backend, addresses } => Input::Addresses { backend, addresses },
+        Report::Addresses { backend, addresses, retained, expired } => {
+            Input::Addresses { backend, addresses, retained, expired }
+        }
     }
 }
 

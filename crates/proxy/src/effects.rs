@@ -3,9 +3,9 @@
 //! Owned by the control task. Decides nothing.
 
 use crate::control::{Report, Reports};
+use crate::dns::Names;
 use crate::journal::{Entry, Journal};
 use crate::probe::{ProbeSpec, probe};
-use crate::resolve;
 use crate::snapshot::{EndpointIo, Serving, Snapshot};
 use crate::worker::Shared;
 use leeward_failover::{
@@ -25,6 +25,8 @@ pub(crate) struct Effects {
     endpoints: Arc<Vec<Option<Arc<EndpointIo>>>>,
     /// By `PoolId`.
     probes: Vec<Rc<ProbeSpec>>,
+    /// Asks for backends' addresses until it is dropped.
+    _names: Names,
     reports: Reports,
 }
 
@@ -45,7 +47,8 @@ impl Effects {
             .zip(&serving.policy.engine.pools)
             .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
             .collect();
-        resolve::start(&serving.policy, &reports);
+        let mut names = Names::new(shared.metrics.clone(), reports.clone());
+        names.follow(&serving.policy);
         Self {
             endpoints: snapshot.endpoints.clone(),
             shared,
@@ -53,6 +56,7 @@ impl Effects {
             ready,
             serving,
             probes,
+            _names: names,
             reports,
         }
     }

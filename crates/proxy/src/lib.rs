@@ -4,7 +4,7 @@
 //! ```text
 //! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
 //!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
-//! life of an observation  probe, tally, resolve -> control -> (engine) -> effects -> snapshot
+//! life of an observation  probe, tally, dns -> control -> (engine) -> effects -> snapshot
 //! ```
 //!
 //! `app` puts it together, `worker` is a data thread, `admin` what people and Prometheus see.
@@ -17,6 +17,7 @@ mod classify;
 mod client_io;
 mod connect;
 mod control;
+mod dns;
 mod drain;
 mod effects;
 mod error;
@@ -30,7 +31,6 @@ mod listener;
 mod path_info;
 mod probe;
 mod relay;
-mod resolve;
 mod respond;
 pub mod route;
 mod serve;
