@@ -23,6 +23,10 @@ mod delivery;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod fields;

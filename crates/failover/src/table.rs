@@ -65,9 +65,9 @@ pub struct Lane {
     /// Share of first attempts, 0 to 1; the lanes' shares sum up to 1 unless the pool has no
     /// endpoint at all.
     pub share: f64,
-    /// Share of first attempts of public reads that a standby sees so that it is a tested one, 0 to
-    /// 1. It comes before [`Lane::share`]: the rest of those reads spreads by share. Nothing else
-    /// goes there because of it.
+    /// Share of first attempts of public reads that a standby sees so that it is a tested one,
+    /// between 0 and 1. It comes before [`Lane::share`]: the rest of those reads spreads by share.
+    /// Nothing else goes there because of it.
     pub warm: f64,
     /// What it can carry, relative to the lanes of its tier: spreads further attempts and orders.
     /// Above 0 wherever it is usable.

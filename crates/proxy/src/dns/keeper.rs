@@ -52,7 +52,7 @@ impl Keeper {
 
     /// Asks one source for ever; `ttl` bounds how long an answer is used, `port` is the backend's.
     pub(crate) async fn ask(&self, mut source: Source, ttl: (Duration, Duration), port: u16) {
-        let mut pace = Pace::new(source.refresh().map_or(ttl, |refresh| (refresh, refresh)));
+        let mut pace = source.refresh().map_or_else(|| Pace::new(ttl), Pace::every);
         let voice = source.voice();
         let mut before = Before::default();
         self.metrics.show_names(&self.pool, &self.backend, source.asked());
