@@ -28,8 +28,14 @@ fn with_dns(source: &str, server: &Dns) -> String {
 
 /// A list of targets as Prometheus writes it.
 fn list(backends: &[&Backend]) -> String {
-    let targets: Vec<String> = backends.iter().map(|b| format!("\"{}\"", b.address())).collect();
-    format!("[{{\"targets\": [{}], \"labels\": {{\"a\": \"b\"}}}}]", targets.join(", "))
+    let targets: Vec<String> = backends
+        .iter()
+        .map(|b| format!("\"{}\"", b.address()))
+        .collect();
+    format!(
+        "[{{\"targets\": [{}], \"labels\": {{\"a\": \"b\"}}}}]",
+        targets.join(", ")
+    )
 }
 
 /// Replaces a file as careful writers do.
@@ -47,7 +53,9 @@ async fn wait_until_served_by(proxy: &Proxy, backend: &str) {
 async fn wait_for_result(proxy: &Proxy, resolver: &str, result: &str) {
     let labels = [("resolver", resolver), ("result", result)];
     let before = proxy.metrics().await.sum(QUESTIONS, &labels).unwrap_or(0.0);
-    proxy.wait_for_metric(QUESTIONS, &labels, before + 1.0).await;
+    proxy
+        .wait_for_metric(QUESTIONS, &labels, before + 1.0)
+        .await;
 }
 
 async fn assert_served(proxy: &Proxy) {
@@ -60,7 +68,9 @@ async fn listed(proxy: &Proxy, backend: &Backend) -> Option<bool> {
     let address = backend.address().to_string();
     let pool = proxy.pool().await;
     let endpoints = pool["endpoints"].as_array().expect("endpoints").clone();
-    let endpoint = endpoints.iter().find(|e| e["address"] == address.as_str())?;
+    let endpoint = endpoints
+        .iter()
+        .find(|e| e["address"] == address.as_str())?;
     endpoint["listed"].as_bool()
 }
 
@@ -74,7 +84,10 @@ async fn a_service_brings_targets_with_their_ports() {
     let (one, two, server) = (Backend::start("one"), Backend::start("two"), Dns::start());
     let target = |backend: &Backend, rank| (rank, backend.address().port(), "host.test".to_owned());
     server.says("host.test", Say::addresses(&["127.0.0.1"]));
-    server.says("_api._tcp.test", Say::Services(vec![target(&one, 1), target(&two, 2)]));
+    server.says(
+        "_api._tcp.test",
+        Say::Services(vec![target(&one, 1), target(&two, 2)]),
+    );
     let proxy = Proxy::start(&with_dns("srv: _api._tcp.test", &server)).await;
     wait_until_served_by(&proxy, "one").await;
     // The second rank stands by: known and probed, without traffic while the first serves.
@@ -121,7 +134,10 @@ async fn a_file_brings_addresses_and_is_read_again() {
 #[tokio::test]
 async fn a_file_in_yaml_brings_addresses() {
     let (one, dir) = (Backend::start("one"), TempDir::new());
-    dir.write("api.yaml", &format!("- targets:\n    - {}\n", one.address()));
+    dir.write(
+        "api.yaml",
+        &format!("- targets:\n    - {}\n", one.address()),
+    );
     let source = "resolve: false, file_sd: { path: api.yaml, refresh: 100ms }";
     let proxy = Proxy::start_in(dir, &policy(source).text()).await;
     wait_until_served_by(&proxy, "one").await;
@@ -140,7 +156,10 @@ async fn a_bad_file_takes_nothing_away() {
         (whole[..whole.len() / 2].to_owned(), "malformed"),
         ("[]".to_owned(), "empty"),
         ("[{\"targets\": []}]".to_owned(), "empty"),
-        ("[{\"targets\": [\"api.example:80\"]}]".to_owned(), "malformed"),
+        (
+            "[{\"targets\": [\"api.example:80\"]}]".to_owned(),
+            "malformed",
+        ),
         (" ".repeat(2 << 20), "malformed"),
     ];
     for (content, result) in bad {
@@ -171,13 +190,18 @@ async fn a_file_that_comes_later_is_found() {
 #[tokio::test]
 async fn single_targets_that_are_no_addresses_are_counted_and_left_out() {
     let (one, dir) = (Backend::start("one"), TempDir::new());
-    let targets = format!("[{{\"targets\": [\"api.example:80\", \"{}\"]}}]", one.address());
+    let targets = format!(
+        "[{{\"targets\": [\"api.example:80\", \"{}\"]}}]",
+        one.address()
+    );
     dir.write("api.json", &targets);
     let source = "resolve: false, file_sd: { path: api.json, refresh: 100ms }";
     let proxy = Proxy::start_in(dir, &policy(source).text()).await;
     wait_until_served_by(&proxy, "one").await;
     let labels = [("reason", "bad_target")];
-    proxy.wait_for_metric("leeward_dns_refused_total", &labels, 1.0).await;
+    proxy
+        .wait_for_metric("leeward_dns_refused_total", &labels, 1.0)
+        .await;
 }
 
 /// A service that says this.
@@ -190,13 +214,15 @@ fn says(registry: &Backend, status: &str, body: &str) {
 
 #[tokio::test]
 async fn a_service_over_http_brings_addresses_and_a_bad_one_takes_nothing_away() {
-    let (one, two, registry) =
-        (Backend::start("one"), Backend::start("two"), Backend::start("registry"));
+    let (one, two, registry) = (
+        Backend::start("one"),
+        Backend::start("two"),
+        Backend::start("registry"),
+    );
     says(&registry, "200 OK", &list(&[&one]));
     let url = format!("http://{}/sd?pool=api", registry.address());
-    let source = format!(
-        "resolve: false, http_sd: {{ url: \"{url}\", refresh: 100ms, timeout: 500ms }}"
-    );
+    let source =
+        format!("resolve: false, http_sd: {{ url: \"{url}\", refresh: 100ms, timeout: 500ms }}");
     let proxy = Proxy::start(&policy(&source).text()).await;
     wait_until_served_by(&proxy, "one").await;
     assert_eq!(registry.last().head.line, b"GET /sd?pool=api HTTP/1.1");
@@ -222,8 +248,11 @@ async fn a_service_over_http_brings_addresses_and_a_bad_one_takes_nothing_away()
 
 #[tokio::test]
 async fn sources_add_up() {
-    let (name, file, literal) =
-        (Backend::start("name"), Backend::start("file"), Backend::start("literal"));
+    let (name, file, literal) = (
+        Backend::start("name"),
+        Backend::start("file"),
+        Backend::start("literal"),
+    );
     let (server, dir) = (Dns::start(), TempDir::new());
     server.says("api.test", Say::addresses(&["127.0.0.1"]));
     dir.write("api.json", &list(&[&file]));
@@ -233,7 +262,10 @@ async fn sources_add_up() {
         literal.address()
     );
     let dns = format!("dns: {{ resolvers: [\"{}\"] }}", server.address());
-    let text = Policy::of_urls(&[("aws/one", url)]).pool(QUICK_PROBE).top(&dns).text();
+    let text = Policy::of_urls(&[("aws/one", url)])
+        .pool(QUICK_PROBE)
+        .top(&dns)
+        .text();
     let proxy = Proxy::start_in(dir, &text).await;
     for backend in [&name, &file, &literal] {
         wait_until_listed(&proxy, backend, Some(true)).await;

@@ -23,7 +23,10 @@ fn family(count: u8) -> Vec<Backend> {
     let port = backends[0].address().port();
     for last in 2..=count {
         let bind = Some(SocketAddr::from(([127, 0, 0, last], port)));
-        let options = Options { bind, ..Options::default() };
+        let options = Options {
+            bind,
+            ..Options::default()
+        };
         backends.push(Backend::with(&format!("127.0.0.{last}"), options));
     }
     backends
@@ -31,7 +34,10 @@ fn family(count: u8) -> Vec<Backend> {
 
 /// The settings of DNS with these servers, quick enough for a test.
 fn dns(servers: &[&Dns], more: &str) -> String {
-    let list: Vec<String> = servers.iter().map(|dns| format!("\"{}\"", dns.address())).collect();
+    let list: Vec<String> = servers
+        .iter()
+        .map(|dns| format!("\"{}\"", dns.address()))
+        .collect();
     format!(
         "dns: {{ resolvers: [{}], timeout: 300ms, min_ttl: 100ms, max_ttl: 200ms{more} }}",
         list.join(", ")
@@ -56,7 +62,11 @@ async fn endpoints(proxy: &Proxy) -> Vec<(String, bool, String)> {
         .map(|e| {
             let address = text(&e["address"]);
             let ip = address.rsplit_once(':').expect("a port").0.to_owned();
-            (ip, e["listed"].as_bool().expect("listed"), text(&e["verdict"]))
+            (
+                ip,
+                e["listed"].as_bool().expect("listed"),
+                text(&e["verdict"]),
+            )
         })
         .collect()
 }
@@ -70,7 +80,13 @@ async fn wait_for(proxy: &Proxy, ip: &str, listed: bool, verdict: &str) {
 }
 
 async fn wait_until_gone(proxy: &Proxy, ip: &str) {
-    let gone = async || endpoints(proxy).await.iter().all(|(known, ..)| known != ip).then_some(());
+    let gone = async || {
+        endpoints(proxy)
+            .await
+            .iter()
+            .all(|(known, ..)| known != ip)
+            .then_some(())
+    };
     eventually(&format!("{ip} is gone"), SOON * 2, gone).await;
 }
 
@@ -78,7 +94,9 @@ async fn wait_until_gone(proxy: &Proxy, ip: &str) {
 async fn wait_for_result(proxy: &Proxy, result: &str) {
     let labels = [("result", result)];
     let before = proxy.metrics().await.sum(QUESTIONS, &labels).unwrap_or(0.0);
-    proxy.wait_for_metric(QUESTIONS, &labels, before + 1.0).await;
+    proxy
+        .wait_for_metric(QUESTIONS, &labels, before + 1.0)
+        .await;
 }
 
 async fn assert_served_by(proxy: &Proxy, backend: &str) {
@@ -104,7 +122,10 @@ async fn a_bad_answer_while_running(say: Say, result: &str) {
     assert_served_by(&proxy, "127.0.0.1").await;
     wait_for_result(&proxy, result).await;
     let known = endpoints(&proxy).await;
-    assert_eq!(known, [("127.0.0.1".to_owned(), true, "healthy".to_owned())]);
+    assert_eq!(
+        known,
+        [("127.0.0.1".to_owned(), true, "healthy".to_owned())]
+    );
     assert!(proxy.client().await.order("/order", "o").await.is_ok());
 }
 
@@ -114,7 +135,9 @@ async fn a_bad_answer_at_a_cold_start(say: Say, result: &str) {
     server.says("api.test", say);
     let text = policy(&backends, &[&server], "").text();
     let proxy = Proxy::launch(TempDir::new(), &text, &[]).await;
-    proxy.wait_for_metric(QUESTIONS, &[("result", result)], 1.0).await;
+    proxy
+        .wait_for_metric(QUESTIONS, &[("result", result)], 1.0)
+        .await;
     let answer = proxy.client().await.order("/order", "o").await;
     assert_eq!((answer.status(), answer.outcome()), (503, Some("not-sent")));
     server.says("api.test", Say::addresses(&["127.0.0.1"]));
@@ -181,7 +204,10 @@ async fn an_answer_that_is_cut_over_udp_comes_over_tcp() {
 #[tokio::test]
 async fn every_address_of_a_name_is_an_endpoint_of_both_families() {
     let (backends, server) = (family(2), Dns::start());
-    server.says("api.test", Say::addresses(&["127.0.0.1", "127.0.0.2", "::1"]));
+    server.says(
+        "api.test",
+        Say::addresses(&["127.0.0.1", "127.0.0.2", "::1"]),
+    );
     let proxy = Proxy::start(&policy(&backends, &[&server], "").text()).await;
     wait_for(&proxy, "127.0.0.1", true, "healthy").await;
     wait_for(&proxy, "127.0.0.2", true, "healthy").await;
@@ -192,7 +218,10 @@ async fn every_address_of_a_name_is_an_endpoint_of_both_families() {
         assert!(proxy.get("/read/x").await.is_ok());
     }
     let port = backends[0].address().port();
-    let labels = [("state", "listed"), ("backend", &format!("http://api.test:{port}"))];
+    let labels = [
+        ("state", "listed"),
+        ("backend", &format!("http://api.test:{port}")),
+    ];
     let listed = proxy.metrics().await.sum("leeward_dns_addresses", &labels);
     assert_eq!(listed, Some(3.0));
 }
@@ -209,13 +238,23 @@ async fn a_name_that_is_an_alias_is_followed() {
 #[tokio::test]
 async fn a_cname_loop_over_several_names_ends() {
     let (backends, server) = (family(1), Dns::start());
-    for (name, target) in [("api.test", "b.test"), ("b.test", "c.test"), ("c.test", "b.test")] {
+    for (name, target) in [
+        ("api.test", "b.test"),
+        ("b.test", "c.test"),
+        ("c.test", "b.test"),
+    ] {
         server.says(name, Say::Alias(target.to_owned()));
     }
     let text = policy(&backends, &[&server], "").text();
     let proxy = Proxy::launch(TempDir::new(), &text, &[]).await;
-    proxy.wait_for_metric(QUESTIONS, &[("result", "cname_loop")], 1.0).await;
-    assert!(server.asked("b.test") <= 20, "asked {} times", server.asked("b.test"));
+    proxy
+        .wait_for_metric(QUESTIONS, &[("result", "cname_loop")], 1.0)
+        .await;
+    assert!(
+        server.asked("b.test") <= 20,
+        "asked {} times",
+        server.asked("b.test")
+    );
 }
 
 #[tokio::test]
@@ -228,8 +267,13 @@ async fn a_huge_answer_is_cut_and_does_not_drive_out_what_works() {
         let [high, low] = n.to_be_bytes();
         IpAddr::from([127, 1, high, low])
     });
-    server.says("api.test", Say::Addresses(many.chain(["127.0.0.1".parse().unwrap()]).collect()));
-    proxy.wait_for_metric(REFUSED, &[("reason", "too_many")], 1937.0).await;
+    server.says(
+        "api.test",
+        Say::Addresses(many.chain(["127.0.0.1".parse().unwrap()]).collect()),
+    );
+    proxy
+        .wait_for_metric(REFUSED, &[("reason", "too_many")], 1937.0)
+        .await;
     wait_for(&proxy, "127.0.0.1", true, "healthy").await;
     assert_eq!(endpoints(&proxy).await.len(), 64);
     assert_served_by(&proxy, "127.0.0.1").await;
@@ -243,7 +287,9 @@ async fn a_huge_answer_at_a_cold_start_is_cut() {
     server.says("api.test", Say::Addresses(many.collect()));
     let text = policy(&backends, &[&server], "").text();
     let proxy = Proxy::launch(TempDir::new(), &text, &[]).await;
-    proxy.wait_for_metric(REFUSED, &[("reason", "too_many")], 136.0).await;
+    proxy
+        .wait_for_metric(REFUSED, &[("reason", "too_many")], 136.0)
+        .await;
     wait_until_served_by(&proxy, "127.0.0.1").await;
     assert_eq!(endpoints(&proxy).await.len(), 64);
 }
@@ -328,7 +374,11 @@ async fn a_moving_answer_takes_traffic_along_when_the_new_address_has_answered()
     server.says("api.test", Say::addresses(&["127.0.0.2"]));
     wait_for(&proxy, "127.0.0.2", true, "down").await;
     assert_served_by(&proxy, "127.0.0.1").await;
-    assert_eq!(backends[1].requests().len(), 0, "no traffic before a probe has passed");
+    assert_eq!(
+        backends[1].requests().len(),
+        0,
+        "no traffic before a probe has passed"
+    );
     backends[1].act_on_probes(Act::Serve);
     wait_for(&proxy, "127.0.0.2", true, "healthy").await;
     assert_served_by(&proxy, "127.0.0.2").await;
@@ -340,7 +390,10 @@ async fn a_lying_answer_adds_dead_addresses_and_nobody_notices() {
     server.says("api.test", Say::addresses(&["127.0.0.1"]));
     let proxy = Proxy::start(&policy(&backends, &[&server], "").text()).await;
     wait_for(&proxy, "127.0.0.1", true, "healthy").await;
-    server.says("api.test", Say::addresses(&["127.0.0.7", "127.0.0.8", "127.0.0.9"]));
+    server.says(
+        "api.test",
+        Say::addresses(&["127.0.0.7", "127.0.0.8", "127.0.0.9"]),
+    );
     for ip in ["127.0.0.7", "127.0.0.8", "127.0.0.9"] {
         wait_for(&proxy, ip, true, "down").await;
     }
@@ -356,9 +409,14 @@ async fn private_addresses_are_refused_where_public_ones_were() {
     let proxy = Proxy::launch(TempDir::new(), &text, &[]).await;
     wait_for(&proxy, "[2001:db8::1]", true, "down").await;
     server.says("api.test", Say::addresses(&["127.0.0.1"]));
-    proxy.wait_for_metric(REFUSED, &[("reason", "private")], 2.0).await;
+    proxy
+        .wait_for_metric(REFUSED, &[("reason", "private")], 2.0)
+        .await;
     let known = endpoints(&proxy).await;
-    assert_eq!(known, [("[2001:db8::1]".to_owned(), true, "down".to_owned())]);
+    assert_eq!(
+        known,
+        [("[2001:db8::1]".to_owned(), true, "down".to_owned())]
+    );
     assert_eq!(backends[0].probes().len(), 0);
 }
 
@@ -398,7 +456,11 @@ async fn a_dead_resolver_beside_a_live_one_costs_nothing_at_a_cold_start() {
     let began = Instant::now();
     let proxy = Proxy::start(&text).await;
     wait_until_served_by(&proxy, "127.0.0.1").await;
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]

@@ -244,7 +244,8 @@ impl Endpoint {
     }
 
     fn leave(&mut self, cause: Cause, mut evidence: Evidence, rules: Rules<'_>) -> Changed {
-        self.hold.begin(&Homecoming::of(&rules.pool.failover), rules.now);
+        self.hold
+            .begin(&Homecoming::of(&rules.pool.failover), rules.now);
         evidence.push(("hold_down", spoken(self.hold.span())));
         self.ramp = None;
         self.to(Verdict::Down, cause, evidence, rules)
@@ -262,7 +263,9 @@ impl Endpoint {
         if to != Verdict::Recovering {
             self.ramp = None;
         }
-        Changed { from: self.held.become_(to, cause, evidence, rules.now) }
+        Changed {
+            from: self.held.become_(to, cause, evidence, rules.now),
+        }
     }
 
     fn evidence(&self, reason: Reason, rules: Rules<'_>) -> Evidence {

@@ -80,12 +80,22 @@ impl Engine {
         self.now = now;
         match input {
             Input::Policy(policy) => self.load(*policy),
-            Input::Addresses { backend, addresses, retained, expired } => {
+            Input::Addresses {
+                backend,
+                addresses,
+                retained,
+                expired,
+            } => {
                 self.resolved(backend, [addresses, retained], expired);
             }
             Input::Probe { endpoint, result } => self.probed(endpoint, &result),
             Input::Traffic { endpoint, tally } => self.served(endpoint, tally),
-            Input::Operator { target, word, lasts, reason } => {
+            Input::Operator {
+                target,
+                word,
+                lasts,
+                reason,
+            } => {
                 self.command(target, word, lasts, reason);
             }
             Input::Wake => {}
@@ -112,7 +122,10 @@ impl Engine {
     pub fn probed_once(&self) -> bool {
         let known = |backend: &crate::fleet::BackendState| !backend.endpoints.is_empty();
         self.fleet.backends.iter().all(known)
-            && self.fleet.all_endpoints().all(|endpoint| endpoint.probes.any)
+            && self
+                .fleet
+                .all_endpoints()
+                .all(|endpoint| endpoint.probes.any)
     }
 
     /// What is known of an endpoint; `None` when it is gone.
@@ -137,17 +150,24 @@ impl Engine {
             let Some(endpoint) = slot else { continue };
             let params = &self.fleet.policy.pools[endpoint.pool.index()].probe;
             endpoint.slot.resume(params, &mut self.jitter, now);
-            self.timers.set(Timer::Probe(endpoint.id), endpoint.slot.deadline(params), now);
+            self.timers.set(
+                Timer::Probe(endpoint.id),
+                endpoint.slot.deadline(params),
+                now,
+            );
         }
     }
 
     fn probed(&mut self, id: EndpointId, result: &ProbeResult) {
         let now = self.now;
         let fleet = &mut self.fleet;
-        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
+        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+            return;
+        };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let forgiven = endpoint.slot.ended();
-        self.timers.set(Timer::Probe(id), endpoint.slot.deadline(&pool.probe), now);
+        self.timers
+            .set(Timer::Probe(id), endpoint.slot.deadline(&pool.probe), now);
         if forgiven && matches!(result, ProbeResult::Failed { .. }) {
             return;
         }
@@ -155,7 +175,10 @@ impl Engine {
         let changed = endpoint.probed(result, Rules { pool, now });
         if (endpoint.probes.any, endpoint.answers(pool)) != before {
             // The first answers end a pool's first round; in a panic, who answers is less bad.
-            self.dirty.pools.entry(endpoint.pool).or_insert(Cause::ProbesPassed);
+            self.dirty
+                .pools
+                .entry(endpoint.pool)
+                .or_insert(Cause::ProbesPassed);
         }
         if matches!(result, ProbeResult::Passed { .. }) {
             self.proved(id);
@@ -167,11 +190,16 @@ impl Engine {
 
     fn served(&mut self, id: EndpointId, mut tally: Tally) {
         let now = self.now;
-        if self.resumed.is_some_and(|resumed| now < resumed + JUMP_GRACE) {
+        if self
+            .resumed
+            .is_some_and(|resumed| now < resumed + JUMP_GRACE)
+        {
             tally = successes_of(&tally);
         }
         let fleet = &mut self.fleet;
-        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
+        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+            return;
+        };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let changed = endpoint.served(&tally, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
@@ -188,7 +216,9 @@ impl Engine {
 
     /// An endpoint gave good news. Where a writer was lost, it may move there now.
     fn proved(&mut self, id: EndpointId) {
-        let Some(pool) = self.fleet.endpoint(id).map(|endpoint| endpoint.pool) else { return };
+        let Some(pool) = self.fleet.endpoint(id).map(|endpoint| endpoint.pool) else {
+            return;
+        };
         if self.fleet.pools[pool.index()].writer_lost_at.is_some() {
             self.dirty.pools.entry(pool).or_insert(Cause::ProbesPassed);
         }
@@ -196,7 +226,9 @@ impl Engine {
 
     /// Probes an endpoint at once, or as soon as one may.
     pub(crate) fn hurry(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.fleet.endpoint_mut(id) else { return };
+        let Some(endpoint) = self.fleet.endpoint_mut(id) else {
+            return;
+        };
         endpoint.slot.hurry(self.now);
         self.probe_due(id);
     }
@@ -208,7 +240,9 @@ impl Engine {
                 Timer::Probe(id) => self.probe_due(id),
                 Timer::Endpoint(id) => self.endpoint_woken(id),
                 Timer::Site(id) => {
-                    self.dirty.providers.extend(self.fleet.sites.get(id.index()).map(|s| s.provider));
+                    self.dirty
+                        .providers
+                        .extend(self.fleet.sites.get(id.index()).map(|s| s.provider));
                 }
                 Timer::Provider(id) => {
                     self.dirty.providers.insert(id);
@@ -223,18 +257,23 @@ impl Engine {
 
     fn probe_due(&mut self, id: EndpointId) {
         let fleet = &mut self.fleet;
-        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
+        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+            return;
+        };
         let params = &fleet.policy.pools[endpoint.pool.index()].probe;
         if endpoint.slot.begins(params, &mut self.jitter, self.now) {
             self.journal.push(Output::Probe(id));
         }
-        self.timers.set(Timer::Probe(id), endpoint.slot.deadline(params), self.now);
+        self.timers
+            .set(Timer::Probe(id), endpoint.slot.deadline(params), self.now);
     }
 
     fn endpoint_woken(&mut self, id: EndpointId) {
         let now = self.now;
         let fleet = &mut self.fleet;
-        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
+        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+            return;
+        };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         if let Some(changed) = endpoint.woken(Rules { pool, now }) {
             self.endpoint_changed(id, changed.from);
@@ -243,13 +282,21 @@ impl Engine {
 
     /// Journals what is now held of an endpoint, and has its site and pool decided anew.
     pub(crate) fn endpoint_changed(&mut self, id: EndpointId, from: Verdict) {
-        let Some(endpoint) = self.fleet.endpoint(id) else { return };
+        let Some(endpoint) = self.fleet.endpoint(id) else {
+            return;
+        };
         let held = &endpoint.held;
         let (to, cause, evidence) = (held.verdict, held.cause, held.evidence.clone());
         let (deadline, pool, site) = (endpoint.deadline(), endpoint.pool, endpoint.info.site);
         let (counts, backend) = (endpoint.counts, endpoint.info.backend);
         let subject = self.fleet.subject(Target::Endpoint(id));
-        self.journal.event(self.now, subject, Change::Verdict { from, to }, cause, evidence);
+        self.journal.event(
+            self.now,
+            subject,
+            Change::Verdict { from, to },
+            cause,
+            evidence,
+        );
         let site = &mut self.fleet.sites[site.index()];
         if counts {
             site.census.remove(from);
@@ -275,7 +322,12 @@ impl Engine {
         if std::mem::take(&mut self.dirty.table) {
             self.table = Arc::new(Table {
                 version: self.table.version + 1,
-                pools: self.fleet.pools.iter().map(|pool| Arc::clone(&pool.table)).collect(),
+                pools: self
+                    .fleet
+                    .pools
+                    .iter()
+                    .map(|pool| Arc::clone(&pool.table))
+                    .collect(),
                 endpoints: Arc::clone(&self.directory),
             });
             self.journal.push(Output::Table(Arc::clone(&self.table)));
@@ -293,7 +345,10 @@ impl Engine {
 }
 
 fn successes_of(tally: &Tally) -> Tally {
-    let mut successes = Tally { latency_micros: tally.latency_micros, ..Tally::default() };
+    let mut successes = Tally {
+        latency_micros: tally.latency_micros,
+        ..Tally::default()
+    };
     successes.counts[Outcome::Success as usize] = tally.count(Outcome::Success);
     successes
 }

@@ -133,7 +133,10 @@ impl Fleet {
     /// The sites of a place, or none for an endpoint.
     pub(crate) fn sites_of(&self, target: Target) -> Vec<SiteId> {
         match target {
-            Target::Provider(id) => self.providers.get(id.index()).map_or(Vec::new(), |p| p.sites.clone()),
+            Target::Provider(id) => self
+                .providers
+                .get(id.index())
+                .map_or(Vec::new(), |p| p.sites.clone()),
             Target::Site(id) if id.index() < self.sites.len() => vec![id],
             Target::Site(_) | Target::Endpoint(_) => Vec::new(),
         }
@@ -142,7 +145,11 @@ impl Fleet {
     /// The pools that have anything there.
     pub(crate) fn pools_of(&self, target: Target) -> Vec<PoolId> {
         if let Target::Endpoint(id) = target {
-            return self.endpoint(id).map(|endpoint| endpoint.pool).into_iter().collect();
+            return self
+                .endpoint(id)
+                .map(|endpoint| endpoint.pool)
+                .into_iter()
+                .collect();
         }
         let mut pools: Vec<PoolId> = self
             .sites_of(target)
@@ -170,21 +177,34 @@ impl Fleet {
     }
 
     pub(crate) fn provider_name(&self, id: ProviderId) -> &str {
-        self.policy.providers.get(id.index()).map_or("?", |provider| &provider.name)
+        self.policy
+            .providers
+            .get(id.index())
+            .map_or("?", |provider| &provider.name)
     }
 
     pub(crate) fn site_name(&self, id: SiteId) -> &str {
-        self.policy.sites.get(id.index()).map_or("?", |site| &site.name)
+        self.policy
+            .sites
+            .get(id.index())
+            .map_or("?", |site| &site.name)
     }
 
     pub(crate) fn subject(&self, target: Target) -> Subject {
         match target {
-            Target::Provider(id) => {
-                Subject { kind: SubjectKind::Provider, name: self.provider_name(id).to_owned() }
-            }
-            Target::Site(id) => Subject { kind: SubjectKind::Site, name: self.site_name(id).to_owned() },
+            Target::Provider(id) => Subject {
+                kind: SubjectKind::Provider,
+                name: self.provider_name(id).to_owned(),
+            },
+            Target::Site(id) => Subject {
+                kind: SubjectKind::Site,
+                name: self.site_name(id).to_owned(),
+            },
             Target::Endpoint(id) => self.endpoint(id).map_or(
-                Subject { kind: SubjectKind::Endpoint, name: "?".to_owned() },
+                Subject {
+                    kind: SubjectKind::Endpoint,
+                    name: "?".to_owned(),
+                },
                 |endpoint| {
                     let mut subject = self.backend_subject(endpoint.info.backend);
                     subject.name = format!("{} {}", subject.name, endpoint.info.address);
@@ -203,11 +223,22 @@ impl Fleet {
                 format!("{pool} {} {}", self.site_name(backend.site), backend.name)
             },
         );
-        Subject { kind: SubjectKind::Endpoint, name }
+        Subject {
+            kind: SubjectKind::Endpoint,
+            name,
+        }
     }
 
     pub(crate) fn pool_subject(&self, id: PoolId) -> Subject {
-        let name = self.policy.pools.get(id.index()).map_or("?", |pool| &pool.name).to_owned();
-        Subject { kind: SubjectKind::Pool, name }
+        let name = self
+            .policy
+            .pools
+            .get(id.index())
+            .map_or("?", |pool| &pool.name)
+            .to_owned();
+        Subject {
+            kind: SubjectKind::Pool,
+            name,
+        }
     }
 }

@@ -221,7 +221,11 @@ impl Tally {
 
     /// How often anything that speaks against the endpoint happened.
     pub fn failures(&self) -> u32 {
-        Outcome::ALL.iter().filter(|o| o.is_failure()).map(|o| self.count(*o)).sum()
+        Outcome::ALL
+            .iter()
+            .filter(|o| o.is_failure())
+            .map(|o| self.count(*o))
+            .sum()
     }
 
     /// Whether nothing was counted.
@@ -243,7 +247,9 @@ pub enum Target {
 }
 
 /// An operator's word about a place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorWord {
     /// The engine decides.

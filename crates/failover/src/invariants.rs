@@ -15,7 +15,10 @@ const EPSILON: f64 = 1e-6;
 impl Engine {
     /// Panics where an invariant is broken.
     pub(crate) fn check_invariants(&self) {
-        assert!(self.next_deadline() > self.now, "the next deadline is not later than now");
+        assert!(
+            self.next_deadline() > self.now,
+            "the next deadline is not later than now"
+        );
         self.check_census();
         for (index, pool) in self.fleet.pools.iter().enumerate() {
             let name = &self.fleet.policy.pools[index].name;
@@ -25,7 +28,11 @@ impl Engine {
             self.check_writer(name, index.into(), &pool.table);
         }
         for endpoint in self.fleet.all_endpoints() {
-            assert_eq!(self.endpoint(endpoint.id), Some(endpoint.info), "the directory is stale");
+            assert_eq!(
+                self.endpoint(endpoint.id),
+                Some(endpoint.info),
+                "the directory is stale"
+            );
         }
     }
 
@@ -37,7 +44,11 @@ impl Engine {
                     e.counts && e.info.site.index() == index && e.held.verdict == verdict
                 };
                 let count = self.fleet.all_endpoints().filter(here).count();
-                assert_eq!(site.census.of(verdict), count, "census of {verdict:?} at site {index}");
+                assert_eq!(
+                    site.census.of(verdict),
+                    count,
+                    "census of {verdict:?} at site {index}"
+                );
             }
         }
     }
@@ -48,14 +59,26 @@ impl Engine {
             return;
         }
         let sum: f64 = table.lanes.iter().map(|lane| lane.share).sum();
-        assert!((sum - 1.0).abs() < EPSILON, "{name}: shares sum up to {sum}");
+        assert!(
+            (sum - 1.0).abs() < EPSILON,
+            "{name}: shares sum up to {sum}"
+        );
         let warm: f64 = table.lanes.iter().map(|lane| lane.warm).sum();
-        assert!((0.0..=1.0).contains(&warm), "{name}: warm shares sum up to {warm}");
+        assert!(
+            (0.0..=1.0).contains(&warm),
+            "{name}: warm shares sum up to {warm}"
+        );
         for lane in &table.lanes {
             let live: f64 = lane.endpoints.iter().map(|e| e.weight).sum();
             let site = self.fleet.site_name(lane.site);
-            assert!(lane.share == 0.0 || live > 0.0, "{name}: {site} has a share and nothing to serve it");
-            assert!(lane.warm == 0.0 || live > 0.0, "{name}: {site} is kept warm and serves nothing");
+            assert!(
+                lane.share == 0.0 || live > 0.0,
+                "{name}: {site} has a share and nothing to serve it"
+            );
+            assert!(
+                lane.warm == 0.0 || live > 0.0,
+                "{name}: {site} is kept warm and serves nothing"
+            );
         }
     }
 
@@ -63,13 +86,22 @@ impl Engine {
     fn check_usable(&self, name: &str, table: &PoolTable) {
         for lane in &table.lanes {
             let site = self.fleet.site_name(lane.site);
-            assert!(lane.usable || lane.share + lane.warm == 0.0, "{name}: {site} is unusable and used");
+            assert!(
+                lane.usable || lane.share + lane.warm == 0.0,
+                "{name}: {site} is unusable and used"
+            );
             assert_eq!(lane.usable, lane.capacity > 0.0, "{name}: {site}");
             for endpoint in &lane.endpoints {
                 let taken = endpoint.weight > 0.0 || endpoint.order_weight > 0.0;
-                assert!(lane.usable || !taken, "{name}: {site} is unusable, an endpoint is not");
+                assert!(
+                    lane.usable || !taken,
+                    "{name}: {site} is unusable, an endpoint is not"
+                );
                 let is_down = endpoint.verdict == Verdict::Down;
-                assert!(table.panic || !is_down || !taken, "{name}: a dead endpoint serves");
+                assert!(
+                    table.panic || !is_down || !taken,
+                    "{name}: a dead endpoint serves"
+                );
             }
         }
     }
@@ -88,14 +120,25 @@ impl Engine {
         }
         let lanes = &self.fleet.pools[id.index()].lanes;
         for lane in &table.lanes {
-            let Some(ramp) = ramp(lane.site) else { continue };
-            let mine = lanes.iter().find(|l| l.site == lane.site).map_or(0.0, |l| l.weight);
-            let tier = lanes.iter().filter(|l| l.tier == lane.tier && !l.endpoints.is_empty());
+            let Some(ramp) = ramp(lane.site) else {
+                continue;
+            };
+            let mine = lanes
+                .iter()
+                .find(|l| l.site == lane.site)
+                .map_or(0.0, |l| l.weight);
+            let tier = lanes
+                .iter()
+                .filter(|l| l.tier == lane.tier && !l.endpoints.is_empty());
             let normal = mine / tier.map(|l| l.weight).sum::<f64>();
             // The table may be a step of the ramp old, never ahead of it.
             let most = ramp.factor(self.now) * normal + EPSILON;
             let site = self.fleet.site_name(lane.site);
-            assert!(lane.share <= most, "{name}: {site} takes {} of at most {most}", lane.share);
+            assert!(
+                lane.share <= most,
+                "{name}: {site} takes {} of at most {most}",
+                lane.share
+            );
         }
     }
 
@@ -103,13 +146,22 @@ impl Engine {
     fn check_writer(&self, name: &str, id: PoolId, table: &PoolTable) {
         let Some(writer) = table.writer else { return };
         let pool = &self.fleet.pools[id.index()];
-        let of_pool = pool.lanes.iter().any(|l| self.fleet.sites[l.site.index()].provider == writer);
-        assert!(of_pool, "{name}: the writer is not one of the pool's providers");
+        let of_pool = pool
+            .lanes
+            .iter()
+            .any(|l| self.fleet.sites[l.site.index()].provider == writer);
+        assert!(
+            of_pool,
+            "{name}: the writer is not one of the pool's providers"
+        );
         let kept_away = |target| {
             let mut fleet_sites = self.fleet.sites_of(target).into_iter();
             fleet_sites.all(|site| self.fleet.is_kept_away(site))
         };
-        let elsewhere = table.lanes.iter().any(|lane| lane.usable && lane.provider != writer);
+        let elsewhere = table
+            .lanes
+            .iter()
+            .any(|lane| lane.usable && lane.provider != writer);
         let gone = kept_away(Target::Provider(writer)) && !pool.trust.overrides_words();
         assert!(
             table.panic || !gone || !elsewhere,

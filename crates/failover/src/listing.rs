@@ -118,19 +118,25 @@ impl Engine {
     /// called whenever a verdict or the listing of one of them has changed.
     pub(crate) fn recount(&mut self, id: BackendId) {
         let fleet = &mut self.fleet;
-        let Some(backend) = fleet.backends.get(id.index()) else { return };
+        let Some(backend) = fleet.backends.get(id.index()) else {
+            return;
+        };
         let serves = |e: &Endpoint| !matches!(e.held.verdict, Verdict::Unknown | Verdict::Down);
         let ids: Vec<EndpointId> = backend.endpoints.clone();
         let mut members = Vec::with_capacity(ids.len());
         for id in &ids {
-            let Some(endpoint) = fleet.endpoint_mut(*id) else { continue };
+            let Some(endpoint) = fleet.endpoint_mut(*id) else {
+                continue;
+            };
             endpoint.proved |= serves(endpoint);
             members.push(endpoint.member(serves(endpoint)));
         }
         let site = fleet.policy.backends[id.index()].site.index();
         let counted = Cast::of(&members).counted(&members);
         for (id, counts) in ids.iter().zip(counted) {
-            let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { continue };
+            let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+                continue;
+            };
             let census = &mut fleet.sites[site].census;
             match (std::mem::replace(&mut endpoint.counts, counts), counts) {
                 (false, true) => census.add(endpoint.held.verdict),
@@ -144,9 +150,17 @@ impl Engine {
 impl Endpoint {
     /// Its part in its backend.
     pub(crate) fn member(&self, serves: bool) -> Member {
-        let (down, returns) =
-            (self.held.verdict == Verdict::Down, self.held.verdict == Verdict::Recovering);
-        Member { listing: self.listing, proved: self.proved, serves, returns, down }
+        let (down, returns) = (
+            self.held.verdict == Verdict::Down,
+            self.held.verdict == Verdict::Recovering,
+        );
+        Member {
+            listing: self.listing,
+            proved: self.proved,
+            serves,
+            returns,
+            down,
+        }
     }
 }
 
@@ -155,7 +169,13 @@ mod tests {
     use super::*;
 
     const fn member(listing: Listing, serves: bool) -> Member {
-        Member { listing, proved: serves, serves, returns: false, down: !serves }
+        Member {
+            listing,
+            proved: serves,
+            serves,
+            returns: false,
+            down: !serves,
+        }
     }
 
     fn judged(members: &[Member]) -> (Cast, Vec<Option<f64>>, Vec<bool>) {
@@ -165,51 +185,84 @@ mod tests {
 
     #[test]
     fn a_retained_endpoint_is_out_of_play_while_a_listed_one_serves() {
-        let members = [member(Listing::Listed, true), member(Listing::Retained, true)];
+        let members = [
+            member(Listing::Listed, true),
+            member(Listing::Retained, true),
+        ];
         let expected = (Cast::Listed, vec![Some(1.0), None], vec![true, false]);
         assert_eq!(judged(&members), expected);
     }
 
     #[test]
     fn a_retained_endpoint_stands_in_where_no_listed_one_serves() {
-        let members = [member(Listing::Listed, false), member(Listing::Retained, true)];
-        let expected = (Cast::StandIns, vec![Some(0.0), Some(1.0)], vec![false, true]);
+        let members = [
+            member(Listing::Listed, false),
+            member(Listing::Retained, true),
+        ];
+        let expected = (
+            Cast::StandIns,
+            vec![Some(0.0), Some(1.0)],
+            vec![false, true],
+        );
         assert_eq!(judged(&members), expected);
     }
 
     #[test]
     fn a_listed_endpoint_that_returns_takes_over_bit_by_bit() {
-        let returning = Member { returns: true, ..member(Listing::Listed, true) };
+        let returning = Member {
+            returns: true,
+            ..member(Listing::Listed, true)
+        };
         let members = [returning, member(Listing::Retained, true)];
-        let expected = (Cast::StandIns, vec![Some(0.25), Some(0.75)], vec![true, true]);
+        let expected = (
+            Cast::StandIns,
+            vec![Some(0.25), Some(0.75)],
+            vec![true, true],
+        );
         assert_eq!(judged(&members), expected);
         assert_eq!(judged(&[returning]).0, Cast::Listed);
     }
 
     #[test]
     fn where_nothing_serves_everything_may_have_to() {
-        let members = [member(Listing::Listed, false), member(Listing::Retained, false)];
-        let expected = (Cast::Everyone, vec![Some(0.5), Some(0.5)], vec![true, false]);
+        let members = [
+            member(Listing::Listed, false),
+            member(Listing::Retained, false),
+        ];
+        let expected = (
+            Cast::Everyone,
+            vec![Some(0.5), Some(0.5)],
+            vec![true, false],
+        );
         assert_eq!(judged(&members), expected);
     }
 
     #[test]
     fn listed_addresses_that_never_answered_say_nothing_of_the_site() {
-        let members = [member(Listing::Listed, true), member(Listing::Listed, false)];
+        let members = [
+            member(Listing::Listed, true),
+            member(Listing::Listed, false),
+        ];
         let expected = (Cast::Listed, vec![Some(1.0), Some(0.0)], vec![true, false]);
         assert_eq!(judged(&members), expected);
     }
 
     #[test]
     fn literal_addresses_always_count() {
-        let members = [member(Listing::Listed, true), member(Listing::Literal, false)];
+        let members = [
+            member(Listing::Listed, true),
+            member(Listing::Literal, false),
+        ];
         let expected = (Cast::Listed, vec![Some(0.5), Some(0.5)], vec![true, true]);
         assert_eq!(judged(&members), expected);
     }
 
     #[test]
     fn an_endpoint_that_answered_once_counts_when_it_is_down() {
-        let died = Member { proved: true, ..member(Listing::Listed, false) };
+        let died = Member {
+            proved: true,
+            ..member(Listing::Listed, false)
+        };
         let members = [member(Listing::Listed, true), died];
         let expected = (Cast::Listed, vec![Some(0.5), Some(0.5)], vec![true, true]);
         assert_eq!(judged(&members), expected);

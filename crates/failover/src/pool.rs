@@ -23,12 +23,16 @@ const MOST_ASKED: usize = 2;
 impl Engine {
     /// Decides a pool anew, because of `cause`. Returns whether its part of the table changed.
     pub(crate) fn decide_pool(&mut self, id: PoolId, cause: Cause) -> bool {
-        let Some(pool) = self.fleet.pools.get(id.index()) else { return false };
+        let Some(pool) = self.fleet.pools.get(id.index()) else {
+            return false;
+        };
         let params = &self.fleet.policy.pools[id.index()];
         let newborn = self.is_newborn(pool);
         let views = self.views(pool, newborn);
-        let manner =
-            Manner { writer: params.orders.writer, keep_warm: params.failover.keep_warm };
+        let manner = Manner {
+            writer: params.orders.writer,
+            keep_warm: params.failover.keep_warm,
+        };
         let (trust, lanes) = spread(&views, manner);
 
         self.journal_trust(id, trust);
@@ -41,7 +45,11 @@ impl Engine {
         if !newborn {
             pool.newborn_until = Time::ZERO;
         }
-        let table = PoolTable { lanes, writer: pool.writer, panic: trust.is_panic() };
+        let table = PoolTable {
+            lanes,
+            writer: pool.writer,
+            panic: trust.is_panic(),
+        };
         let changed = *pool.table != table;
         if changed {
             pool.table = Arc::new(table);
@@ -57,8 +65,11 @@ impl Engine {
 
     fn view(&self, lane: &LaneState, newborn: bool) -> LaneView {
         let site = &self.fleet.sites[lane.site.index()];
-        let mut endpoints: Vec<EndpointView> =
-            lane.endpoints.iter().filter_map(|id| self.endpoint_view(*id, newborn)).collect();
+        let mut endpoints: Vec<EndpointView> = lane
+            .endpoints
+            .iter()
+            .filter_map(|id| self.endpoint_view(*id, newborn))
+            .collect();
         self.cast(&mut endpoints);
         LaneView {
             site: lane.site,
@@ -119,7 +130,11 @@ impl Engine {
             verdict: endpoint.held.verdict,
             standing,
             base: f64::from(self.fleet.policy.backends[backend].weight.max(1)),
-            factor: if with_site { 1.0 } else { endpoint.factor(self.now) },
+            factor: if with_site {
+                1.0
+            } else {
+                endpoint.factor(self.now)
+            },
             kept_away: endpoint.word.keeps_away(),
         })
     }
@@ -127,7 +142,8 @@ impl Engine {
     /// Whether a pool has just begun and has not been probed all over.
     fn is_newborn(&self, pool: &PoolState) -> bool {
         let unprobed = |id: &EndpointId| self.fleet.endpoint(*id).is_some_and(|e| !e.probes.any);
-        let unknown = |lane: &LaneState| lane.endpoints.is_empty() || lane.endpoints.iter().any(unprobed);
+        let unknown =
+            |lane: &LaneState| lane.endpoints.is_empty() || lane.endpoints.iter().any(unprobed);
         self.now < pool.newborn_until && pool.lanes.iter().any(unknown)
     }
 
@@ -150,7 +166,8 @@ impl Engine {
         let (all, bad) = down.fold((0, 0), |(all, bad), is| (all + 1, bad + usize::from(is)));
         let evidence = vec![("endpoints_down", format!("{bad} of {all}"))];
         let subject = self.fleet.pool_subject(id);
-        self.journal.event(self.now, subject, Change::Panic { on }, cause, evidence);
+        self.journal
+            .event(self.now, subject, Change::Panic { on }, cause, evidence);
     }
 
     fn journal_tier(&mut self, id: PoolId, lanes: &[Lane], cause: Cause) {
@@ -174,22 +191,45 @@ impl Engine {
             .collect();
         let mut evidence = vec![("sites", shares.join(", "))];
         if overridden {
-            evidence.push(("kept", "an operator's word would take the last capacity".to_owned()));
+            evidence.push((
+                "kept",
+                "an operator's word would take the last capacity".to_owned(),
+            ));
         }
-        let change = Change::Tier { from: from + 1, to: to + 1 };
-        self.journal.event(self.now, self.fleet.pool_subject(id), change, cause, evidence);
+        let change = Change::Tier {
+            from: from + 1,
+            to: to + 1,
+        };
+        self.journal.event(
+            self.now,
+            self.fleet.pool_subject(id),
+            change,
+            cause,
+            evidence,
+        );
     }
 
     /// Moves the writer where it has to; returns when time alone may bring it home.
-    fn move_writer(&mut self, id: PoolId, lanes: &[Lane], views: &[LaneView], newborn: bool) -> Time {
+    fn move_writer(
+        &mut self,
+        id: PoolId,
+        lanes: &[Lane],
+        views: &[LaneView],
+        newborn: bool,
+    ) -> Time {
         let pool = &self.fleet.pools[id.index()];
         let params = &self.fleet.policy.pools[id.index()];
         let site = |id: SiteId| &self.fleet.sites[id.index()];
-        let since: Vec<Time> =
-            lanes.iter().map(|lane| site(lane.site).place.in_service_since).collect();
+        let since: Vec<Time> = lanes
+            .iter()
+            .map(|lane| site(lane.site).place.in_service_since)
+            .collect();
         let answered: Vec<Option<Time>> = lanes.iter().map(|lane| self.answered_at(lane)).collect();
-        let providers: Vec<ProviderId> =
-            pool.lanes.iter().map(|lane| site(lane.site).provider).collect();
+        let providers: Vec<ProviderId> = pool
+            .lanes
+            .iter()
+            .map(|lane| site(lane.site).provider)
+            .collect();
         let mut scene = Scene {
             orders: params.orders,
             lanes,
@@ -230,13 +270,20 @@ impl Engine {
     /// When anything in a lane that takes orders last gave good news.
     fn answered_at(&self, lane: &Lane) -> Option<Time> {
         let takes = lane.endpoints.iter().filter(|e| e.order_weight > 0.0);
-        takes.filter_map(|e| self.fleet.endpoint(e.id)?.last_good).max()
+        takes
+            .filter_map(|e| self.fleet.endpoint(e.id)?.last_good)
+            .max()
     }
 
     /// The writer may have to move: whoever could take its place is probed at once.
     fn ask_around(&mut self, lanes: &[Lane]) {
         for lane in lanes.iter().filter(|lane| lane.usable) {
-            for endpoint in lane.endpoints.iter().filter(|e| e.order_weight > 0.0).take(MOST_ASKED) {
+            for endpoint in lane
+                .endpoints
+                .iter()
+                .filter(|e| e.order_weight > 0.0)
+                .take(MOST_ASKED)
+            {
                 self.hurry(endpoint.id);
             }
         }
@@ -248,26 +295,41 @@ impl Engine {
         };
         // The first writer of a new pool is no move.
         if let (Some(_), Some(_)) = (from, moved.to) {
-            let change = Change::Writer { from: name(from), to: name(moved.to) };
+            let change = Change::Writer {
+                from: name(from),
+                to: name(moved.to),
+            };
             let subject = self.fleet.pool_subject(id);
-            self.journal.event(self.now, subject, change, moved.cause, moved.evidence);
+            self.journal
+                .event(self.now, subject, change, moved.cause, moved.evidence);
         }
     }
 
     /// When the pool has to be looked at again though nothing happens.
     fn next_look(&self, id: PoolId, views: &[LaneView], home_at: Time) -> Time {
         let pool = &self.fleet.pools[id.index()];
-        let sites = views.iter().map(|view| &self.fleet.sites[view.site.index()].place.ramp);
+        let sites = views
+            .iter()
+            .map(|view| &self.fleet.sites[view.site.index()].place.ramp);
         let endpoints = views
             .iter()
             .flat_map(|view| &view.endpoints)
             .filter_map(|view| self.fleet.endpoint(view.id))
             .map(|endpoint| &endpoint.ramp);
         let ramps = sites.chain(endpoints).flatten();
-        let step = ramps.map(|ramp| self.now + ramp.step()).min().unwrap_or(Time::NEVER);
-        let newborn = if pool.newborn_until > self.now { pool.newborn_until } else { Time::NEVER };
+        let step = ramps
+            .map(|ramp| self.now + ramp.step())
+            .min()
+            .unwrap_or(Time::NEVER);
+        let newborn = if pool.newborn_until > self.now {
+            pool.newborn_until
+        } else {
+            Time::NEVER
+        };
         let settled = Some(self.settled_at(id)).filter(|at| *at > self.now);
-        step.min(newborn).min(home_at).min(settled.unwrap_or(Time::NEVER))
+        step.min(newborn)
+            .min(home_at)
+            .min(settled.unwrap_or(Time::NEVER))
     }
 
     /// Until then a pool is finding its feet again after it distrusted its detector: its places come

@@ -43,18 +43,26 @@ impl Engine {
         let after: BTreeSet<EndpointId> = self.fleet.all_endpoints().map(|e| e.id).collect();
         let added = after.difference(&before).count();
         let removed = before.difference(&after).count();
-        let subject = Subject { kind: SubjectKind::Policy, name: "policy".to_owned() };
+        let subject = Subject {
+            kind: SubjectKind::Policy,
+            name: "policy".to_owned(),
+        };
         let evidence = vec![
             ("pools", self.fleet.pools.len().to_string()),
             ("endpoints", after.len().to_string()),
         ];
         let change = Change::Endpoints { added, removed };
-        self.journal.event(self.now, subject, change, Cause::PolicyLoaded, evidence);
+        self.journal
+            .event(self.now, subject, change, Cause::PolicyLoaded, evidence);
         self.rearm();
         self.dirty.table = true;
-        self.dirty.providers.extend((0..self.fleet.providers.len()).map(ProviderId::from));
+        self.dirty
+            .providers
+            .extend((0..self.fleet.providers.len()).map(ProviderId::from));
         let pools = (0..self.fleet.pools.len()).map(PoolId::from);
-        self.dirty.pools.extend(pools.map(|pool| (pool, Cause::PolicyLoaded)));
+        self.dirty
+            .pools
+            .extend(pools.map(|pool| (pool, Cause::PolicyLoaded)));
     }
 
     /// Takes what a backend's name resolves to, and what it resolved to. The policy's literal
@@ -66,7 +74,9 @@ impl Engine {
         expired: bool,
     ) {
         let counts = expired && !self.is_all_of_its_pool(id);
-        let Some(backend) = self.fleet.backends.get_mut(id.index()) else { return };
+        let Some(backend) = self.fleet.backends.get_mut(id.index()) else {
+            return;
+        };
         if addresses.is_empty() && retained.is_empty() && !counts {
             return;
         }
@@ -92,12 +102,20 @@ impl Engine {
             let new: Vec<String> = added.iter().take(4).map(SocketAddr::to_string).collect();
             evidence.push(("new", new.join(", ")));
         }
-        let change = Change::Endpoints { added: added.len(), removed };
+        let change = Change::Endpoints {
+            added: added.len(),
+            removed,
+        };
         let subject = self.fleet.backend_subject(id);
-        self.journal.event(self.now, subject, change, Cause::AddressesChanged, evidence);
+        self.journal
+            .event(self.now, subject, change, Cause::AddressesChanged, evidence);
         let params = &self.fleet.policy.backends[id.index()];
-        self.dirty.providers.insert(self.fleet.sites[params.site.index()].provider);
-        self.dirty.pools.insert(params.pool, Cause::AddressesChanged);
+        self.dirty
+            .providers
+            .insert(self.fleet.sites[params.site.index()].provider);
+        self.dirty
+            .pools
+            .insert(params.pool, Cause::AddressesChanged);
         self.dirty.table = true;
     }
 
@@ -119,7 +137,9 @@ impl Engine {
             self.fleet.backends[index].resolved = state.resolved;
             self.fleet.backends[index].retained = state.retained;
             let by_address = state.endpoints.iter().filter_map(|id| {
-                self.fleet.endpoint(*id).map(|endpoint| (endpoint.info.address, *id))
+                self.fleet
+                    .endpoint(*id)
+                    .map(|endpoint| (endpoint.info.address, *id))
             });
             carried.push(by_address.collect());
             kept.extend(state.endpoints);
@@ -139,7 +159,9 @@ impl Engine {
 
     /// Whether no other backend of its pool has an endpoint.
     fn is_all_of_its_pool(&self, id: BackendId) -> bool {
-        let Some(backend) = self.fleet.policy.backends.get(id.index()) else { return true };
+        let Some(backend) = self.fleet.policy.backends.get(id.index()) else {
+            return true;
+        };
         let elsewhere = |e: &Endpoint| e.pool == backend.pool && e.info.backend != id;
         backend.addresses.is_empty() && !self.fleet.all_endpoints().any(elsewhere)
     }
@@ -155,7 +177,9 @@ impl Engine {
     fn known_endpoints(&self, id: BackendId) -> BTreeMap<SocketAddr, EndpointId> {
         let ids = self.fleet.backends[id.index()].endpoints.iter();
         let known = ids.filter_map(|id| self.fleet.endpoint(*id));
-        known.map(|endpoint| (endpoint.info.address, endpoint.id)).collect()
+        known
+            .map(|endpoint| (endpoint.info.address, endpoint.id))
+            .collect()
     }
 
     /// Lets a backend have exactly the endpoints that its addresses ask for; `known` are those that
@@ -198,9 +222,13 @@ impl Engine {
         let backend = &self.fleet.policy.backends[id.index()];
         let ids = std::mem::take(&mut self.fleet.backends[id.index()].endpoints);
         for id in &ids {
-            let Some(endpoint) = self.fleet.endpoints[id.index()].as_deref_mut() else { continue };
+            let Some(endpoint) = self.fleet.endpoints[id.index()].as_deref_mut() else {
+                continue;
+            };
             if std::mem::take(&mut endpoint.counts) {
-                self.fleet.sites[backend.site.index()].census.remove(endpoint.held.verdict);
+                self.fleet.sites[backend.site.index()]
+                    .census
+                    .remove(endpoint.held.verdict);
             }
         }
         for lane in &mut self.fleet.pools[backend.pool.index()].lanes {
@@ -221,7 +249,12 @@ impl Engine {
         let backend = &self.fleet.policy.backends[id.index()];
         let (pool, site) = (backend.pool, backend.site);
         let provider = self.fleet.sites[site.index()].provider;
-        let info = EndpointInfo { address, backend: id, site, provider };
+        let info = EndpointInfo {
+            address,
+            backend: id,
+            site,
+            provider,
+        };
         let hash = stable_hash(format!("{} {address}", backend.name).as_bytes());
         let params = &self.fleet.policy.pools[pool.index()];
         match self.fleet.endpoints.get_mut(endpoint.index()) {
@@ -234,7 +267,11 @@ impl Engine {
                 let slot = Slot::new(self.now, spread, &mut self.jitter);
                 let mut new = new_endpoint(endpoint, info, pool, hash, slot, params, self.now);
                 new.listing = listing;
-                self.timers.set(Timer::Probe(endpoint), slot.deadline(&params.probe), self.now);
+                self.timers.set(
+                    Timer::Probe(endpoint),
+                    slot.deadline(&params.probe),
+                    self.now,
+                );
                 self.fleet.endpoints.push(Some(Box::new(new)));
             }
         }
@@ -300,10 +337,18 @@ fn new_endpoint(
 fn wanted(literal: &[SocketAddr], names: &BackendState) -> Vec<(SocketAddr, Listing)> {
     let mut seen = BTreeSet::new();
     let literal = literal.iter().map(|address| (*address, Listing::Literal));
-    let resolved = names.resolved.iter().map(|address| (*address, Listing::Listed));
-    let retained = names.retained.iter().map(|address| (*address, Listing::Retained));
+    let resolved = names
+        .resolved
+        .iter()
+        .map(|address| (*address, Listing::Listed));
+    let retained = names
+        .retained
+        .iter()
+        .map(|address| (*address, Listing::Retained));
     let all = literal.chain(resolved).chain(retained);
-    all.filter(|(address, _)| seen.insert(*address)).take(MOST_ADDRESSES).collect()
+    all.filter(|(address, _)| seen.insert(*address))
+        .take(MOST_ADDRESSES)
+        .collect()
 }
 
 /// What makes a backend the same one under another policy: pool, site, URL.

@@ -22,21 +22,40 @@ impl Engine {
         let fleet = &self.fleet;
         let count = |sites: &mut dyn Iterator<Item = &SiteState>| {
             sites.fold((0, 0), |(down, all), site| {
-                (down + site.census.of(Verdict::Down), all + site.census.total())
+                (
+                    down + site.census.of(Verdict::Down),
+                    all + site.census.total(),
+                )
             })
         };
-        let providers = fleet.providers.iter().zip(&fleet.policy.providers).map(|(state, params)| {
-            let mut sites = state.sites.iter().map(|id| &fleet.sites[id.index()]);
-            place(&params.name, &state.place, count(&mut sites), now)
-        });
-        let sites = fleet.sites.iter().zip(&fleet.policy.sites).map(|(state, params)| {
-            place(&params.name, &state.place, count(&mut std::iter::once(state)), now)
-        });
+        let providers =
+            fleet
+                .providers
+                .iter()
+                .zip(&fleet.policy.providers)
+                .map(|(state, params)| {
+                    let mut sites = state.sites.iter().map(|id| &fleet.sites[id.index()]);
+                    place(&params.name, &state.place, count(&mut sites), now)
+                });
+        let sites = fleet
+            .sites
+            .iter()
+            .zip(&fleet.policy.sites)
+            .map(|(state, params)| {
+                place(
+                    &params.name,
+                    &state.place,
+                    count(&mut std::iter::once(state)),
+                    now,
+                )
+            });
         Status {
             at: now,
             providers: providers.collect(),
             sites: sites.collect(),
-            pools: (0..fleet.pools.len()).map(|pool| self.pool_status(pool.into(), now)).collect(),
+            pools: (0..fleet.pools.len())
+                .map(|pool| self.pool_status(pool.into(), now))
+                .collect(),
         }
     }
 
@@ -49,7 +68,10 @@ impl Engine {
             name: self.fleet.policy.pools[id.index()].name.clone(),
             panic: pool.table.panic,
             active_tier: pool.active_tier + 1,
-            writer: pool.table.writer.map(|id| self.fleet.provider_name(id).to_owned()),
+            writer: pool
+                .table
+                .writer
+                .map(|id| self.fleet.provider_name(id).to_owned()),
             shares: pool
                 .table
                 .lanes
@@ -114,10 +136,22 @@ fn hold_down_left(verdict: Verdict, hold: &HoldDown, now: Time) -> Option<u64> {
 
 /// An endpoint's part of its lane's share.
 fn endpoint_share(pool: &PoolState, endpoint: &Endpoint, share: impl Fn(&Lane) -> f64) -> f64 {
-    let lane = pool.table.lanes.iter().find(|lane| lane.site == endpoint.info.site);
+    let lane = pool
+        .table
+        .lanes
+        .iter()
+        .find(|lane| lane.site == endpoint.info.site);
     lane.map_or(0.0, |lane| {
         let all: f64 = lane.endpoints.iter().map(|e| e.weight).sum();
-        let own = lane.endpoints.iter().find(|e| e.id == endpoint.id).map_or(0.0, |e| e.weight);
-        if all > 0.0 { share(lane) * own / all } else { 0.0 }
+        let own = lane
+            .endpoints
+            .iter()
+            .find(|e| e.id == endpoint.id)
+            .map_or(0.0, |e| e.weight);
+        if all > 0.0 {
+            share(lane) * own / all
+        } else {
+            0.0
+        }
     })
 }

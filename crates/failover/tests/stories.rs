@@ -24,7 +24,9 @@ fn tell(name: &str) {
     let expected = std::fs::read_to_string(&golden).unwrap_or_default();
     if told != expected {
         let mut report = String::new();
-        let lines = told.lines().zip(expected.lines().chain(std::iter::repeat("")));
+        let lines = told
+            .lines()
+            .zip(expected.lines().chain(std::iter::repeat("")));
         for (number, (is, was)) in lines.enumerate().filter(|(_, (is, was))| is != was).take(5) {
             writeln!(report, "line {}\n  was {was}\n  is  {is}", number + 1).unwrap();
         }

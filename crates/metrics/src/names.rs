@@ -106,7 +106,9 @@ impl Metrics {
     /// `file` or `http`.
     pub fn question(&self, pool: &str, backend: &str, resolver: &str, result: LookupResult) {
         let labels = [pool, backend, resolver, result.as_str()];
-        self.lock().numbers.add(&family::DNS_QUESTIONS, &labels, 1.0);
+        self.lock()
+            .numbers
+            .add(&family::DNS_QUESTIONS, &labels, 1.0);
     }
 
     /// So many addresses of an answer were refused.
@@ -125,7 +127,11 @@ impl Metrics {
             ("literal", counts.literal),
         ];
         for (state, count) in states {
-            numbers.set(&family::DNS_ADDRESSES, &[pool, backend, state], count as f64);
+            numbers.set(
+                &family::DNS_ADDRESSES,
+                &[pool, backend, state],
+                count as f64,
+            );
         }
     }
 

@@ -168,12 +168,16 @@ fn write_labels(page: &mut String) {
     write_words(
         page,
         "`result` of `leeward_dns_questions_total`",
-        LookupResult::ALL.iter().map(|word| (word.as_str(), word.meaning().trim_start())),
+        LookupResult::ALL
+            .iter()
+            .map(|word| (word.as_str(), word.meaning().trim_start())),
     );
     write_words(
         page,
         "`reason` of `leeward_dns_refused_total`",
-        AddressRefusal::ALL.iter().map(|word| (word.as_str(), word.meaning().trim_start())),
+        AddressRefusal::ALL
+            .iter()
+            .map(|word| (word.as_str(), word.meaning().trim_start())),
     );
 }
 
@@ -203,7 +207,10 @@ pub(crate) const LABELS: [(&str, &str); 21] = [
         "outcome",
         "How a request ended for its client, or what an attempt came to for its endpoint's health.",
     ),
-    ("reason", "Why a request, a connection or an address was refused."),
+    (
+        "reason",
+        "Why a request, a connection or an address was refused.",
+    ),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),

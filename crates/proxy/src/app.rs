@@ -56,7 +56,9 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     let metrics = Metrics::new(build);
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
-    let admin = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let admin = admin_socket
+        .as_ref()
+        .and_then(|socket| socket.local_addr().ok());
     let by_listener = bind_all(&policy, workers)?;
     let listeners = addresses(&by_listener)?;
     let mut engine = Engine::new(seed);
@@ -85,7 +87,9 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         drain,
         control: start_control(&parts, engine, control_inbox)?,
         workers: start_workers(&shared, by_listener, inboxes)?,
-        admin_thread: admin_socket.map(|socket| start_admin(&parts, socket)).transpose()?,
+        admin_thread: admin_socket
+            .map(|socket| start_admin(&parts, socket))
+            .transpose()?,
         shared,
     })
 }
@@ -108,14 +112,26 @@ fn first_snapshot(
     let serving = Arc::new(Serving::new(policy, metrics)?);
     let table = engine.table().clone();
     let endpoints = Arc::new(serving.endpoints(&table, &[], metrics));
-    let loaded = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let loaded = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     metrics.policy_loaded(&serving.policy.hash, loaded.as_secs_f64());
-    Ok(Snapshot { serving, table, endpoints })
+    Ok(Snapshot {
+        serving,
+        table,
+        endpoints,
+    })
 }
 
 fn peer() -> (Peer, mpsc::Receiver<WorkerMessage>) {
     let (sender, inbox) = mpsc::channel(WORKER_INBOX);
-    (Peer { open: AtomicUsize::new(0), inbox: sender }, inbox)
+    (
+        Peer {
+            open: AtomicUsize::new(0),
+            inbox: sender,
+        },
+        inbox,
+    )
 }
 
 fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {

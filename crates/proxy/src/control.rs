@@ -88,9 +88,17 @@ pub(crate) async fn run(
 fn input(report: Report) -> Input {
     match report {
         Report::Probe { endpoint, result } => Input::Probe { endpoint, result },
-        Report::Addresses { backend, addresses, retained, expired } => {
-            Input::Addresses { backend, addresses, retained, expired }
-        }
+        Report::Addresses {
+            backend,
+            addresses,
+            retained,
+            expired,
+        } => Input::Addresses {
+            backend,
+            addresses,
+            retained,
+            expired,
+        },
     }
 }
 

@@ -79,7 +79,11 @@ impl Dns {
                 move || serve_tcp(&shared, &tcp)
             }),
         ];
-        Self { shared, address, threads }
+        Self {
+            shared,
+            address,
+            threads,
+        }
     }
 
     /// Where it listens.
@@ -89,7 +93,11 @@ impl Dns {
 
     /// What it says of a name from now on.
     pub(crate) fn says(&self, name: &str, say: Say) {
-        self.shared.says.lock().unwrap().insert(format!("{name}."), say);
+        self.shared
+            .says
+            .lock()
+            .unwrap()
+            .insert(format!("{name}."), say);
     }
 
     /// How often it was asked about a name.
@@ -147,7 +155,9 @@ fn serve_tcp(shared: &Arc<Shared>, socket: &TcpListener) {
 
 fn serve_stream(shared: &Shared, mut stream: std::net::TcpStream) {
     stream.set_nonblocking(false).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     let mut length = [0; 2];
     while stream.read_exact(&mut length).is_ok() {
         let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
@@ -158,7 +168,10 @@ fn serve_stream(shared: &Shared, mut stream: std::net::TcpStream) {
             return;
         };
         let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
-        if stream.write_all(&[&length, answer.as_slice()].concat()).is_err() {
+        if stream
+            .write_all(&[&length, answer.as_slice()].concat())
+            .is_err()
+        {
             return;
         }
     }
@@ -170,7 +183,13 @@ impl Shared {
         let query = question.queries.first()?.clone();
         let name = query.name().to_ascii().to_ascii_lowercase();
         *self.asked.lock().unwrap().entry(name.clone()).or_default() += 1;
-        let say = self.says.lock().unwrap().get(&name).cloned().unwrap_or(Say::NxDomain);
+        let say = self
+            .says
+            .lock()
+            .unwrap()
+            .get(&name)
+            .cloned()
+            .unwrap_or(Say::NxDomain);
         let mut answer = Message::response(question.id, OpCode::Query);
         answer.metadata.recursion_available = true;
         answer.add_query(query.clone());
@@ -183,7 +202,11 @@ impl Shared {
         }
         // What does not fit is cut, as real servers do.
         let cut = udp && bytes.len() > usize::from(question.max_payload());
-        Some(if cut { answer.truncate().to_vec().unwrap() } else { bytes })
+        Some(if cut {
+            answer.truncate().to_vec().unwrap()
+        } else {
+            bytes
+        })
     }
 }
 
@@ -217,11 +240,19 @@ fn fill(answer: &mut Message, query: &Query, say: Say, udp: bool) -> Option<()> 
         Say::Services(targets) if query.query_type() == RecordType::SRV => {
             for (priority, port, target) in targets {
                 let target = Name::from_ascii(format!("{target}.")).unwrap();
-                answer.add_answer(record(&name, RData::SRV(SRV::new(priority, 1, port, target))));
+                answer.add_answer(record(
+                    &name,
+                    RData::SRV(SRV::new(priority, 1, port, target)),
+                ));
             }
         }
         Say::Silence => return None,
-        Say::Services(_) | Say::Garbage | Say::Nothing | Say::NxDomain | Say::ServFail | Say::Refused => {}
+        Say::Services(_)
+        | Say::Garbage
+        | Say::Nothing
+        | Say::NxDomain
+        | Say::ServFail
+        | Say::Refused => {}
     }
     Some(())
 }

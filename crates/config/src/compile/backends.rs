@@ -121,7 +121,8 @@ fn backend(context: &Context<'_>, node: &Node, places: &Places, pool: PoolId) ->
     let (url, site) = (url?, site?);
     let mut addresses = addresses.unwrap_or_default();
     if sources.resolve
-        && let Ok(ip) = url.host.parse::<IpAddr>() {
+        && let Ok(ip) = url.host.parse::<IpAddr>()
+    {
         let own = SocketAddr::new(ip, url.port);
         if !addresses.contains(&own) {
             addresses.insert(0, own);

@@ -82,11 +82,7 @@ fn resolvers(report: &Report<'_>, node: &Node) -> Vec<SocketAddr> {
 
 /// Where the addresses of a backend come from; `literal` is whether the policy lists any. Its
 /// `resolve` says whether the host of the URL is a place to connect to, be it a name or an address.
-pub(super) fn sources(
-    context: &Context<'_>,
-    fields: &mut Fields<'_>,
-    literal: bool,
-) -> Sources {
+pub(super) fn sources(context: &Context<'_>, fields: &mut Fields<'_>, literal: bool) -> Sources {
     let report = context.report;
     let srv = fields.get("srv").and_then(|node| srv(report, node));
     let file = fields
@@ -198,7 +194,11 @@ fn http_url(report: &Report<'_>, node: &Node) -> Option<(bool, String, u16, Stri
         let own = if https { 443 } else { 80 };
         (host, port.unwrap_or(own))
     });
-    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let bare = |host: &str| {
+        host.trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned()
+    };
     let good = |host: &str| is_host_name(host) || bare(host).parse::<IpAddr>().is_ok();
     let Some((host, port)) = host.filter(|(host, _)| good(host)) else {
         let hint = "its host is a name or an address, without user and password".to_owned();

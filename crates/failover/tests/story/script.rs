@@ -72,7 +72,11 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
 }
 
 fn action(verb: &str, rest: &[&str]) -> Result<Action, String> {
-    let word = |index: usize| rest.get(index).map(|word| (*word).to_owned()).ok_or("a word is missing");
+    let word = |index: usize| {
+        rest.get(index)
+            .map(|word| (*word).to_owned())
+            .ok_or("a word is missing")
+    };
     let operator = |word, rest: &[&str]| operator(word, rest);
     Ok(match verb {
         "pool" => Action::Pool(word(0)?),
@@ -82,7 +86,10 @@ fn action(verb: &str, rest: &[&str]) -> Result<Action, String> {
         "probes" => Action::Probes(word(0)?, probes(&rest[1..])?),
         "traffic" => Action::Traffic(word(0)?, tally(&rest[1..])?),
         "requests" => Action::Requests(word(0)?, tally(&rest[1..])?),
-        "resolve" => Action::Resolve(word(0)?, rest[1..].iter().map(|a| (*a).to_owned()).collect()),
+        "resolve" => Action::Resolve(
+            word(0)?,
+            rest[1..].iter().map(|a| (*a).to_owned()).collect(),
+        ),
         "evacuate" => operator(OperatorWord::Evacuated, rest)?,
         "drain" => operator(OperatorWord::Draining, rest)?,
         "restore" => operator(OperatorWord::Active, rest)?,
@@ -97,8 +104,12 @@ fn tier(text: &str) -> Result<Vec<(String, usize)>, String> {
     let entry = |entry: &str| {
         let mut words = entry.split_whitespace();
         let site = words.next().ok_or("which site?")?.to_owned();
-        let count = words.next().map_or(Ok(1), |n| n.trim_start_matches('x').parse());
-        count.map(|count| (site, count)).map_err(|_| "how many?".to_owned())
+        let count = words
+            .next()
+            .map_or(Ok(1), |n| n.trim_start_matches('x').parse());
+        count
+            .map(|count| (site, count))
+            .map_err(|_| "how many?".to_owned())
     };
     text.split(',').map(entry).collect()
 }
@@ -107,7 +118,9 @@ fn probes(rest: &[&str]) -> Result<Option<(ProbeFailure, String)>, String> {
     match rest {
         ["ok"] => Ok(None),
         ["fail", cause, words @ ..] => {
-            let known = ProbeFailure::ALL.into_iter().find(|known| known.as_str() == *cause);
+            let known = ProbeFailure::ALL
+                .into_iter()
+                .find(|known| known.as_str() == *cause);
             let cause = known.ok_or_else(|| format!("no such cause: {cause}"))?;
             Ok(Some((cause, words.join(" "))))
         }
@@ -122,9 +135,14 @@ fn tally(rest: &[&str]) -> Result<Tally, String> {
         let [outcome, count] = pair else {
             return Err(format!("how many of {}?", pair[0]));
         };
-        let known = Outcome::ALL.into_iter().find(|known| known.as_str() == *outcome);
+        let known = Outcome::ALL
+            .into_iter()
+            .find(|known| known.as_str() == *outcome);
         let known = known.ok_or_else(|| format!("no such outcome: {outcome}"))?;
-        for _ in 0..count.parse::<u32>().map_err(|_| format!("not a number: {count}"))? {
+        for _ in 0..count
+            .parse::<u32>()
+            .map_err(|_| format!("not a number: {count}"))?
+        {
             tally.add(known, Duration::from_millis(2));
         }
     }
@@ -139,12 +157,19 @@ fn operator(word: OperatorWord, rest: &[&str]) -> Result<Action, String> {
     };
     let because = rest.iter().position(|word| *word == "because");
     let reason = because.map_or_else(String::new, |at| rest[at + 1..].join(" "));
-    Ok(Action::Operator { word, place, lasts, reason })
+    Ok(Action::Operator {
+        word,
+        place,
+        lasts,
+        reason,
+    })
 }
 
 /// A span such as `300ms`, `5s`, `2m`.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| format!("not a time: {text}"))?;
     match unit {

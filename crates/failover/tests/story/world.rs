@@ -59,7 +59,11 @@ impl World {
     /// Repeats a line of the script.
     pub(crate) fn say(&mut self, line: &str) {
         let line = line.trim_end();
-        let mark = if line.is_empty() || line.starts_with('#') { "" } else { "> " };
+        let mark = if line.is_empty() || line.starts_with('#') {
+            ""
+        } else {
+            "> "
+        };
         writeln!(self.transcript, "{mark}{line}").unwrap();
     }
 
@@ -76,9 +80,19 @@ impl World {
             Action::Traffic(place, tally) => self.traffic.push((place, tally)),
             Action::Requests(place, tally) => self.requests(&place, tally)?,
             Action::Resolve(site, addresses) => self.resolve(&site, &addresses)?,
-            Action::Operator { word, place, lasts, reason } => {
+            Action::Operator {
+                word,
+                place,
+                lasts,
+                reason,
+            } => {
                 let target = self.target(&place)?;
-                self.tell(Input::Operator { target, word, lasts, reason });
+                self.tell(Input::Operator {
+                    target,
+                    word,
+                    lasts,
+                    reason,
+                });
             }
             Action::Suspend(span) => self.suspend(span),
             Action::Show => self.show(),
@@ -94,7 +108,10 @@ impl World {
 
     fn run_until(&mut self, end: Time) {
         loop {
-            let answer = self.under_way.first().map_or(Time::NEVER, |(when, _)| *when);
+            let answer = self
+                .under_way
+                .first()
+                .map_or(Time::NEVER, |(when, _)| *when);
             let next = self.engine.next_deadline().min(answer).min(self.next_tick);
             if next > end {
                 break;
@@ -114,7 +131,9 @@ impl World {
 
     /// The earliest probe under way ends.
     fn answer(&mut self) {
-        let Some((_, endpoint)) = self.under_way.pop_first() else { return };
+        let Some((_, endpoint)) = self.under_way.pop_first() else {
+            return;
+        };
         let result = match self.behaviour(endpoint) {
             None => ProbeResult::Passed { took: ANSWER },
             Some((cause, detail)) => ProbeResult::Failed { cause, detail },
@@ -125,20 +144,41 @@ impl World {
     /// Requests end, wherever reads go.
     fn tick(&mut self) {
         for endpoint in self.endpoints.keys().copied().collect::<Vec<_>>() {
-            let serves = self.engine.table().pools.iter().flat_map(|pool| &pool.lanes).any(|lane| {
-                let weight = lane.endpoints.iter().find(|e| e.id == endpoint).map(|e| e.weight);
-                lane.share + lane.warm > 0.0 && weight.is_some_and(|weight| weight > 0.0)
-            });
-            let said = self.traffic.iter().rev().find(|(place, _)| self.stands(endpoint, place));
+            let serves = self
+                .engine
+                .table()
+                .pools
+                .iter()
+                .flat_map(|pool| &pool.lanes)
+                .any(|lane| {
+                    let weight = lane
+                        .endpoints
+                        .iter()
+                        .find(|e| e.id == endpoint)
+                        .map(|e| e.weight);
+                    lane.share + lane.warm > 0.0 && weight.is_some_and(|weight| weight > 0.0)
+                });
+            let said = self
+                .traffic
+                .iter()
+                .rev()
+                .find(|(place, _)| self.stands(endpoint, place));
             if let Some((_, tally)) = said.filter(|(_, tally)| serves && !tally.is_empty()) {
-                self.tell(Input::Traffic { endpoint, tally: *tally });
+                self.tell(Input::Traffic {
+                    endpoint,
+                    tally: *tally,
+                });
             }
         }
     }
 
     fn requests(&mut self, place: &str, tally: Tally) -> Result<(), String> {
-        let there: Vec<EndpointId> =
-            self.endpoints.keys().copied().filter(|id| self.stands(*id, place)).collect();
+        let there: Vec<EndpointId> = self
+            .endpoints
+            .keys()
+            .copied()
+            .filter(|id| self.stands(*id, place))
+            .collect();
         if there.is_empty() {
             return Err(format!("nothing stands at {place}"));
         }
@@ -158,15 +198,27 @@ impl World {
         let stands = |backend: &leeward_failover::Backend| {
             self.policy.sites[backend.site.index()].name == site
         };
-        let index = self.policy.backends.iter().position(stands).ok_or("no such site")?;
+        let index = self
+            .policy
+            .backends
+            .iter()
+            .position(stands)
+            .ok_or("no such site")?;
         let backend = BackendId::from(index);
-        self.tell(Input::Addresses { backend, addresses, retained, expired });
+        self.tell(Input::Addresses {
+            backend,
+            addresses,
+            retained,
+            expired,
+        });
         Ok(())
     }
 
     fn addresses(words: &[String]) -> Result<Vec<std::net::SocketAddr>, String> {
         let parsed = words.iter().map(|address| format!("{address}:443").parse());
-        parsed.collect::<Result<_, _>>().map_err(|_| "not an address".to_owned())
+        parsed
+            .collect::<Result<_, _>>()
+            .map_err(|_| "not an address".to_owned())
     }
 
     /// Nothing runs; every probe under way has timed out when it goes on.
@@ -176,7 +228,10 @@ impl World {
         let late = std::mem::take(&mut self.under_way);
         self.tell(Input::Wake);
         for (_, endpoint) in late {
-            let result = ProbeResult::Failed { cause: ProbeFailure::Timeout, detail: String::new() };
+            let result = ProbeResult::Failed {
+                cause: ProbeFailure::Timeout,
+                detail: String::new(),
+            };
             self.tell(Input::Probe { endpoint, result });
         }
     }
@@ -212,7 +267,11 @@ impl World {
             for lane in &lanes.lanes {
                 for (index, endpoint) in lane.endpoints.iter().enumerate() {
                     let site = self.policy.sites[lane.site.index()].name.clone();
-                    let seat = Seat { pool: pool.name.clone(), site, number: index + 1 };
+                    let seat = Seat {
+                        pool: pool.name.clone(),
+                        site,
+                        number: index + 1,
+                    };
                     self.endpoints.insert(endpoint.id, seat);
                 }
             }
@@ -220,13 +279,21 @@ impl World {
     }
 
     fn behaviour(&self, endpoint: EndpointId) -> Option<(ProbeFailure, String)> {
-        let said = self.probes.iter().rev().find(|(place, _)| self.stands(endpoint, place));
+        let said = self
+            .probes
+            .iter()
+            .rev()
+            .find(|(place, _)| self.stands(endpoint, place));
         said.and_then(|(_, behaviour)| behaviour.clone())
     }
 
     fn stands(&self, endpoint: EndpointId, place: &str) -> bool {
-        let Some(seat) = self.endpoints.get(&endpoint) else { return false };
-        let (pool, place) = place.split_once(':').map_or((None, place), |(p, rest)| (Some(p), rest));
+        let Some(seat) = self.endpoints.get(&endpoint) else {
+            return false;
+        };
+        let (pool, place) = place
+            .split_once(':')
+            .map_or((None, place), |(p, rest)| (Some(p), rest));
         let within = place == "all"
             || place == seat.site
             || place == seat.site.split('/').next().unwrap_or("")
@@ -237,7 +304,12 @@ impl World {
     fn target(&self, place: &str) -> Result<Target, String> {
         let provider = self.policy.providers.iter().position(|p| p.name == place);
         let site = self.policy.sites.iter().position(|s| s.name == place);
-        let endpoint = || self.endpoints.keys().copied().find(|id| self.stands(*id, place));
+        let endpoint = || {
+            self.endpoints
+                .keys()
+                .copied()
+                .find(|id| self.stands(*id, place))
+        };
         provider
             .map(|index| Target::Provider(ProviderId::from(index)))
             .or(site.map(|index| Target::Site(SiteId::from(index))))
@@ -261,7 +333,11 @@ fn spoken(event: &Event) -> String {
         Change::Panic { on } => format!("panic {}", if *on { "on" } else { "off" }),
         Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),
     };
-    let facts: Vec<String> = event.evidence.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+    let facts: Vec<String> = event
+        .evidence
+        .iter()
+        .map(|(k, v)| format!("{k}={v:?}"))
+        .collect();
     format!(
         "{:>9.3}  {} {}: {change}, {} {}",
         event.at.since(Time::ZERO).as_secs_f64(),
@@ -288,8 +364,11 @@ fn shown(status: &Status) -> String {
     let at = status.at.since(Time::ZERO).as_secs_f64();
     let places = status.providers.iter().chain(&status.sites);
     writeln!(text, "{at:>9.3}  held").unwrap();
-    for place in places.filter(|place| place.verdict != Verdict::Healthy || place.operator != OperatorWord::Active) {
-        let left = |name, ms: Option<u64>| ms.map_or(String::new(), |ms| format!(", {name} {ms} ms left"));
+    for place in places
+        .filter(|place| place.verdict != Verdict::Healthy || place.operator != OperatorWord::Active)
+    {
+        let left =
+            |name, ms: Option<u64>| ms.map_or(String::new(), |ms| format!(", {name} {ms} ms left"));
         writeln!(
             text,
             "           {} {} ({}), {}{}{}",
@@ -303,8 +382,11 @@ fn shown(status: &Status) -> String {
         .unwrap();
     }
     for pool in &status.pools {
-        let shares: Vec<String> =
-            pool.shares.iter().map(|(site, share)| format!("{site} {:.2}%", share * 100.0)).collect();
+        let shares: Vec<String> = pool
+            .shares
+            .iter()
+            .map(|(site, share)| format!("{site} {:.2}%", share * 100.0))
+            .collect();
         writeln!(
             text,
             "           {}: tier {}, writer {}{}; {}",
@@ -315,10 +397,18 @@ fn shown(status: &Status) -> String {
             shares.join(", "),
         )
         .unwrap();
-        for endpoint in pool.endpoints.iter().filter(|e| e.verdict != Verdict::Healthy) {
+        for endpoint in pool
+            .endpoints
+            .iter()
+            .filter(|e| e.verdict != Verdict::Healthy)
+        {
             let (address, share) = (&endpoint.address, endpoint.share * 100.0);
             let (verdict, cause) = (endpoint.verdict.as_str(), endpoint.cause.as_str());
-            writeln!(text, "             {address} {verdict} ({cause}) {share:.2}%").unwrap();
+            writeln!(
+                text,
+                "             {address} {verdict} ({cause}) {share:.2}%"
+            )
+            .unwrap();
         }
     }
     text

@@ -39,7 +39,10 @@ pub(crate) fn read<T>(
         let least = of_kind.clone().map(|record| record.ttl).min();
         let found: Vec<T> = of_kind.filter_map(|record| value(&record.data)).collect();
         if !found.is_empty() {
-            let all = records.iter().filter(|record| record.record_type() == kind).count();
+            let all = records
+                .iter()
+                .filter(|record| record.record_type() == kind)
+                .count();
             let others = all.saturating_sub(own().filter(|r| r.record_type() == kind).count());
             return Ok(Reading::Found(found, ttl.min(least.unwrap_or(ttl)), others));
         }
@@ -90,7 +93,13 @@ mod tests {
 
     fn read_a(records: &[Record]) -> Result<Reading<IpAddr>, LookupResult> {
         let mut aliases = MOST_ALIASES;
-        read(&name("api.example."), RecordType::A, records, &mut aliases, address)
+        read(
+            &name("api.example."),
+            RecordType::A,
+            records,
+            &mut aliases,
+            address,
+        )
     }
 
     fn found(last: &[u8], ttl: u32) -> Result<Reading<IpAddr>, LookupResult> {

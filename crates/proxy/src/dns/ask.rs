@@ -103,7 +103,13 @@ impl Resolver {
         let families = [RecordType::A, RecordType::AAAA];
         let [v4, v6] = families.map(|family| self.family(name, family));
         let (v4, v6) = tokio::join!(v4, v6);
-        let (mut all, mut failure) = (Found { ttl: u32::MAX, ..Found::default() }, None);
+        let (mut all, mut failure) = (
+            Found {
+                ttl: u32::MAX,
+                ..Found::default()
+            },
+            None,
+        );
         let answered = v4.is_ok() || v6.is_ok();
         for (family, result) in families.into_iter().zip([v4, v6]) {
             let key = (name.clone(), family);
@@ -121,7 +127,11 @@ impl Resolver {
                 Err(said) => failure = worse(failure, said),
             }
         }
-        if answered { Ok(all) } else { Err(failure.unwrap_or(LookupResult::Empty)) }
+        if answered {
+            Ok(all)
+        } else {
+            Err(failure.unwrap_or(LookupResult::Empty))
+        }
     }
 
     async fn family(&self, name: &Name, family: RecordType) -> Result<Found, LookupResult> {
@@ -161,7 +171,9 @@ impl Resolver {
         loop {
             let records = self.ask(&name, kind).await?;
             match answer::read(&name, kind, &records, &mut aliases, value)? {
-                Reading::Found(found, its_ttl, others) => return Ok((found, ttl.min(its_ttl), others)),
+                Reading::Found(found, its_ttl, others) => {
+                    return Ok((found, ttl.min(its_ttl), others));
+                }
                 Reading::Alias(target, its_ttl) => (name, ttl) = (target, ttl.min(its_ttl)),
             }
         }
@@ -170,7 +182,9 @@ impl Resolver {
     /// One question.
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, LookupResult> {
         let query = Query::query(name.clone(), kind);
-        let asked = self.pool.lookup(query.clone(), DnsRequestOptions::default());
+        let asked = self
+            .pool
+            .lookup(query.clone(), DnsRequestOptions::default());
         let answer = tokio::time::timeout(self.timeout, asked.first_answer()).await;
         let response = match answer {
             Err(_) => return Err(LookupResult::Timeout),
@@ -195,11 +209,19 @@ impl Resolver {
 
 /// Names that no resolver has to be asked about (RFC 6761).
 fn special(name: &Name) -> Option<Result<Found, LookupResult>> {
-    let last = name.iter().next_back().unwrap_or_default().to_ascii_lowercase();
+    let last = name
+        .iter()
+        .next_back()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     match last.as_slice() {
         b"localhost" => {
             let ips = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-            Some(Ok(Found { ips, ttl: u32::MAX, others: 0 }))
+            Some(Ok(Found {
+                ips,
+                ttl: u32::MAX,
+                others: 0,
+            }))
         }
         b"invalid" => Some(Err(LookupResult::NxDomain)),
         _ => None,

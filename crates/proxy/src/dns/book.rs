@@ -82,8 +82,12 @@ struct Known {
 impl Book {
     /// Nothing is known yet. `voices` are those that will speak.
     pub(crate) fn new(rules: Rules, voices: BTreeSet<String>) -> Self {
-        let mut book =
-            Self { rules, voices: BTreeMap::new(), known: BTreeMap::new(), private: None };
+        let mut book = Self {
+            rules,
+            voices: BTreeMap::new(),
+            known: BTreeMap::new(),
+            private: None,
+        };
         book.expect(voices);
         book
     }
@@ -122,7 +126,11 @@ impl Book {
         (voice.fresh, voice.heard) = (true, true);
         self.make_room(name, &mut listed, &mut standby, &mut refused);
         for address in listed.iter().chain(&standby) {
-            let fresh = || Known { by: BTreeSet::new(), since: now, last: now };
+            let fresh = || Known {
+                by: BTreeSet::new(),
+                since: now,
+                last: now,
+            };
             let known = self.known.entry(*address).or_insert_with(fresh);
             known.by.insert(name.to_owned());
             known.last = now;
@@ -159,8 +167,9 @@ impl Book {
             voice.listed.retain(|address| kept.contains(address));
             voice.standby.retain(|address| kept.contains(address));
         }
-        let (mut listed, mut retained): (Vec<_>, Vec<_>) =
-            kept.into_iter().partition(|address| self.is_listed(address));
+        let (mut listed, mut retained): (Vec<_>, Vec<_>) = kept
+            .into_iter()
+            .partition(|address| self.is_listed(address));
         listed.sort_by_key(|address| (self.known[address].since, *address));
         retained.sort_by_key(|address| (std::cmp::Reverse(self.known[address].last), *address));
         let room = MOST_ADDRESSES.saturating_sub(self.rules.literal.len() + listed.len());
@@ -168,7 +177,11 @@ impl Book {
             self.known.remove(&gone);
         }
         let expired = had && self.known.is_empty();
-        View { listed, retained, expired }
+        View {
+            listed,
+            retained,
+            expired,
+        }
     }
 
     /// Whether some voice names it, and none that answers has taken it back.
@@ -181,19 +194,28 @@ impl Book {
             fresh.any(|(name, voice)| known.by.contains(name) && !voice.listed.contains(address))
         };
         let names = |voice: &Voice| voice.listed.contains(address);
-        self.voices.values().any(|voice| voice.fresh && names(voice))
+        self.voices
+            .values()
+            .any(|voice| voice.fresh && names(voice))
             || (self.voices.values().any(names) && !taken_back())
     }
 
     fn named_freshly(&self, address: &SocketAddr) -> bool {
-        let names = |voice: &Voice| voice.listed.contains(address) || voice.standby.contains(address);
-        self.voices.values().any(|voice| voice.fresh && names(voice))
+        let names =
+            |voice: &Voice| voice.listed.contains(address) || voice.standby.contains(address);
+        self.voices
+            .values()
+            .any(|voice| voice.fresh && names(voice))
     }
 
     /// The addresses of a word that may be taken at all.
     fn screen(&self, word: &[SocketAddr], refused: &mut Vec<Refused>) -> BTreeSet<SocketAddr> {
         let private = self.rules.private
-            || self.rules.literal.iter().any(|literal| is_private(literal.ip()))
+            || self
+                .rules
+                .literal
+                .iter()
+                .any(|literal| is_private(literal.ip()))
             || self.private != Some(false);
         let mut taken = BTreeSet::new();
         for address in word {
@@ -219,13 +241,16 @@ impl Book {
         refused: &mut Vec<Refused>,
     ) {
         let others = self.voices.iter().filter(|(other, _)| *other != name);
-        let others: BTreeSet<SocketAddr> =
-            others.flat_map(|(_, voice)| voice.listed.iter().copied()).collect();
+        let others: BTreeSet<SocketAddr> = others
+            .flat_map(|(_, voice)| voice.listed.iter().copied())
+            .collect();
         let taken = others.len() + self.rules.literal.len();
         let mut room = MOST_ADDRESSES.saturating_sub(taken);
         for list in [listed, standby] {
-            let (known, new): (Vec<_>, Vec<_>) =
-                list.iter().copied().partition(|address| self.known.contains_key(address));
+            let (known, new): (Vec<_>, Vec<_>) = list
+                .iter()
+                .copied()
+                .partition(|address| self.known.contains_key(address));
             for address in known.into_iter().chain(new) {
                 if others.contains(&address) || self.rules.literal.contains(&address) {
                     continue;
@@ -245,8 +270,16 @@ impl Book {
     /// with one. Where they are not, those that were taken meanwhile go.
     fn decide_private(&mut self) -> Vec<Refused> {
         let allowed = self.rules.private
-            || self.rules.literal.iter().any(|literal| is_private(literal.ip()));
-        let mut first = self.voices.values().filter_map(|voice| voice.private).peekable();
+            || self
+                .rules
+                .literal
+                .iter()
+                .any(|literal| is_private(literal.ip()));
+        let mut first = self
+            .voices
+            .values()
+            .filter_map(|voice| voice.private)
+            .peekable();
         if allowed || self.private.is_some() || first.peek().is_none() {
             return Vec::new();
         }
@@ -264,7 +297,10 @@ impl Book {
             voice.standby.retain(|address| !private(address));
         }
         self.known.retain(|address, _| !private(address));
-        mixed.into_iter().map(|address| (address, AddressRefusal::Private)).collect()
+        mixed
+            .into_iter()
+            .map(|address| (address, AddressRefusal::Private))
+            .collect()
     }
 }
 

@@ -10,7 +10,9 @@ struct World {
 }
 
 fn addresses(last: &[u8]) -> Vec<SocketAddr> {
-    last.iter().map(|last| SocketAddr::from(([192, 0, 2, *last], 80))).collect()
+    last.iter()
+        .map(|last| SocketAddr::from(([192, 0, 2, *last], 80)))
+        .collect()
 }
 
 fn private(last: u8) -> SocketAddr {
@@ -19,12 +21,22 @@ fn private(last: u8) -> SocketAddr {
 
 impl World {
     fn new(voices: &[&str]) -> Self {
-        Self::with(voices, Rules { keep: KEEP, private: false, literal: Vec::new() })
+        Self::with(
+            voices,
+            Rules {
+                keep: KEEP,
+                private: false,
+                literal: Vec::new(),
+            },
+        )
     }
 
     fn with(voices: &[&str], rules: Rules) -> Self {
         let voices = voices.iter().map(|voice| (*voice).to_owned()).collect();
-        Self { book: Book::new(rules, voices), now: Instant::now() }
+        Self {
+            book: Book::new(rules, voices),
+            now: Instant::now(),
+        }
     }
 
     fn says(&mut self, voice: &str, listed: &[u8]) -> Vec<Refused> {
@@ -32,7 +44,10 @@ impl World {
     }
 
     fn says_all(&mut self, voice: &str, listed: Vec<SocketAddr>) -> Vec<Refused> {
-        let word = Word { listed, standby: Vec::new() };
+        let word = Word {
+            listed,
+            standby: Vec::new(),
+        };
         self.book.hear(voice, &word, self.now).0
     }
 
@@ -132,7 +147,13 @@ fn silence_that_lasts_too_long_is_told() {
     world.book.fail("a");
     world.pass(100);
     let view = world.book.view(world.now);
-    assert_eq!(view, View { expired: true, ..View::default() });
+    assert_eq!(
+        view,
+        View {
+            expired: true,
+            ..View::default()
+        }
+    );
     assert!(!world.book.view(world.now).expired, "told once");
     world.says("a", &[1]);
     assert_eq!(world.view(), lists(&[1], &[]));
@@ -170,8 +191,16 @@ fn private_addresses_are_taken_where_they_came_first() {
 #[test]
 fn private_addresses_are_taken_where_the_policy_says_so_or_has_one() {
     let keep = KEEP;
-    let said = Rules { keep, private: true, literal: Vec::new() };
-    let has = Rules { keep, private: false, literal: vec![private(9)] };
+    let said = Rules {
+        keep,
+        private: true,
+        literal: Vec::new(),
+    };
+    let has = Rules {
+        keep,
+        private: false,
+        literal: vec![private(9)],
+    };
     for rules in [said, has] {
         let mut world = World::with(&["a"], rules);
         world.says("a", &[1]);
@@ -208,12 +237,24 @@ fn a_late_public_word_does_not_make_private_addresses_wrong() {
 #[test]
 fn addresses_where_nobody_can_be_are_refused() {
     let mut world = World::new(&["a"]);
-    let nobody = ["0.0.0.0:80", "0.1.2.3:80", "255.255.255.255:80", "224.0.0.1:80", "[::]:80",
-        "[ff02::1]:80", "192.0.2.1:0", "[::ffff:0.0.0.0]:80"];
+    let nobody = [
+        "0.0.0.0:80",
+        "0.1.2.3:80",
+        "255.255.255.255:80",
+        "224.0.0.1:80",
+        "[::]:80",
+        "[ff02::1]:80",
+        "192.0.2.1:0",
+        "[::ffff:0.0.0.0]:80",
+    ];
     let nobody: Vec<SocketAddr> = nobody.iter().map(|a| a.parse().unwrap()).collect();
     let refused = world.says_all("a", nobody.clone());
     assert_eq!(refused.len(), nobody.len());
-    assert!(refused.iter().all(|(_, reason)| *reason == AddressRefusal::Unusable));
+    assert!(
+        refused
+            .iter()
+            .all(|(_, reason)| *reason == AddressRefusal::Unusable)
+    );
     assert_eq!(world.view(), lists(&[], &[]));
 }
 
@@ -231,7 +272,11 @@ fn a_huge_answer_does_not_drive_out_what_is_known() {
     world.pass(1);
     let refused = world.says("a", &(0..=255).collect::<Vec<u8>>());
     assert_eq!(refused.len(), 256 - MOST_ADDRESSES);
-    assert!(refused.iter().all(|(_, reason)| *reason == AddressRefusal::TooMany));
+    assert!(
+        refused
+            .iter()
+            .all(|(_, reason)| *reason == AddressRefusal::TooMany)
+    );
     let (listed, retained) = world.view();
     assert_eq!((listed.len(), retained.len()), (MOST_ADDRESSES, 0));
     assert_eq!(listed[0], addresses(&[255])[0]);
@@ -252,7 +297,10 @@ fn answers_that_change_all_the_time_are_kept_within_bounds() {
 #[test]
 fn standbys_are_kept_while_they_are_named_and_never_listed() {
     let mut world = World::new(&["a"]);
-    let word = Word { listed: addresses(&[1]), standby: addresses(&[2]) };
+    let word = Word {
+        listed: addresses(&[1]),
+        standby: addresses(&[2]),
+    };
     world.book.hear("a", &word, world.now);
     world.pass(1000);
     assert_eq!(world.view(), lists(&[1], &[2]));
@@ -263,7 +311,13 @@ fn other_voices_and_rules_leave_what_is_known() {
     let mut world = World::new(&["a", "b"]);
     world.says("a", &[1]);
     world.says("b", &[2]);
-    let rules = Rules { keep: KEEP, private: false, literal: Vec::new() };
-    world.book.follow(rules, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
+    let rules = Rules {
+        keep: KEEP,
+        private: false,
+        literal: Vec::new(),
+    };
+    world
+        .book
+        .follow(rules, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
     assert_eq!(world.view(), lists(&[2], &[1]));
 }

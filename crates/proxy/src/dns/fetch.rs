@@ -34,7 +34,9 @@ pub(crate) type Failed = (LookupResult, String);
 /// # Errors
 /// It cannot be read, is too large, or is no list.
 pub(crate) async fn file(path: PathBuf, port: u16) -> Result<Targets, Failed> {
-    let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    let yaml = path
+        .extension()
+        .is_some_and(|end| end == "yaml" || end == "yml");
     let format = if yaml { Format::Yaml } else { Format::Json };
     // A disk that hangs must not hang the control thread.
     let reading = tokio::task::spawn_blocking(move || read_bounded(&path));
@@ -50,7 +52,9 @@ pub(crate) async fn file(path: PathBuf, port: u16) -> Result<Targets, Failed> {
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     // One byte more than may be: `targets` refuses what is too large.
-    File::open(path)?.take(MOST_BYTES as u64 + 1).read_to_end(&mut text)?;
+    File::open(path)?
+        .take(MOST_BYTES as u64 + 1)
+        .read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -66,7 +70,10 @@ pub(crate) async fn http(
 ) -> Result<Targets, Failed> {
     let asking = async {
         let addresses = addresses(from, system, resolvers).await;
-        let mut last = (LookupResult::Unreachable, format!("{} has no address", from.host));
+        let mut last = (
+            LookupResult::Unreachable,
+            format!("{} has no address", from.host),
+        );
         for address in addresses {
             match get(from, address).await {
                 Ok(body) => {
@@ -82,11 +89,7 @@ pub(crate) async fn http(
     asked.unwrap_or_else(|_| Err(late(from.timeout)))
 }
 
-async fn addresses(
-    from: &HttpSd,
-    system: &System,
-    resolvers: &[Rc<Resolver>],
-) -> Vec<SocketAddr> {
+async fn addresses(from: &HttpSd, system: &System, resolvers: &[Rc<Resolver>]) -> Vec<SocketAddr> {
     let at_port = |ip: IpAddr| SocketAddr::new(ip, from.port);
     if let Ok(ip) = from.host.parse::<IpAddr>() {
         return vec![at_port(ip)];
@@ -114,19 +117,32 @@ async fn get(from: &HttpSd, address: SocketAddr) -> Result<Bytes, Failed> {
             Some((config, name.map_err(|e| unreachable(e.to_string()))?))
         }
     };
-    let spec = ConnectSpec { tls, timeout: from.timeout };
-    let (stream, wire) = connect(address, &spec).await.map_err(|e| unreachable(e.detail))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(e.to_string()))?;
+    let spec = ConnectSpec {
+        tls,
+        timeout: from.timeout,
+    };
+    let (stream, wire) = connect(address, &spec)
+        .await
+        .map_err(|e| unreachable(e.detail))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
     let driving = tokio::task::spawn_local(connection);
     let answer = async {
         let request = request(from).map_err(|e| malformed(e.to_string()))?;
-        let response =
-            sender.send_request(request).await.map_err(|e| unreachable(e.to_string()))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|e| unreachable(e.to_string()))?;
         if response.status() != StatusCode::OK {
-            return Err(malformed(format!("status {}, expected 200", response.status().as_u16())));
+            return Err(malformed(format!(
+                "status {}, expected 200",
+                response.status().as_u16()
+            )));
         }
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MOST_BYTES)
+            .collect()
+            .await;
         Ok(body.map_err(|e| malformed(e.to_string()))?.to_bytes())
     }
     .await;
@@ -149,5 +165,8 @@ fn request(from: &HttpSd) -> Result<Request<Empty<Bytes>>, http::Error> {
 }
 
 fn late(limit: Duration) -> Failed {
-    (LookupResult::Timeout, format!("no whole answer within {limit:?}"))
+    (
+        LookupResult::Timeout,
+        format!("no whole answer within {limit:?}"),
+    )
 }

@@ -55,7 +55,8 @@ impl Keeper {
         let mut pace = source.refresh().map_or_else(|| Pace::new(ttl), Pace::every);
         let voice = source.voice();
         let mut before = Before::default();
-        self.metrics.show_names(&self.pool, &self.backend, source.asked());
+        self.metrics
+            .show_names(&self.pool, &self.backend, source.asked());
         tokio::time::sleep(pace.start()).await;
         loop {
             let said = source.ask(port).await;
@@ -71,27 +72,37 @@ impl Keeper {
                     (result, (Err(detail), Duration::ZERO))
                 }
             };
-            self.metrics.question(&self.pool, &self.backend, asked, result);
+            self.metrics
+                .question(&self.pool, &self.backend, asked, result);
             let (outcome, ttl) = pause;
             before.tell(&self.backend, asked, result, &outcome);
             self.publish();
-            let pause = if outcome.is_ok() { pace.answered(ttl) } else { pace.failed() };
+            let pause = if outcome.is_ok() {
+                pace.answered(ttl)
+            } else {
+                pace.failed()
+            };
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Takes what a source said; whether anything of it could be taken.
     fn take(&self, voice: &str, asked: &str, said: &Said, before: &mut Before) -> bool {
-        let (refused, taken) = self.book.borrow_mut().hear(voice, &said.word, Instant::now());
+        let (refused, taken) = self
+            .book
+            .borrow_mut()
+            .hear(voice, &said.word, Instant::now());
         let counted = [
             (AddressRefusal::OtherName, said.others),
             (AddressRefusal::BadTarget, said.bad.len()),
         ];
         for (reason, n) in counted.into_iter().filter(|(_, n)| *n > 0) {
-            self.metrics.refused_addresses(&self.pool, &self.backend, reason, n);
+            self.metrics
+                .refused_addresses(&self.pool, &self.backend, reason, n);
         }
         for (_, reason) in &refused {
-            self.metrics.refused_addresses(&self.pool, &self.backend, *reason, 1);
+            self.metrics
+                .refused_addresses(&self.pool, &self.backend, *reason, 1);
         }
         before.tell_refused(&self.backend, asked, &refused, &said.bad);
         taken
@@ -99,7 +110,10 @@ impl Keeper {
 
     /// Addresses that need no question: those of `/etc/hosts`.
     pub(crate) fn has(&self, voice: &str, addresses: Vec<SocketAddr>) {
-        let word = Word { listed: addresses, standby: Vec::new() };
+        let word = Word {
+            listed: addresses,
+            standby: Vec::new(),
+        };
         self.book.borrow_mut().hear(voice, &word, Instant::now());
         self.publish();
     }
@@ -133,7 +147,10 @@ impl Keeper {
         };
         // The control task is gone when the proxy ends.
         let _ = self.reports.send(report);
-        self.sent.replace(View { expired: false, ..view });
+        self.sent.replace(View {
+            expired: false,
+            ..view
+        });
     }
 
     /// Makes the next look report everything again: the engine has another policy.
@@ -175,14 +192,20 @@ impl Before {
                 "a backend's addresses cannot be learnt; known ones stay"
             ),
             Ok(()) if before.is_some() => {
-                tracing::info!(backend, resolver = asked, "a backend's addresses are learnt again");
+                tracing::info!(
+                    backend,
+                    resolver = asked,
+                    "a backend's addresses are learnt again"
+                );
             }
             Ok(()) => {}
         }
     }
 
     fn tell_refused(&mut self, backend: &str, asked: &str, refused: &[Refused], bad: &[String]) {
-        let of_answer = refused.iter().map(|(address, why)| format!("{address} {}", why.as_str()));
+        let of_answer = refused
+            .iter()
+            .map(|(address, why)| format!("{address} {}", why.as_str()));
         let of_list = bad.iter().map(|target| format!("{target:?} bad_target"));
         let now: BTreeSet<String> = of_answer.chain(of_list).collect();
         if now != self.refused && !now.is_empty() {

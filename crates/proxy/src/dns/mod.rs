@@ -62,7 +62,12 @@ struct Scene {
 impl Names {
     /// Nothing is asked yet.
     pub(crate) fn new(metrics: Metrics, reports: Reports) -> Self {
-        Self { metrics, reports, keepers: HashMap::new(), tasks: Vec::new() }
+        Self {
+            metrics,
+            reports,
+            keepers: HashMap::new(),
+            tasks: Vec::new(),
+        }
     }
 
     /// Asks for the addresses of `policy`'s backends from now on. What is known of backends that
@@ -132,7 +137,12 @@ impl Names {
         let Some(known) = known else { return };
         self.metrics.forget_names(&known.pool, &known.backend);
         let (addresses, retained) = (Vec::new(), Vec::new());
-        let report = Report::Addresses { backend: backend.id, addresses, retained, expired: true };
+        let report = Report::Addresses {
+            backend: backend.id,
+            addresses,
+            retained,
+            expired: true,
+        };
         // The control task is gone when the proxy ends.
         let _ = self.reports.send(report);
     }
@@ -169,7 +179,11 @@ impl Scene {
                 Err(error) => tracing::error!(%address, %error, "a resolver cannot be asked"),
             }
         }
-        Self { dns: dns.clone(), system, resolvers }
+        Self {
+            dns: dns.clone(),
+            system,
+            resolvers,
+        }
     }
 
     /// What `/etc/hosts` has for the host of a backend's URL.
@@ -192,14 +206,21 @@ impl Scene {
                 memory: HashMap::new(),
             });
         }
-        let service = wanted.srv.as_ref().and_then(|name| Name::from_str_relaxed(name).ok());
+        let service = wanted
+            .srv
+            .as_ref()
+            .and_then(|name| Name::from_str_relaxed(name).ok());
         for resolver in &self.resolvers {
             let Some(mut name) = service.clone() else {
                 break;
             };
             name.set_fqdn(true);
             let resolver = resolver.clone();
-            sources.push(Source::Service { resolver, name, memory: HashMap::new() });
+            sources.push(Source::Service {
+                resolver,
+                name,
+                memory: HashMap::new(),
+            });
         }
         sources.extend(wanted.file.clone().map(Source::File));
         sources.extend(wanted.http.clone().map(|from| Source::Http {
@@ -218,7 +239,11 @@ impl Scene {
             ProviderKind::Decentralized => self.dns.keep_decentralized,
             ProviderKind::Cloud | ProviderKind::SelfHosted => self.dns.keep,
         };
-        Rules { keep, private: self.dns.private, literal: engine.addresses.clone() }
+        Rules {
+            keep,
+            private: self.dns.private,
+            literal: engine.addresses.clone(),
+        }
     }
 }
 

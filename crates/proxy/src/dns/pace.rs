@@ -38,7 +38,12 @@ impl Pace {
     }
 
     fn seeded(bounds: (Duration, Duration), longest: Duration, seed: u64) -> Self {
-        Self { bounds, longest, failures: 0, rng: Rng::new(seed) }
+        Self {
+            bounds,
+            longest,
+            failures: 0,
+            rng: Rng::new(seed),
+        }
     }
 
     /// Before the first question.
@@ -51,7 +56,9 @@ impl Pace {
         self.failures = 0;
         let (least, longest) = self.bounds;
         let pause = ttl.min(longest).max(least);
-        pause.mul_f64(1.0 - JITTER * self.rng.fraction()).max(least.mul_f64(1.0 - JITTER))
+        pause
+            .mul_f64(1.0 - JITTER * self.rng.fraction())
+            .max(least.mul_f64(1.0 - JITTER))
     }
 
     /// After a failure: longer each time in a row.
@@ -72,7 +79,11 @@ mod tests {
     #[test]
     fn an_answer_is_used_for_its_ttl_within_bounds() {
         let mut pace = Pace::seeded(BOUNDS, LONGEST, 1);
-        for (ttl, least, most) in [(0, 900, 1000), (30, 27_000, 30_000), (86_400, 54_000, 60_000)] {
+        for (ttl, least, most) in [
+            (0, 900, 1000),
+            (30, 27_000, 30_000),
+            (86_400, 54_000, 60_000),
+        ] {
             let pause = pace.answered(Duration::from_secs(ttl)).as_millis();
             assert!((least..=most).contains(&pause), "{ttl}: {pause}");
         }
@@ -82,7 +93,10 @@ mod tests {
     fn failures_are_answered_by_longer_and_longer_pauses_up_to_a_bound() {
         let mut pace = Pace::seeded(BOUNDS, LONGEST, 1);
         let pauses: Vec<Duration> = (0..40).map(|_| pace.failed()).collect();
-        assert!(pauses.iter().all(|pause| (FIRST..=LONGEST).contains(pause)), "{pauses:?}");
+        assert!(
+            pauses.iter().all(|pause| (FIRST..=LONGEST).contains(pause)),
+            "{pauses:?}"
+        );
         assert!(pauses[0] < Duration::from_millis(1500) && pauses[39] >= Duration::from_secs(20));
         pace.answered(Duration::ZERO);
         assert!(pace.failed() < Duration::from_millis(1500));
@@ -97,7 +111,10 @@ mod tests {
 
     #[test]
     fn two_sources_do_not_keep_step() {
-        let (mut one, mut two) = (Pace::seeded(BOUNDS, LONGEST, 1), Pace::seeded(BOUNDS, LONGEST, 2));
+        let (mut one, mut two) = (
+            Pace::seeded(BOUNDS, LONGEST, 1),
+            Pace::seeded(BOUNDS, LONGEST, 2),
+        );
         let ttl = Duration::from_secs(30);
         assert!((0..10).all(|_| one.answered(ttl) != two.answered(ttl)));
         assert!((0..10).all(|_| one.failed() != two.failed()));

@@ -20,11 +20,23 @@ use tokio::task::JoinSet;
 /// What can be asked for addresses.
 pub(crate) enum Source {
     /// The names that the host of the URL may stand for.
-    Host { resolver: Rc<Resolver>, names: Vec<Name>, memory: Memory },
+    Host {
+        resolver: Rc<Resolver>,
+        names: Vec<Name>,
+        memory: Memory,
+    },
     /// A service, and what was found of its targets.
-    Service { resolver: Rc<Resolver>, name: Name, memory: HashMap<Name, Memory> },
+    Service {
+        resolver: Rc<Resolver>,
+        name: Name,
+        memory: HashMap<Name, Memory>,
+    },
     File(FileSd),
-    Http { from: HttpSd, system: Rc<System>, resolvers: Vec<Rc<Resolver>> },
+    Http {
+        from: HttpSd,
+        system: Rc<System>,
+        resolvers: Vec<Rc<Resolver>>,
+    },
 }
 
 /// What a source said.
@@ -75,21 +87,42 @@ impl Source {
     pub(crate) async fn ask(&mut self, port: u16) -> Result<Said, fetch::Failed> {
         let plain = |said: LookupResult| (said, String::new());
         match self {
-            Source::Host { resolver, names, memory } => {
+            Source::Host {
+                resolver,
+                names,
+                memory,
+            } => {
                 let found = resolver.addresses(names, memory).await.map_err(plain)?;
-                let listed = found.ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-                let word = Word { listed, standby: Vec::new() };
-                Ok(Said { word, ttl: secs(found.ttl), others: found.others, bad: Vec::new() })
+                let listed = found
+                    .ips
+                    .iter()
+                    .map(|ip| SocketAddr::new(*ip, port))
+                    .collect();
+                let word = Word {
+                    listed,
+                    standby: Vec::new(),
+                };
+                Ok(Said {
+                    word,
+                    ttl: secs(found.ttl),
+                    others: found.others,
+                    bad: Vec::new(),
+                })
             }
-            Source::Service { resolver, name, memory } => {
-                service(resolver, name, memory).await.map_err(plain)
-            }
-            Source::File(file) => {
-                listed(fetch::file(file.path.clone(), port).await?, file.refresh)
-            }
-            Source::Http { from, system, resolvers } => {
-                listed(fetch::http(from, port, system, resolvers).await?, from.refresh)
-            }
+            Source::Service {
+                resolver,
+                name,
+                memory,
+            } => service(resolver, name, memory).await.map_err(plain),
+            Source::File(file) => listed(fetch::file(file.path.clone(), port).await?, file.refresh),
+            Source::Http {
+                from,
+                system,
+                resolvers,
+            } => listed(
+                fetch::http(from, port, system, resolvers).await?,
+                from.refresh,
+            ),
         }
     }
 }
@@ -107,8 +140,16 @@ fn listed(targets: Targets, ttl: Duration) -> Result<Said, fetch::Failed> {
         }
         ([], None) => Err((LookupResult::Empty, "no targets".to_owned())),
         _ => {
-            let word = Word { listed: addresses, standby: Vec::new() };
-            Ok(Said { word, ttl, others: 0, bad: refused })
+            let word = Word {
+                listed: addresses,
+                standby: Vec::new(),
+            };
+            Ok(Said {
+                word,
+                ttl,
+                others: 0,
+                bad: refused,
+            })
         }
     }
 }
@@ -133,14 +174,20 @@ async fn service(
             (target, found, of_target)
         });
     }
-    let mut said = Said { ttl: secs(ttl), ..Said::default() };
+    let mut said = Said {
+        ttl: secs(ttl),
+        ..Said::default()
+    };
     let mut failure = None;
     while let Some(asked) = asking.join_next().await {
         let Ok((target, found, of_target)) = asked else {
             continue;
         };
         let found = found.or_else(|failed| remembered(failed, &of_target));
-        memory.entry(target.name.clone()).or_default().extend(of_target);
+        memory
+            .entry(target.name.clone())
+            .or_default()
+            .extend(of_target);
         match found {
             Ok(found) => take(&mut said, &target, &found, best),
             Err(failed) => failure = Some(failed),
@@ -160,7 +207,11 @@ fn remembered(failed: LookupResult, memory: &Memory) -> Result<Found, LookupResu
         return Err(failed);
     }
     // Asked again soon: the bounds of the policy see to it.
-    Ok(Found { ips, ttl: 0, others: 0 })
+    Ok(Found {
+        ips,
+        ttl: 0,
+        others: 0,
+    })
 }
 
 fn take(said: &mut Said, target: &Target, found: &Found, best: Option<u16>) {

@@ -59,7 +59,10 @@ impl System {
         if name.is_fqdn() {
             return vec![whole];
         }
-        let longer = self.search.iter().filter_map(|domain| name.clone().append_domain(domain).ok());
+        let longer = self
+            .search
+            .iter()
+            .filter_map(|domain| name.clone().append_domain(domain).ok());
         let mut names: Vec<Name> = longer.collect();
         let dots = host.matches('.').count();
         let at = if dots >= self.ndots { 0 } else { names.len() };
@@ -77,10 +80,14 @@ impl System {
         };
         let families = [RecordType::A, RecordType::AAAA];
         let lookups = families.into_iter().filter_map(|family| {
-            self.hosts.lookup_static_host(&Query::query(name.clone(), family))
+            self.hosts
+                .lookup_static_host(&Query::query(name.clone(), family))
         });
         let addresses = |lookup: hickory_resolver::lookup::Lookup| {
-            let data = lookup.answers().iter().filter_map(|r| super::answer::address(&r.data));
+            let data = lookup
+                .answers()
+                .iter()
+                .filter_map(|r| super::answer::address(&r.data));
             data.collect::<Vec<_>>()
         };
         lookups.flat_map(addresses).collect()
@@ -92,8 +99,16 @@ mod tests {
     use super::*;
 
     fn system(search: &[&str], ndots: usize) -> System {
-        let search = search.iter().map(|name| Name::from_ascii(name).unwrap()).collect();
-        System { resolvers: Vec::new(), search, ndots, hosts: Hosts::default() }
+        let search = search
+            .iter()
+            .map(|name| Name::from_ascii(name).unwrap())
+            .collect();
+        System {
+            resolvers: Vec::new(),
+            search,
+            ndots,
+            hosts: Hosts::default(),
+        }
     }
 
     fn names(system: &System, host: &str) -> Vec<String> {
@@ -103,7 +118,10 @@ mod tests {
     #[test]
     fn a_host_is_a_whole_name_where_nothing_is_searched() {
         assert_eq!(names(&system(&[], 1), "api"), ["api."]);
-        assert_eq!(names(&system(&["x.example."], 1), "api.example."), ["api.example."]);
+        assert_eq!(
+            names(&system(&["x.example."], 1), "api.example."),
+            ["api.example."]
+        );
     }
 
     #[test]

@@ -57,14 +57,23 @@ pub(crate) fn parse(text: &[u8], format: Format, port: u16) -> Result<Targets, S
 }
 
 fn address(target: &str, port: u16) -> Option<SocketAddr> {
-    let bare = target.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let bare = target
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     let ip = bare.unwrap_or(target).parse::<IpAddr>();
     let address = ip.map(|ip| SocketAddr::new(ip, port)).ok();
-    address.or_else(|| target.parse().ok()).filter(|address| address.port() > 0)
+    address
+        .or_else(|| target.parse().ok())
+        .filter(|address| address.port() > 0)
 }
 
 fn first_line(error: &serde_saphyr::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -72,7 +81,9 @@ mod tests {
     use super::*;
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
-        list.iter().map(|address| address.parse().unwrap()).collect()
+        list.iter()
+            .map(|address| address.parse().unwrap())
+            .collect()
     }
 
     #[test]
@@ -110,7 +121,11 @@ mod tests {
             assert!(parse(text, Format::Json, 80).is_err(), "{shown}");
         }
         let large = vec![b' '; MOST_BYTES + 1];
-        assert!(parse(&large, Format::Json, 80).unwrap_err().starts_with("larger"));
+        assert!(
+            parse(&large, Format::Json, 80)
+                .unwrap_err()
+                .starts_with("larger")
+        );
         let half = br#"[{"targets": ["192.0.2.1:80", "192."#;
         assert!(parse(half, Format::Json, 80).is_err());
     }
