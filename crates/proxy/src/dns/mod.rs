@@ -253,3 +253,73 @@ fn identity(policy: &Policy, backend: &Backend) -> Identity {
     let site = policy.engine.sites[own.site.index()].name.clone();
     (pool, site, own.name.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::local_runtime;
+    use leeward_metrics::BuildInfo;
+    use std::path::Path;
+    use tokio::sync::mpsc;
+
+    const BUILD: BuildInfo = BuildInfo {
+        version: "0",
+        revision: "0",
+        rustc: "0",
+    };
+
+    /// A policy with one backend and these keys of it.
+    fn policy(folder: &Path, keys: &str) -> Policy {
+        let text = format!(
+            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\n\
+             providers: {{ aws: {{ sites: [a] }} }}\n\
+             dns: {{ resolvers: [\"127.0.0.1:1\"] }}\n\
+             pools: {{ web: {{ backends: [{{ url: http://api.test, site: aws/a, {keys} }}] }} }}\n"
+        );
+        let loaded = leeward_config::parse("test.yaml", &text, folder);
+        loaded.policy.expect("a good policy")
+    }
+
+    /// The next report: listed, retained, expired.
+    async fn next(
+        reports: &mut mpsc::UnboundedReceiver<Report>,
+    ) -> (Vec<SocketAddr>, Vec<SocketAddr>, bool) {
+        let report = tokio::time::timeout(Duration::from_secs(10), reports.recv()).await;
+        match report.expect("a report in time").expect("a report") {
+            Report::Addresses {
+                addresses,
+                retained,
+                expired,
+                ..
+            } => (addresses, retained, expired),
+            Report::Probe { .. } => panic!("no probe runs here"),
+        }
+    }
+
+    #[test]
+    fn what_is_known_survives_another_policy() {
+        let folder = std::env::temp_dir().join(format!("leeward-names-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("api.json");
+        std::fs::write(&file, r#"[{"targets": ["127.0.0.1:81"]}]"#).unwrap();
+        let address: SocketAddr = "127.0.0.1:81".parse().unwrap();
+        local_runtime().unwrap().block_on(async {
+            let (sender, mut reports) = mpsc::unbounded_channel();
+            let mut names = Names::new(Metrics::new(&BUILD), Rc::new(sender));
+            let quick = "resolve: false, file_sd: { path: api.json, refresh: 100ms }";
+            names.follow(&policy(&folder, quick));
+            assert_eq!(next(&mut reports).await, (vec![address], vec![], false));
+            // The file goes, and another policy comes: the address is still known.
+            std::fs::remove_file(&file).unwrap();
+            names.follow(&policy(&folder, &format!("{quick}, weight: 2")));
+            assert_eq!(next(&mut reports).await, (vec![address], vec![], false));
+            // Another source takes its place: the address is kept, and no longer listed.
+            names.follow(&policy(&folder, "resolve: false, file_sd: other.json"));
+            assert_eq!(next(&mut reports).await, (vec![], vec![address], false));
+            // The backend has a literal address alone.
+            names.follow(&policy(&folder, "resolve: false, addresses: [127.0.0.1]"));
+            assert_eq!(next(&mut reports).await, (vec![], vec![], true));
+        });
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
