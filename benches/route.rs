@@ -19,25 +19,15 @@ fn main() {
 /// One exact path a route, no hosts.
 #[divan::bench(args = ROUTES)]
 fn exact_path(bencher: Bencher<'_, '_>, routes: usize) {
-    let table = table(routes, |n| Match {
-        path: PathMatch::Exact(path(n)),
-        ..Match::default()
-    });
-    find(bencher, &table, routes, |n| {
-        (String::from("api.example.com"), path(n))
-    });
+    let table = table(routes, |n| Match { path: PathMatch::Exact(path(n)), ..Match::default() });
+    find(bencher, &table, routes, |n| (String::from("api.example.com"), path(n)));
 }
 
 /// One prefix a route, no hosts; the request's path goes two segments deeper.
 #[divan::bench(args = ROUTES)]
 fn path_prefix(bencher: Bencher<'_, '_>, routes: usize) {
-    let table = table(routes, |n| Match {
-        path: PathMatch::Prefix(path(n)),
-        ..Match::default()
-    });
-    find(bencher, &table, routes, |n| {
-        (String::from("api.example.com"), path(n) + "/depth/20")
-    });
+    let table = table(routes, |n| Match { path: PathMatch::Prefix(path(n)), ..Match::default() });
+    find(bencher, &table, routes, |n| (String::from("api.example.com"), path(n) + "/depth/20"));
 }
 
 /// One host a route, and a prefix below it.
@@ -48,9 +38,7 @@ fn host_and_prefix(bencher: Bencher<'_, '_>, routes: usize) {
         path: PathMatch::Prefix(String::from("/api")),
         ..Match::default()
     });
-    find(bencher, &table, routes, |n| {
-        (host(n), String::from("/api/v3/depth"))
-    });
+    find(bencher, &table, routes, |n| (host(n), String::from("/api/v3/depth")));
 }
 
 /// Nothing matches: every index is asked.
@@ -61,9 +49,7 @@ fn no_route(bencher: Bencher<'_, '_>, routes: usize) {
         path: PathMatch::Prefix(path(n)),
         ..Match::default()
     });
-    find(bencher, &table, 0, |n| {
-        (format!("ws.{}", host(n)), String::from("/api/v3/depth"))
-    });
+    find(bencher, &table, 0, |n| (format!("ws.{}", host(n)), String::from("/api/v3/depth")));
 }
 
 fn table(routes: usize, wanted: impl Fn(usize) -> Match) -> RouteTable {
@@ -80,18 +66,11 @@ fn find(
     request: impl Fn(usize) -> (String, String),
 ) {
     let last = routes.saturating_sub(1);
-    let requests: Vec<_> = (0..REQUESTS)
-        .map(|turn| last * turn / (REQUESTS - 1))
-        .collect();
+    let requests: Vec<_> = (0..REQUESTS).map(|turn| last * turn / (REQUESTS - 1)).collect();
     let asked: Vec<_> = requests.iter().map(|n| request(*n)).collect();
     let headers = HeaderMap::new();
     let find = |host: &str, path: &str| {
-        table.find(&Asked {
-            host,
-            path,
-            method: &Method::GET,
-            headers: &headers,
-        })
+        table.find(&Asked { host, path, method: &Method::GET, headers: &headers })
     };
     for (n, (host, path)) in requests.iter().zip(&asked) {
         assert_eq!(find(host, path), (routes > 0).then_some(*n));

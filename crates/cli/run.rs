@@ -69,14 +69,7 @@ fn load(path: &Path, format: LogFormat) -> Option<Policy> {
 }
 
 fn log_problem(problem: &Problem) {
-    let Problem {
-        file,
-        line,
-        column,
-        text,
-        hint,
-        ..
-    } = problem;
+    let Problem { file, line, column, text, hint, .. } = problem;
     let hint = hint.as_deref().unwrap_or_default();
     if problem.is_error() {
         tracing::error!(file, line, column, hint, "{text}");
@@ -117,10 +110,7 @@ impl From<String> for Failed {
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         let code = if error.is_policy() { BAD_USAGE } else { FAILED };
-        Self {
-            text: error.to_string(),
-            code,
-        }
+        Self { text: error.to_string(), code }
     }
 }
 

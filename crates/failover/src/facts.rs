@@ -63,11 +63,7 @@ impl Probes {
             ProbeResult::Failed { cause, detail } => {
                 self.fails = self.fails.saturating_add(1);
                 self.passes = 0;
-                self.last = if detail.is_empty() {
-                    cause.as_str().to_owned()
-                } else {
-                    clip(detail)
-                };
+                self.last = if detail.is_empty() { cause.as_str().to_owned() } else { clip(detail) };
             }
         }
     }
@@ -104,13 +100,7 @@ impl Traffic {
 
     pub(crate) fn record(&mut self, tally: &Tally, health: &HealthParams, now: Time) {
         let (failed, succeeded) = (tally.failures(), tally.count(Outcome::Success));
-        self.window.add(
-            Counts {
-                all: failed.saturating_add(succeeded),
-                failed,
-            },
-            now,
-        );
+        self.window.add(Counts { all: failed.saturating_add(succeeded), failed }, now);
         let trailing = tally.trailing_failures.min(failed);
         let connect = tally
             .count(Outcome::ConnectFailed)
@@ -136,9 +126,7 @@ impl Traffic {
     pub(crate) fn is_suspicious(&mut self, probes: &Probes, pool: &Pool, now: Time) -> bool {
         let answered = self.failures_in_row == 0 || probes.passes >= pool.probe.rise;
         let fresh = |failed_at| now.since(failed_at) < pool.health.window;
-        self.suspicion = self
-            .suspicion
-            .filter(|failed_at| !answered || fresh(*failed_at));
+        self.suspicion = self.suspicion.filter(|failed_at| !answered || fresh(*failed_at));
         self.suspicion.is_some()
     }
 
@@ -188,10 +176,7 @@ impl Traffic {
     pub(crate) fn clear(&mut self, health: &HealthParams) {
         let mut window = self.window.clone();
         window.clear(health.window);
-        *self = Traffic {
-            window,
-            ..Traffic::new(health)
-        };
+        *self = Traffic { window, ..Traffic::new(health) };
     }
 }
 
@@ -206,10 +191,7 @@ pub(crate) fn evidence(
     let counts = traffic.window.peek(now);
     match reason {
         Reason::Probes => {
-            vec![
-                ("failed_in_a_row", probes.fails.to_string()),
-                ("last", probes.last.clone()),
-            ]
+            vec![("failed_in_a_row", probes.fails.to_string()), ("last", probes.last.clone())]
         }
         Reason::Consecutive => vec![("failed_in_a_row", traffic.failures_in_row.to_string())],
         Reason::Connect => vec![("connect_failures", traffic.connect_failures.to_string())],
@@ -228,8 +210,5 @@ pub(crate) fn spoken_counts(counts: Counts) -> String {
 /// A detail comes from a backend: it is cut where it is longer than a line.
 fn clip(text: &str) -> String {
     const LONGEST: usize = 200;
-    text.chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

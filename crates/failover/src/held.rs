@@ -22,22 +22,11 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) const fn new(now: Time) -> Held {
-        Held {
-            verdict: Verdict::Unknown,
-            cause: Cause::New,
-            evidence: Vec::new(),
-            since: now,
-        }
+        Held { verdict: Verdict::Unknown, cause: Cause::New, evidence: Vec::new(), since: now }
     }
 
     /// Takes another verdict, or the same for another reason; returns the one before.
-    pub(crate) fn become_(
-        &mut self,
-        to: Verdict,
-        cause: Cause,
-        evidence: Evidence,
-        now: Time,
-    ) -> Verdict {
+    pub(crate) fn become_(&mut self, to: Verdict, cause: Cause, evidence: Evidence, now: Time) -> Verdict {
         let from = std::mem::replace(&mut self.verdict, to);
         if from != to {
             self.since = now;

@@ -54,19 +54,11 @@ impl HoldDown {
     /// Each quiet stretch as long as the longest hold-down and a ramp takes one doubling back, so a
     /// place that flapped last week is not punished for it.
     pub(crate) fn begin(&mut self, params: &Homecoming, now: Time) {
-        let memory = params
-            .max
-            .saturating_add(params.ramp)
-            .max(Duration::from_secs(1));
+        let memory = params.max.saturating_add(params.ramp).max(Duration::from_secs(1));
         let quiet = now.since(self.until).as_nanos() / memory.as_nanos();
-        self.doublings = self
-            .doublings
-            .saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+        self.doublings = self.doublings.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
         let factor = 1_u32.checked_shl(self.doublings).unwrap_or(u32::MAX);
-        self.span = params
-            .first
-            .saturating_mul(factor)
-            .min(params.max.max(params.first));
+        self.span = params.first.saturating_mul(factor).min(params.max.max(params.first));
         self.until = now + self.span;
         if self.span < params.max {
             self.doublings += 1;

@@ -21,9 +21,7 @@ use crate::verdict::{Cause, Verdict};
 impl Engine {
     /// Judges a provider and its sites anew.
     pub(crate) fn infer(&mut self, id: ProviderId) {
-        let Some(provider) = self.fleet.providers.get(id.index()) else {
-            return;
-        };
+        let Some(provider) = self.fleet.providers.get(id.index()) else { return };
         let sites = provider.sites.clone();
         // Sites that fail by themselves first, so that the journal reads from cause to effect.
         for site in &sites {
@@ -50,21 +48,19 @@ impl Engine {
         let provider_name = self.fleet.provider_name(provider).to_owned();
         let site = &mut self.fleet.sites[id.index()];
         let census = site.census;
-        let changed = site
-            .place
-            .step(sight, &site.homecoming, now, || match sight {
-                Sight::Dragged => Grounds {
-                    cause: Cause::ProviderDown,
-                    evidence: vec![("provider", provider_name)],
-                },
-                _ => Grounds {
-                    cause: Cause::EndpointsDown,
-                    evidence: vec![(
-                        "endpoints_down",
-                        format!("{} of {}", census.of(Verdict::Down), census.total()),
-                    )],
-                },
-            });
+        let changed = site.place.step(sight, &site.homecoming, now, || match sight {
+            Sight::Dragged => Grounds {
+                cause: Cause::ProviderDown,
+                evidence: vec![("provider", provider_name)],
+            },
+            _ => Grounds {
+                cause: Cause::EndpointsDown,
+                evidence: vec![(
+                    "endpoints_down",
+                    format!("{} of {}", census.of(Verdict::Down), census.total()),
+                )],
+            },
+        });
         if let Some(from) = changed {
             self.place_changed(Target::Site(id), from);
         }
@@ -76,13 +72,9 @@ impl Engine {
         let now = self.now;
         let known = |site: &&SiteId| self.fleet.sites[site.index()].census.total() > 0;
         let sites: Vec<SiteId> = sites.iter().filter(known).copied().collect();
-        let down: Vec<SiteId> = sites
-            .iter()
-            .copied()
-            .filter(|id| is_down(&self.fleet.sites[id.index()], now))
-            .collect();
-        let needed =
-            (self.fleet.providers[id.index()].failing_sites.max(1) as usize).min(sites.len());
+        let down: Vec<SiteId> =
+            sites.iter().copied().filter(|id| is_down(&self.fleet.sites[id.index()], now)).collect();
+        let needed = (self.fleet.providers[id.index()].failing_sites.max(1) as usize).min(sites.len());
         let seen = |id: &SiteId| sight(&self.fleet.sites[id.index()]) != Sight::Unknown;
         let sight = match down.len() {
             0 if !sites.iter().any(seen) => Sight::Unknown,
@@ -92,12 +84,10 @@ impl Engine {
         };
         let evidence = self.sites_evidence(&down, sites.len());
         let provider = &mut self.fleet.providers[id.index()];
-        let changed = provider
-            .place
-            .step(sight, &provider.homecoming, now, || Grounds {
-                cause: Cause::SitesDown,
-                evidence,
-            });
+        let changed = provider.place.step(sight, &provider.homecoming, now, || Grounds {
+            cause: Cause::SitesDown,
+            evidence,
+        });
         if let Some(from) = changed {
             self.place_changed(Target::Provider(id), from);
         }
@@ -108,11 +98,7 @@ impl Engine {
     fn sites_evidence(&self, down: &[SiteId], all: usize) -> Evidence {
         let mut evidence = vec![("sites_down", format!("{} of {all}", down.len()))];
         if !down.is_empty() {
-            let names: Vec<&str> = down
-                .iter()
-                .take(4)
-                .map(|id| self.fleet.site_name(*id))
-                .collect();
+            let names: Vec<&str> = down.iter().take(4).map(|id| self.fleet.site_name(*id)).collect();
             evidence.push(("which", names.join(", ")));
         }
         evidence
@@ -125,19 +111,9 @@ impl Engine {
             Target::Provider(id) => &self.fleet.providers[id.index()].place,
             Target::Endpoint(_) => return,
         };
-        let (to, cause, evidence) = (
-            place.held.verdict,
-            place.held.cause,
-            place.held.evidence.clone(),
-        );
+        let (to, cause, evidence) = (place.held.verdict, place.held.cause, place.held.evidence.clone());
         let subject = self.fleet.subject(target);
-        self.journal.event(
-            self.now,
-            subject,
-            Change::Verdict { from, to },
-            cause,
-            evidence,
-        );
+        self.journal.event(self.now, subject, Change::Verdict { from, to }, cause, evidence);
         if let Target::Site(_) = target {
             self.mark_pools_of(target, cause);
         }

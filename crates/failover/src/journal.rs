@@ -16,27 +16,10 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn event(
-        &mut self,
-        at: Time,
-        subject: Subject,
-        change: Change,
-        cause: Cause,
-        evidence: Evidence,
-    ) {
-        debug_assert!(
-            are_distinct(&evidence),
-            "two facts of one name: {evidence:?}"
-        );
+    pub(crate) fn event(&mut self, at: Time, subject: Subject, change: Change, cause: Cause, evidence: Evidence) {
+        debug_assert!(are_distinct(&evidence), "two facts of one name: {evidence:?}");
         self.seq += 1;
-        self.push(Output::Event(Event {
-            seq: self.seq,
-            at,
-            subject,
-            change,
-            cause,
-            evidence,
-        }));
+        self.push(Output::Event(Event { seq: self.seq, at, subject, change, cause, evidence }));
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -65,8 +48,5 @@ impl Journal {
 
 /// The journal writes evidence as a map.
 fn are_distinct(evidence: &Evidence) -> bool {
-    evidence
-        .iter()
-        .enumerate()
-        .all(|(at, (name, _))| evidence[..at].iter().all(|(n, _)| n != name))
+    evidence.iter().enumerate().all(|(at, (name, _))| evidence[..at].iter().all(|(n, _)| n != name))
 }

@@ -29,19 +29,8 @@ impl Engine {
         if word == OperatorWord::Active {
             self.call_writers_home(target);
         }
-        let until = lasts
-            .map(|span| self.now + span)
-            .filter(|_| word != OperatorWord::Active);
-        self.set_word(
-            target,
-            Word {
-                word,
-                until,
-                reason,
-            },
-            Cause::Operator,
-            evidence,
-        );
+        let until = lasts.map(|span| self.now + span).filter(|_| word != OperatorWord::Active);
+        self.set_word(target, Word { word, until, reason }, Cause::Operator, evidence);
     }
 
     /// An operator's word has lapsed, unless it was renewed.
@@ -60,26 +49,15 @@ impl Engine {
 
     fn set_word(&mut self, target: Target, word: Word, cause: Cause, evidence: Evidence) {
         let (to, until) = (word.word, word.until);
-        let Some(held) = self.fleet.word_mut(target) else {
-            return;
-        };
+        let Some(held) = self.fleet.word_mut(target) else { return };
         let before = std::mem::replace(held, word);
         match until {
             Some(until) => self.timers.set(Timer::Word(target), until, self.now),
             None => self.timers.clear(Timer::Word(target)),
         }
         let event = self.journal.position();
-        let change = Change::Operator {
-            from: before.word,
-            to,
-        };
-        self.journal.event(
-            self.now,
-            self.fleet.subject(target),
-            change,
-            cause,
-            evidence,
-        );
+        let change = Change::Operator { from: before.word, to };
+        self.journal.event(self.now, self.fleet.subject(target), change, cause, evidence);
         if before.keeps_away() && to == OperatorWord::Active {
             self.returns(target, cause);
         }
@@ -95,8 +73,7 @@ impl Engine {
         for id in self.fleet.pools_of(target) {
             if self.fleet.pools[id.index()].trust.overrides_words() {
                 let pool = &self.fleet.policy.pools[id.index()].name;
-                self.journal
-                    .amend(event, "kept", format!("{pool}: it is the last capacity"));
+                self.journal.amend(event, "kept", format!("{pool}: it is the last capacity"));
             }
         }
     }
@@ -106,13 +83,8 @@ impl Engine {
         let now = self.now;
         if let Target::Endpoint(id) = target {
             let fleet = &mut self.fleet;
-            let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
-                return;
-            };
-            let rules = Rules {
-                pool: &fleet.policy.pools[endpoint.pool.index()],
-                now,
-            };
+            let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else { return };
+            let rules = Rules { pool: &fleet.policy.pools[endpoint.pool.index()], now };
             if let Some(changed) = endpoint.returns(cause, rules) {
                 self.endpoint_changed(id, changed.from);
             }
@@ -136,10 +108,7 @@ impl Engine {
     fn call_writers_home(&mut self, target: Target) {
         let sites = self.fleet.sites_of(target);
         for pool in &mut self.fleet.pools {
-            let home = pool
-                .lanes
-                .first()
-                .map(|lane| self.fleet.sites[lane.site.index()].provider);
+            let home = pool.lanes.first().map(|lane| self.fleet.sites[lane.site.index()].provider);
             let restored = sites.iter().any(|id| {
                 let provider = self.fleet.sites[id.index()].provider;
                 Some(provider) == home && pool.lanes.iter().any(|lane| lane.site == *id)

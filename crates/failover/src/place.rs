@@ -96,9 +96,7 @@ impl Place {
             }
             (Verdict::Down, Sight::Failing | Sight::Dragged) => None,
             (Verdict::Down, _) if !self.is_dragged() && !self.hold.is_over(now) => None,
-            (Verdict::Down, _) => {
-                Some(self.return_(Cause::HoldDownOver, grounds().evidence, params, now))
-            }
+            (Verdict::Down, _) => Some(self.return_(Cause::HoldDownOver, grounds().evidence, params, now)),
             (_, Sight::Failing) => Some(self.leave(grounds(), params, now)),
             (_, Sight::Dragged) => Some(self.become_(Verdict::Down, grounds(), now)),
             (Verdict::Recovering, _) => self.recovering(sight, params, now, grounds),
@@ -109,23 +107,14 @@ impl Place {
             (Verdict::Suspect, Sight::Doubtful) | (Verdict::Healthy, Sight::Well) => None,
             (_, Sight::Doubtful) => Some(self.become_(Verdict::Suspect, grounds(), now)),
             (from, Sight::Well) => {
-                let cause = if from == Verdict::Unknown {
-                    Cause::ProbesPassed
-                } else {
-                    Cause::HoldDownOver
-                };
+                let cause = if from == Verdict::Unknown { Cause::ProbesPassed } else { Cause::HoldDownOver };
                 Some(self.become_(Verdict::Healthy, Grounds { cause, ..grounds() }, now))
             }
         }
     }
 
     /// It returns by an operator's word: slowly, whatever it was.
-    pub(crate) fn returns(
-        &mut self,
-        cause: Cause,
-        params: &Homecoming,
-        now: Time,
-    ) -> Option<Verdict> {
+    pub(crate) fn returns(&mut self, cause: Cause, params: &Homecoming, now: Time) -> Option<Verdict> {
         match self.held.verdict {
             Verdict::Unknown | Verdict::Down => None,
             _ => {
@@ -150,22 +139,12 @@ impl Place {
             return Some(self.become_(Verdict::Suspect, grounds(), now));
         }
         let evidence = vec![("ramp", spoken(params.ramp))];
-        Some(self.become_(
-            Verdict::Healthy,
-            Grounds {
-                cause: Cause::RampOver,
-                evidence,
-            },
-            now,
-        ))
+        Some(self.become_(Verdict::Healthy, Grounds { cause: Cause::RampOver, evidence }, now))
     }
 
     fn leave(&mut self, grounds: Grounds, params: &Homecoming, now: Time) -> Verdict {
         self.hold.begin(params, now);
-        let Grounds {
-            mut cause,
-            mut evidence,
-        } = grounds;
+        let Grounds { mut cause, mut evidence } = grounds;
         if self.held.verdict == Verdict::Recovering {
             evidence.insert(0, ("reason", cause.as_str().to_owned()));
             cause = Cause::FailedInRamp;
@@ -174,13 +153,7 @@ impl Place {
         self.become_(Verdict::Down, Grounds { cause, evidence }, now)
     }
 
-    fn return_(
-        &mut self,
-        cause: Cause,
-        evidence: Evidence,
-        params: &Homecoming,
-        now: Time,
-    ) -> Verdict {
+    fn return_(&mut self, cause: Cause, evidence: Evidence, params: &Homecoming, now: Time) -> Verdict {
         self.hold.release(now);
         let from = self.become_(Verdict::Recovering, Grounds { cause, evidence }, now);
         self.ramp = Some(Ramp::new(now, params.ramp));

@@ -234,10 +234,6 @@ impl Default for OrderParams {
 
 impl Default for RetryParams {
     fn default() -> Self {
-        Self {
-            budget: 0.1,
-            floor_per_second: 3.0,
-            attempts: 4,
-        }
+        Self { budget: 0.1, floor_per_second: 3.0, attempts: 4 }
     }
 }

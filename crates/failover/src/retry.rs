@@ -128,17 +128,8 @@ impl Budget {
     /// could never be spent.
     pub fn new(params: RetryParams, workers: usize) -> Budget {
         let share = params.floor_per_second * Self::SECONDS as f64 / workers.max(1) as f64;
-        let floor = if params.floor_per_second > 0.0 {
-            share.max(1.0)
-        } else {
-            0.0
-        };
-        Budget {
-            per_request: params.budget,
-            floor,
-            buckets: [0.0; Self::SECONDS],
-            second: 0,
-        }
+        let floor = if params.floor_per_second > 0.0 { share.max(1.0) } else { 0.0 };
+        Budget { per_request: params.budget, floor, buckets: [0.0; Self::SECONDS], second: 0 }
     }
 
     /// Counts a request; retries and hedges are none.
@@ -178,23 +169,11 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const PARAMS: RetryParams = RetryParams {
-        budget: 0.1,
-        floor_per_second: 3.0,
-        attempts: 4,
-    };
+    const PARAMS: RetryParams = RetryParams { budget: 0.1, floor_per_second: 3.0, attempts: 4 };
 
     fn after(class: Class, attempts: u32, sent: Sent, panic: bool) -> Next {
         let mut budget = Budget::new(PARAMS, 1);
-        after_failure(
-            class,
-            attempts,
-            sent,
-            &PARAMS,
-            panic,
-            &mut budget,
-            Time::ZERO,
-        )
+        after_failure(class, attempts, sent, &PARAMS, panic, &mut budget, Time::ZERO)
     }
 
     #[test]
@@ -215,53 +194,26 @@ mod tests {
 
     #[test]
     fn an_order_goes_elsewhere_only_when_nothing_was_sent() {
-        assert_eq!(
-            after(Class::Order, 1, Sent::Maybe, false),
-            Next::Stop(Stop::Class)
-        );
-        assert_eq!(
-            after(Class::Order, 1, Sent::Nothing, false),
-            Next::Again(Reach::Endpoint)
-        );
-        assert_eq!(
-            after(Class::Order, 4, Sent::Nothing, false),
-            Next::Stop(Stop::Attempts)
-        );
+        assert_eq!(after(Class::Order, 1, Sent::Maybe, false), Next::Stop(Stop::Class));
+        assert_eq!(after(Class::Order, 1, Sent::Nothing, false), Next::Again(Reach::Endpoint));
+        assert_eq!(after(Class::Order, 4, Sent::Nothing, false), Next::Stop(Stop::Attempts));
     }
 
     #[test]
     fn streams_and_tcp_go_elsewhere_only_before_a_connection_stands() {
         for class in [Class::Stream, Class::Tcp] {
             assert_eq!(after(class, 1, Sent::Maybe, false), Next::Stop(Stop::Class));
-            assert_eq!(
-                after(class, 1, Sent::Nothing, false),
-                Next::Again(Reach::Endpoint)
-            );
+            assert_eq!(after(class, 1, Sent::Nothing, false), Next::Again(Reach::Endpoint));
         }
     }
 
     #[test]
     fn panic_stops_all_but_orders_that_were_not_sent_and_cancels() {
-        assert_eq!(
-            after(Class::PublicRead, 1, Sent::Nothing, true),
-            Next::Stop(Stop::Panic)
-        );
-        assert_eq!(
-            after(Class::PrivateRead, 1, Sent::Nothing, true),
-            Next::Stop(Stop::Panic)
-        );
-        assert_eq!(
-            after(Class::Stream, 1, Sent::Nothing, true),
-            Next::Stop(Stop::Panic)
-        );
-        assert_eq!(
-            after(Class::Order, 1, Sent::Nothing, true),
-            Next::Again(Reach::Endpoint)
-        );
-        assert_eq!(
-            after(Class::Cancel, 1, Sent::Maybe, true),
-            Next::Again(Reach::Provider)
-        );
+        assert_eq!(after(Class::PublicRead, 1, Sent::Nothing, true), Next::Stop(Stop::Panic));
+        assert_eq!(after(Class::PrivateRead, 1, Sent::Nothing, true), Next::Stop(Stop::Panic));
+        assert_eq!(after(Class::Stream, 1, Sent::Nothing, true), Next::Stop(Stop::Panic));
+        assert_eq!(after(Class::Order, 1, Sent::Nothing, true), Next::Again(Reach::Endpoint));
+        assert_eq!(after(Class::Cancel, 1, Sent::Maybe, true), Next::Again(Reach::Provider));
     }
 
     #[test]
@@ -289,25 +241,9 @@ mod tests {
 
     #[test]
     fn an_empty_budget_stops_reads_and_takes_nothing_from_cancels() {
-        let mut budget = Budget::new(
-            RetryParams {
-                budget: 0.0,
-                floor_per_second: 0.0,
-                ..PARAMS
-            },
-            4,
-        );
-        let mut next = |class| {
-            after_failure(
-                class,
-                1,
-                Sent::Maybe,
-                &PARAMS,
-                false,
-                &mut budget,
-                Time::ZERO,
-            )
-        };
+        let mut budget = Budget::new(RetryParams { budget: 0.0, floor_per_second: 0.0, ..PARAMS }, 4);
+        let mut next =
+            |class| after_failure(class, 1, Sent::Maybe, &PARAMS, false, &mut budget, Time::ZERO);
         assert_eq!(next(Class::PublicRead), Next::Stop(Stop::Budget));
         assert_eq!(next(Class::PrivateRead), Next::Stop(Stop::Budget));
         assert_eq!(next(Class::Cancel), Next::Again(Reach::Provider));

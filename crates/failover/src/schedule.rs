@@ -42,12 +42,7 @@ impl Slot {
     /// A slot whose first probe is due within `spread` from `now`.
     pub(crate) fn new(now: Time, spread: Duration, rng: &mut Rng) -> Slot {
         let next = now + spread.mul_f64(rng.fraction());
-        Slot {
-            next,
-            started: None,
-            last: None,
-            spans_jump: false,
-        }
+        Slot { next, started: None, last: None, spans_jump: false }
     }
 
     /// When to look at it again.
@@ -75,11 +70,7 @@ impl Slot {
             return false;
         }
         // The second round is spread over a whole interval, the later ones keep their distance.
-        let part = if self.last.is_none() {
-            0.1 + rng.fraction()
-        } else {
-            0.9 + 0.2 * rng.fraction()
-        };
+        let part = if self.last.is_none() { 0.1 + rng.fraction() } else { 0.9 + 0.2 * rng.fraction() };
         self.next = now + params.interval.max(Duration::from_millis(1)).mul_f64(part);
         self.started = Some(now);
         self.last = Some(now);
@@ -116,10 +107,7 @@ impl Slot {
 
 /// How long a result is waited for before the probe counts as lost.
 fn patience(params: &ProbeParams) -> Duration {
-    params
-        .timeout
-        .saturating_mul(2)
-        .saturating_add(Duration::from_secs(1))
+    params.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
 }
 
 #[cfg(test)]
@@ -150,11 +138,7 @@ mod tests {
                 slot.ended();
                 starts.push(now);
             }
-            for gap in starts
-                .windows(2)
-                .skip(1)
-                .map(|pair| pair[1].since(pair[0]).as_millis())
-            {
+            for gap in starts.windows(2).skip(1).map(|pair| pair[1].since(pair[0]).as_millis()) {
                 assert!((900..=1100).contains(&gap), "{gap}");
             }
         }

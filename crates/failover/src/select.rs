@@ -118,13 +118,10 @@ impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
             let orders = self.want.class.goes_to_writer();
             let writer = self.writer;
             let capacity = |lane: &Lane| {
-                let takes =
-                    allowed(lane, writer) && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
+                let takes = allowed(lane, writer) && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
                 if takes { lane.capacity } else { 0.0 }
             };
-            let Some(lane) = self.draw(tier, capacity, |lane| lane.hash) else {
-                continue;
-            };
+            let Some(lane) = self.draw(tier, capacity, |lane| lane.hash) else { continue };
             if self.want.key.is_none() {
                 let well = self.endpoint(lane, |endpoint| rank(endpoint.verdict) == 0);
                 if well.is_some() {
@@ -187,11 +184,7 @@ impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
                 }
             }
         }
-        Some(Pick {
-            endpoint: chosen.id,
-            site: lane.site,
-            provider: lane.provider,
-        })
+        Some(Pick { endpoint: chosen.id, site: lane.site, provider: lane.provider })
     }
 
     /// Draws one item by weight: by the key where there is one, by the dice otherwise. `None` when
@@ -259,11 +252,7 @@ fn lot<'t, T>(items: &'t [T], rng: &mut Rng, weight: impl Fn(&T) -> f64) -> Opti
 }
 
 const fn weight(endpoint: &LaneEndpoint, orders: bool) -> f64 {
-    if orders {
-        endpoint.order_weight
-    } else {
-        endpoint.weight
-    }
+    if orders { endpoint.order_weight } else { endpoint.weight }
 }
 
 fn allowed(lane: &Lane, writer: Option<ProviderId>) -> bool {
@@ -271,14 +260,11 @@ fn allowed(lane: &Lane, writer: Option<ProviderId>) -> bool {
 }
 
 fn is_far(table: &Table, tried: &[EndpointId], lane: &Lane, reach: Reach) -> bool {
-    tried
-        .iter()
-        .filter_map(|id| table.endpoint(*id))
-        .all(|info| match reach {
-            Reach::Endpoint => true,
-            Reach::Site => info.site != lane.site,
-            Reach::Provider => info.provider != lane.provider,
-        })
+    tried.iter().filter_map(|id| table.endpoint(*id)).all(|info| match reach {
+        Reach::Endpoint => true,
+        Reach::Site => info.site != lane.site,
+        Reach::Provider => info.provider != lane.provider,
+    })
 }
 
 const WORST_RANK: u8 = 2;

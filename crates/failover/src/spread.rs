@@ -135,10 +135,7 @@ pub(crate) struct Manner {
 pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
     let trust = trust(views);
     let best = least_bad(views, trust);
-    let mut works: Vec<Work<'_>> = views
-        .iter()
-        .map(|view| Work::new(view, trust, best))
-        .collect();
+    let mut works: Vec<Work<'_>> = views.iter().map(|view| Work::new(view, trust, best)).collect();
     if trust.is_panic() {
         hold_positions(&mut works);
     } else {
@@ -152,14 +149,9 @@ pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
 /// The first rung that leaves anything to serve from.
 fn trust(views: &[LaneView]) -> Trust {
     let serves = |trust: &Trust| {
-        views
-            .iter()
-            .any(|lane| lane.endpoints.iter().any(|e| trust.admits(lane, e)))
+        views.iter().any(|lane| lane.endpoints.iter().any(|e| trust.admits(lane, e)))
     };
-    Trust::LADDER
-        .into_iter()
-        .find(serves)
-        .unwrap_or(Trust::Empty)
+    Trust::LADDER.into_iter().find(serves).unwrap_or(Trust::Empty)
 }
 
 /// The best standing that anything admitted has.
@@ -182,13 +174,7 @@ impl<'a> Work<'a> {
     /// A lane with the weights of its endpoints and what it can carry; no shares yet.
     fn new(view: &'a LaneView, trust: Trust, best: Standing) -> Work<'a> {
         let weight = |e: &EndpointView| match trust.admits(view, e) {
-            true if trust.is_panic() => {
-                if e.standing == best {
-                    e.base
-                } else {
-                    0.0
-                }
-            }
+            true if trust.is_panic() => if e.standing == best { e.base } else { 0.0 },
             true => e.base * e.factor,
             false => 0.0,
         };
@@ -241,31 +227,19 @@ impl<'a> Work<'a> {
 
 /// How far a lane is whose site does not return, but all of whose endpoints do.
 fn ramp_of(view: &LaneView, endpoints: &[LaneEndpoint]) -> f64 {
-    let pairs = || {
-        view.endpoints
-            .iter()
-            .zip(endpoints)
-            .filter(|(_, e)| e.weight > 0.0)
-    };
+    let pairs = || view.endpoints.iter().zip(endpoints).filter(|(_, e)| e.weight > 0.0);
     if pairs().any(|(seen, _)| seen.verdict != Verdict::Recovering) {
         return 1.0;
     }
-    let (live, base) = pairs().fold((0.0, 0.0), |(live, base), (seen, e)| {
-        (live + e.weight, base + seen.base)
-    });
-    if base > 0.0 {
-        (live / base).min(1.0)
-    } else {
-        1.0
-    }
+    let (live, base) =
+        pairs().fold((0.0, 0.0), |(live, base), (seen, e)| (live + e.weight, base + seen.base));
+    if base > 0.0 { (live / base).min(1.0) } else { 1.0 }
 }
 
 /// Everything looks bad: the first tier that has any of the least bad carries all. Traffic is not
 /// scattered over the rest, where nothing is known to be better.
 fn hold_positions(works: &mut [Work<'_>]) {
-    let Some(tier) = works.iter().find(|w| w.lane.usable).map(|w| w.lane.tier) else {
-        return;
-    };
+    let Some(tier) = works.iter().find(|w| w.lane.usable).map(|w| w.lane.tier) else { return };
     for work in works.iter_mut().filter(|w| w.lane.tier == tier) {
         work.lane.share = work.lane.capacity;
     }
@@ -279,11 +253,7 @@ fn share_out(works: &mut [Work<'_>]) {
     for tier in works.chunk_by_mut(|a, b| a.lane.tier == b.lane.tier) {
         want -= fill(tier, want);
     }
-    let solid: f64 = works
-        .iter()
-        .filter(|w| !w.is_ramping())
-        .map(|w| w.lane.share)
-        .sum();
+    let solid: f64 = works.iter().filter(|w| !w.is_ramping()).map(|w| w.lane.share).sum();
     if want > NOTHING && solid > 0.0 {
         // All tiers together cannot carry it. What returns keeps its ramp; the rest carries on.
         for work in works.iter_mut().filter(|w| !w.is_ramping()) {
@@ -312,15 +282,9 @@ fn fill(tier: &mut [Work<'_>], want: f64) -> f64 {
         work.lane.share = want * work.lane.capacity / weights;
         given += work.lane.share;
     }
-    let capacity: f64 = tier
-        .iter()
-        .filter(|w| !w.is_ramping())
-        .map(|w| w.lane.capacity)
-        .sum();
+    let capacity: f64 = tier.iter().filter(|w| !w.is_ramping()).map(|w| w.lane.capacity).sum();
     if capacity > 0.0 {
-        let take = (want - given)
-            .min(OVERPROVISION * capacity / weights)
-            .max(0.0);
+        let take = (want - given).min(OVERPROVISION * capacity / weights).max(0.0);
         for work in tier.iter_mut().filter(|w| !w.is_ramping()) {
             work.lane.share = take * work.lane.capacity / capacity;
         }
@@ -340,11 +304,7 @@ fn normalise(works: &mut [Work<'_>]) {
 
 /// A standby that never sees traffic is an untested one: those that serve get a little.
 fn keep_warm(works: &mut [Work<'_>], part: f64) {
-    let weights: f64 = works
-        .iter()
-        .filter(|w| w.is_standby())
-        .map(|w| w.view.weight)
-        .sum();
+    let weights: f64 = works.iter().filter(|w| w.is_standby()).map(|w| w.view.weight).sum();
     for work in works.iter_mut().filter(|w| w.is_standby()) {
         work.lane.warm = part * work.lane.capacity / weights;
     }
@@ -358,22 +318,13 @@ fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
         let best = works
             .iter()
             .filter(|w| writer == Writer::Any || w.view.provider == provider)
-            .flat_map(|w| {
-                w.view
-                    .endpoints
-                    .iter()
-                    .filter_map(|e| proof(w.view, e, trust))
-            })
+            .flat_map(|w| w.view.endpoints.iter().filter_map(|e| proof(w.view, e, trust)))
             .min();
         let Work { view, lane, .. } = &mut works[index];
         for (endpoint, seen) in lane.endpoints.iter_mut().zip(&view.endpoints) {
             let proof = proof(view, seen, trust);
             if proof.is_some() && proof == best {
-                let factor = if proof == Some(Proof::Proved) {
-                    seen.factor
-                } else {
-                    1.0
-                };
+                let factor = if proof == Some(Proof::Proved) { seen.factor } else { 1.0 };
                 endpoint.order_weight = seen.base * factor;
             }
         }
@@ -403,11 +354,7 @@ fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof
         Standing::Answers => Proof::Answers,
         Standing::Serves | Standing::New => {
             let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
-            if returns {
-                Proof::Returns
-            } else {
-                Proof::Proved
-            }
+            if returns { Proof::Returns } else { Proof::Proved }
         }
     })
 }

@@ -23,9 +23,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A fleet without endpoints; those of `old` are moved into it as they are.
 pub(crate) fn build(policy: Policy, old: &mut Fleet, now: Time) -> Fleet {
-    let lanes: Vec<Vec<LaneState>> = (0..policy.pools.len())
-        .map(|pool| lanes(&policy, PoolId::from(pool)))
-        .collect();
+    let lanes: Vec<Vec<LaneState>> =
+        (0..policy.pools.len()).map(|pool| lanes(&policy, PoolId::from(pool))).collect();
     Fleet {
         providers: providers(&policy, old, now),
         sites: sites(&policy, &lanes, old, now),
@@ -39,14 +38,8 @@ pub(crate) fn build(policy: Policy, old: &mut Fleet, now: Time) -> Fleet {
 /// Whether all ids of a policy point at something, and its numbers can be counted with.
 pub(crate) fn is_sound(policy: &Policy) -> bool {
     let site = |id: SiteId| id.index() < policy.sites.len();
-    policy
-        .sites
-        .iter()
-        .all(|s| s.provider.index() < policy.providers.len())
-        && policy
-            .backends
-            .iter()
-            .all(|b| site(b.site) && b.pool.index() < policy.pools.len())
+    policy.sites.iter().all(|s| s.provider.index() < policy.providers.len())
+        && policy.backends.iter().all(|b| site(b.site) && b.pool.index() < policy.pools.len())
         && policy.pools.iter().all(|pool| {
             pool.tiers.iter().flatten().all(|entry| site(entry.site)) && has_sound_params(pool)
         })
@@ -61,41 +54,28 @@ fn has_sound_params(pool: &Pool) -> bool {
         pool.failover.hold_down_max,
         pool.failover.ramp,
     ];
-    let parts = [
-        pool.health.failing,
-        pool.failover.site_failing,
-        pool.failover.keep_warm,
-    ];
+    let parts = [pool.health.failing, pool.failover.site_failing, pool.failover.keep_warm];
     spans.iter().all(|span| *span <= LONGEST) && parts.iter().all(|part| (0.0..=1.0).contains(part))
 }
 
 fn providers(policy: &Policy, old: &mut Fleet, now: Time) -> Vec<ProviderState> {
-    let names = old
-        .policy
-        .providers
-        .iter()
-        .map(|provider| provider.name.clone());
+    let names = old.policy.providers.iter().map(|provider| provider.name.clone());
     let places = old.providers.drain(..).map(|state| state.place);
     let mut known: BTreeMap<String, Place> = names.zip(places).collect();
     let provider = |(index, provider): (usize, &crate::policy::Provider)| {
         let id = ProviderId::from(index);
-        let of_it =
-            |backend: &&crate::policy::Backend| policy.sites[backend.site.index()].provider == id;
+        let of_it = |backend: &&crate::policy::Backend| {
+            policy.sites[backend.site.index()].provider == id
+        };
         let params = params_of(policy, of_it);
         ProviderState {
-            place: known
-                .remove(&provider.name)
-                .unwrap_or_else(|| Place::new(now)),
+            place: known.remove(&provider.name).unwrap_or_else(|| Place::new(now)),
             sites: (0..policy.sites.len())
                 .map(SiteId::from)
                 .filter(|site| policy.sites[site.index()].provider == id)
                 .collect(),
             homecoming: homecoming(&params),
-            failing_sites: params
-                .iter()
-                .map(|p| p.provider_failing_sites)
-                .max()
-                .unwrap_or(1),
+            failing_sites: params.iter().map(|p| p.provider_failing_sites).max().unwrap_or(1),
         }
     };
     policy.providers.iter().enumerate().map(provider).collect()
@@ -128,23 +108,15 @@ fn params_of(
     policy: &Policy,
     of_it: impl Fn(&&crate::policy::Backend) -> bool,
 ) -> Vec<FailoverParams> {
-    let pools: BTreeSet<PoolId> = policy
-        .backends
-        .iter()
-        .filter(of_it)
-        .map(|backend| backend.pool)
-        .collect();
-    pools
-        .iter()
-        .map(|pool| policy.pools[pool.index()].failover)
-        .collect()
+    let pools: BTreeSet<PoolId> =
+        policy.backends.iter().filter(of_it).map(|backend| backend.pool).collect();
+    pools.iter().map(|pool| policy.pools[pool.index()].failover).collect()
 }
 
 /// The most patient way home of several.
 fn homecoming(params: &[FailoverParams]) -> Homecoming {
     let ways = params.iter().map(Homecoming::of);
-    ways.reduce(Homecoming::or_longer)
-        .unwrap_or_else(|| Homecoming::of(&FailoverParams::default()))
+    ways.reduce(Homecoming::or_longer).unwrap_or_else(|| Homecoming::of(&FailoverParams::default()))
 }
 
 /// A pool's sites in tier order, each once. A backend's site that no tier names stands last.
@@ -152,9 +124,7 @@ fn lanes(policy: &Policy, id: PoolId) -> Vec<LaneState> {
     let pool = &policy.pools[id.index()];
     let mut seen = BTreeSet::new();
     let named = pool.tiers.iter().enumerate().flat_map(|(tier, entries)| {
-        entries
-            .iter()
-            .map(move |entry| (tier, entry.site, entry.weight))
+        entries.iter().map(move |entry| (tier, entry.site, entry.weight))
     });
     let of_pool = policy.backends.iter().filter(|backend| backend.pool == id);
     let rest = of_pool.map(|backend| (pool.tiers.len(), backend.site, 1));
@@ -171,30 +141,19 @@ fn lanes(policy: &Policy, id: PoolId) -> Vec<LaneState> {
         .collect()
 }
 
-fn pools(
-    policy: &Policy,
-    lanes: Vec<Vec<LaneState>>,
-    old: &mut Fleet,
-    now: Time,
-) -> Vec<PoolState> {
+fn pools(policy: &Policy, lanes: Vec<Vec<LaneState>>, old: &mut Fleet, now: Time) -> Vec<PoolState> {
     let names = old.policy.pools.iter().map(|pool| pool.name.clone());
     let mut known: BTreeMap<String, PoolState> = names.zip(old.pools.drain(..)).collect();
     let provider_of = |id: ProviderId| {
         let name = &old.policy.providers.get(id.index())?.name;
-        policy
-            .providers
-            .iter()
-            .position(|provider| provider.name == *name)
-            .map(ProviderId::from)
+        policy.providers.iter().position(|provider| provider.name == *name).map(ProviderId::from)
     };
     let mut states = Vec::new();
     for (pool, lanes) in policy.pools.iter().zip(lanes) {
         states.push(match known.remove(&pool.name) {
-            Some(state) => PoolState {
-                lanes,
-                writer: state.writer.and_then(provider_of),
-                ..state
-            },
+            Some(state) => {
+                PoolState { lanes, writer: state.writer.and_then(provider_of), ..state }
+            }
             None => PoolState {
                 lanes,
                 writer: None,

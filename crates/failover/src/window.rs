@@ -18,11 +18,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// Share of the outcomes that failed, 0 to 1; 0 without any.
     pub(crate) fn ratio(self) -> f64 {
-        if self.all == 0 {
-            0.0
-        } else {
-            f64::from(self.failed) / f64::from(self.all)
-        }
+        if self.all == 0 { 0.0 } else { f64::from(self.failed) / f64::from(self.all) }
     }
 }
 
@@ -49,10 +45,7 @@ impl Window {
 
     /// Forgets everything, and the old length where it is another.
     pub(crate) fn clear(&mut self, length: Duration) {
-        *self = Window {
-            newest: self.newest,
-            ..Window::new(length)
-        };
+        *self = Window { newest: self.newest, ..Window::new(length) };
     }
 
     /// Takes another length; what was counted under the old one says nothing under the new one.
@@ -94,9 +87,7 @@ impl Window {
 }
 
 fn span_of(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos() / BUCKETS as u128)
-        .unwrap_or(u64::MAX)
-        .max(1)
+    u64::try_from(length.as_nanos() / BUCKETS as u128).unwrap_or(u64::MAX).max(1)
 }
 
 const fn index(position: u64) -> usize {
@@ -118,14 +109,8 @@ mod tests {
         let mut window = Window::new(LENGTH);
         window.add(one(1), Time::from_millis(0));
         window.add(one(0), Time::from_millis(1000));
-        assert_eq!(
-            window.sum(Time::from_millis(1900)),
-            Counts { all: 2, failed: 1 }
-        );
-        assert_eq!(
-            window.sum(Time::from_millis(2000)),
-            Counts { all: 1, failed: 0 }
-        );
+        assert_eq!(window.sum(Time::from_millis(1900)), Counts { all: 2, failed: 1 });
+        assert_eq!(window.sum(Time::from_millis(2000)), Counts { all: 1, failed: 0 });
         assert_eq!(window.sum(Time::from_millis(3000)), Counts::default());
     }
 

@@ -57,23 +57,13 @@ impl Scene<'_> {
     /// Whether the writer moves away from `writer`, and where.
     pub(crate) fn decide(&self, writer: Option<ProviderId>) -> Option<Move> {
         let Some(current) = self.current(writer) else {
-            let to = self
-                .start()
-                .filter(|_| self.orders.writer == Writer::Single);
-            return (to != writer).then(|| Move {
-                to,
-                cause: Cause::PolicyLoaded,
-                evidence: Vec::new(),
-            });
+            let to = self.start().filter(|_| self.orders.writer == Writer::Single);
+            return (to != writer).then(|| Move { to, cause: Cause::PolicyLoaded, evidence: Vec::new() });
         };
         if self.panic {
             return None;
         }
-        if self.is_lost(current) {
-            self.away(current)
-        } else {
-            self.homewards(current)
-        }
+        if self.is_lost(current) { self.away(current) } else { self.homewards(current) }
     }
 
     /// Whether a provider has nothing that could take orders.
@@ -87,11 +77,7 @@ impl Scene<'_> {
             && writer.is_some()
             && writer != self.home()
             && self.home().is_some_and(|home| self.is_well(home));
-        if waits {
-            self.home_since() + self.ramp
-        } else {
-            Time::NEVER
-        }
+        if waits { self.home_since() + self.ramp } else { Time::NEVER }
     }
 
     /// Whether an operator's call would bring it home, sooner or later.
@@ -111,11 +97,7 @@ impl Scene<'_> {
 
     /// The writer of a pool that has none: home, unless that is known to be bad.
     fn start(&self) -> Option<ProviderId> {
-        let usable = self
-            .lanes
-            .iter()
-            .find(|lane| lane.usable)
-            .map(|lane| lane.provider);
+        let usable = self.lanes.iter().find(|lane| lane.usable).map(|lane| lane.provider);
         usable.filter(|_| !self.newborn).or(self.home())
     }
 
@@ -125,17 +107,13 @@ impl Scene<'_> {
     }
 
     fn serves(&self, provider: ProviderId) -> bool {
-        self.lanes
-            .iter()
-            .any(|lane| lane.provider == provider && lane.usable)
+        self.lanes.iter().any(|lane| lane.provider == provider && lane.usable)
     }
 
     /// To the next provider in tier order that has something, best one that is not on its ramp.
     fn away(&self, current: ProviderId) -> Option<Move> {
-        let by_operator = self
-            .views
-            .iter()
-            .any(|view| view.provider == current && view.kept_away);
+        let by_operator =
+            self.views.iter().any(|view| view.provider == current && view.kept_away);
         if !by_operator && (self.orders.moves == Mover::Operator || self.settling) {
             return None;
         }
@@ -144,34 +122,19 @@ impl Scene<'_> {
         // A word is no sign of trouble; where there is none, what answered is as good as ever.
         let answered = |at: &Option<Time>| by_operator || *at >= self.lost_at.max(Some(Time::ZERO));
         let proved = || usable().filter(|(_, at)| answered(at));
-        let best = proved()
-            .find(|((_, view), _)| view.ramp.is_none())
-            .or_else(|| proved().next());
+        let best = proved().find(|((_, view), _)| view.ramp.is_none()).or_else(|| proved().next());
         let ((to, _), _) = best?;
-        let cause = if by_operator {
-            Cause::Operator
-        } else {
-            Cause::WriterLost
-        };
-        let usable = format!(
-            "0 of {}",
-            self.lanes.iter().filter(|l| l.provider == current).count()
-        );
+        let cause = if by_operator { Cause::Operator } else { Cause::WriterLost };
+        let usable = format!("0 of {}", self.lanes.iter().filter(|l| l.provider == current).count());
         let mut evidence = vec![("usable_sites", usable)];
         if self.orders.fenced {
             evidence.push(("fenced", "yes".to_owned()));
         }
-        Some(Move {
-            to: Some(to.provider),
-            cause,
-            evidence,
-        })
+        Some(Move { to: Some(to.provider), cause, evidence })
     }
 
     fn homewards(&self, current: ProviderId) -> Option<Move> {
-        let home = self
-            .home()
-            .filter(|home| *home != current && self.is_well(*home))?;
+        let home = self.home().filter(|home| *home != current && self.is_well(*home))?;
         let well_for = self.now.since(self.home_since());
         let cause = match self.orders.failback {
             _ if self.called_home => Cause::Operator,
@@ -179,31 +142,19 @@ impl Scene<'_> {
             _ => return None,
         };
         let evidence = vec![("well_for", spoken(well_for))];
-        Some(Move {
-            to: Some(home),
-            cause,
-            evidence,
-        })
+        Some(Move { to: Some(home), cause, evidence })
     }
 
     /// Whether all that a provider has in the pool serves, and nothing of it is on its ramp.
     fn is_well(&self, provider: ProviderId) -> bool {
-        let mut lanes = self
-            .lanes
-            .iter()
-            .zip(self.views)
-            .filter(|(l, _)| l.provider == provider);
-        lanes
-            .all(|(lane, view)| lane.usable && view.ramp.is_none() && !view.left && !view.kept_away)
+        let mut lanes = self.lanes.iter().zip(self.views).filter(|(l, _)| l.provider == provider);
+        lanes.all(|(lane, view)| lane.usable && view.ramp.is_none() && !view.left && !view.kept_away)
             && self.serves(provider)
     }
 
     fn home_since(&self) -> Time {
         let lanes = self.lanes.iter().zip(self.in_service_since);
         let of_home = lanes.filter(|(lane, _)| Some(lane.provider) == self.home());
-        of_home
-            .map(|(_, since)| *since)
-            .max()
-            .unwrap_or(Time::NEVER)
+        of_home.map(|(_, since)| *since).max().unwrap_or(Time::NEVER)
     }
 }

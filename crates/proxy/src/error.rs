@@ -17,18 +17,12 @@ pub struct StartError {
 impl StartError {
     /// Something around leeward failed: trying again may help.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            policy: false,
-        }
+        Self { text: text.into(), policy: false }
     }
 
     /// The policy, or a file that it names, cannot be served: trying again will not help.
     pub(crate) fn policy(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            policy: true,
-        }
+        Self { text: text.into(), policy: true }
     }
 
     /// Whether the policy is at fault.

@@ -40,11 +40,7 @@ impl Draft {
 
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let pool = self.last()?;
-        let number = || {
-            value
-                .parse::<f64>()
-                .map_err(|_| format!("not a number: {value}"))
-        };
+        let number = || value.parse::<f64>().map_err(|_| format!("not a number: {value}"));
         let mover = || match value {
             "automatic" => Ok(Mover::Automatic),
             "operator" => Ok(Mover::Operator),
@@ -76,10 +72,7 @@ impl Draft {
     }
 
     fn last(&mut self) -> Result<&mut Pool, String> {
-        self.policy
-            .pools
-            .last_mut()
-            .ok_or_else(|| "there is no pool yet".to_owned())
+        self.policy.pools.last_mut().ok_or_else(|| "there is no pool yet".to_owned())
     }
 
     fn site(&mut self, name: &str) -> Result<SiteId, String> {
@@ -87,23 +80,13 @@ impl Draft {
             return Ok(SiteId::from(known));
         }
         let (provider, _) = name.split_once('/').ok_or("a site is PROVIDER/NAME")?;
-        let known = self
-            .policy
-            .providers
-            .iter()
-            .position(|known| known.name == provider);
+        let known = self.policy.providers.iter().position(|known| known.name == provider);
         let provider = known.unwrap_or_else(|| {
             let name = provider.to_owned();
-            self.policy.providers.push(Provider {
-                name,
-                kind: ProviderKind::Cloud,
-            });
+            self.policy.providers.push(Provider { name, kind: ProviderKind::Cloud });
             self.policy.providers.len() - 1
         });
-        self.policy.sites.push(Site {
-            name: name.to_owned(),
-            provider: ProviderId::from(provider),
-        });
+        self.policy.sites.push(Site { name: name.to_owned(), provider: ProviderId::from(provider) });
         Ok(SiteId::from(self.policy.sites.len() - 1))
     }
 
@@ -113,11 +96,7 @@ impl Draft {
         let host = name.replace('/', "-");
         let pool_name = self.last()?.name.clone();
         for number in 1..=endpoints.max(1) {
-            let address = format!(
-                "10.{}.{}.{number}:443",
-                self.number(&pool_name),
-                self.number(name)
-            );
+            let address = format!("10.{}.{}.{number}:443", self.number(&pool_name), self.number(name));
             let address = address.parse().map_err(|_| "too many endpoints")?;
             self.policy.backends.push(Backend {
                 name: format!("https://{host}-{number}.example"),
@@ -125,11 +104,7 @@ impl Draft {
                 site,
                 weight: 1,
                 capacity: None,
-                addresses: if endpoints == 0 {
-                    Vec::new()
-                } else {
-                    vec![address]
-                },
+                addresses: if endpoints == 0 { Vec::new() } else { vec![address] },
             });
         }
         Ok(())
