@@ -48,7 +48,7 @@ impl Effects {
             .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
             .collect();
         let mut names = Names::new(shared.metrics.clone(), reports.clone());
-        names.follow(&serving.policy);
+        names.follow(&serving.policy, &snapshot.table);
         Self {
             endpoints: snapshot.endpoints.clone(),
             shared,

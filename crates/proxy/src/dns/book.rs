@@ -27,6 +27,9 @@ pub(crate) struct Rules {
     pub(crate) literal: Vec<SocketAddr>,
 }
 
+/// The voice of what was known before this leeward started.
+const MEMORY: &str = "memory";
+
 /// What one voice says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Word {
@@ -99,10 +102,36 @@ impl Book {
     }
 
     fn expect(&mut self, voices: BTreeSet<String>) {
-        self.voices.retain(|name, _| voices.contains(name));
+        self.voices
+            .retain(|name, _| voices.contains(name) || name == MEMORY);
         for name in voices {
             self.voices.entry(name).or_default();
         }
+    }
+
+    /// What was known before anything is heard. It counts like the last word of voices that fail:
+    /// each of them takes it back with its first answer.
+    pub(crate) fn remember(&mut self, addresses: &[SocketAddr], now: Instant) {
+        if addresses.is_empty() {
+            return;
+        }
+        self.private = Some(addresses.iter().any(|address| is_private(address.ip())));
+        let by: BTreeSet<String> = self.voices.keys().cloned().collect();
+        let listed: BTreeSet<SocketAddr> = addresses.iter().copied().collect();
+        for address in &listed {
+            let known = Known {
+                by: by.clone(),
+                since: now,
+                last: now,
+            };
+            self.known.insert(*address, known);
+        }
+        let voice = Voice {
+            listed,
+            heard: true,
+            ..Voice::default()
+        };
+        self.voices.insert(MEMORY.to_owned(), voice);
     }
 
     /// A voice answered. Returns what was refused, and whether anything was taken; a word of which

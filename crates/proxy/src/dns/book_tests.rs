@@ -321,3 +321,17 @@ fn other_voices_and_rules_leave_what_is_known() {
         .follow(rules, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
     assert_eq!(world.view(), lists(&[2], &[1]));
 }
+
+#[test]
+fn what_was_known_before_stands_until_something_is_heard() {
+    let mut world = World::new(&["a", "b"]);
+    world.book.remember(&addresses(&[1, 2]), world.now);
+    assert_eq!(world.view(), lists(&[1, 2], &[]));
+    world.book.fail("a");
+    world.book.fail("b");
+    assert_eq!(world.view(), lists(&[1, 2], &[]));
+    world.says("a", &[2, 3]);
+    assert_eq!(world.view(), lists(&[2, 3], &[1]));
+    let refused = world.says_all("a", vec![private(1)]);
+    assert_eq!(refused, [(private(1), AddressRefusal::Private)]);
+}

@@ -25,13 +25,13 @@ use book::{Book, Rules};
 use hickory_resolver::proto::rr::Name;
 use keeper::Keeper;
 use leeward_config::policy::{Backend, Dns, Policy};
-use leeward_failover::ProviderKind;
+use leeward_failover::{ProviderKind, Table};
 use leeward_metrics::Metrics;
 use source::Source;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use system::System;
 use tokio::task::AbortHandle;
 
@@ -71,8 +71,9 @@ impl Names {
     }
 
     /// Asks for the addresses of `policy`'s backends from now on. What is known of backends that
-    /// were there before stays. To be called on the control thread.
-    pub(crate) fn follow(&mut self, policy: &Policy) {
+    /// were there before stays; of the others, what the engine's `table` has of them counts until
+    /// something is heard. To be called on the control thread.
+    pub(crate) fn follow(&mut self, policy: &Policy, table: &Table) {
         self.stop();
         let scene = Scene::of(&policy.dns);
         let mut before = std::mem::take(&mut self.keepers);
@@ -96,7 +97,8 @@ impl Names {
                 }
                 None => {
                     let names = (backend.id, identity.0.clone(), identity.2.clone());
-                    let book = Book::new(rules, voices);
+                    let mut book = Book::new(rules, voices);
+                    book.remember(&remembered(policy, backend, table), Instant::now());
                     let (metrics, reports) = (self.metrics.clone(), self.reports.clone());
                     Rc::new(Keeper::new(names, book, metrics, reports))
                 }
@@ -247,6 +249,16 @@ impl Scene {
     }
 }
 
+/// The addresses that the engine has of a backend, the literal ones left out.
+fn remembered(policy: &Policy, backend: &Backend, table: &Table) -> Vec<SocketAddr> {
+    let literal = &policy.engine.backends[backend.id.index()].addresses;
+    let endpoints = table.endpoints.iter().flatten();
+    endpoints
+        .filter(|info| info.backend == backend.id && !literal.contains(&info.address))
+        .map(|info| info.address)
+        .collect()
+}
+
 fn identity(policy: &Policy, backend: &Backend) -> Identity {
     let own = &policy.engine.backends[backend.id.index()];
     let pool = policy.engine.pools[own.pool.index()].name.clone();
@@ -307,17 +319,26 @@ mod tests {
             let (sender, mut reports) = mpsc::unbounded_channel();
             let mut names = Names::new(Metrics::new(&BUILD), Rc::new(sender));
             let quick = "resolve: false, file_sd: { path: api.json, refresh: 100ms }";
-            names.follow(&policy(&folder, quick));
+            names.follow(&policy(&folder, quick), &Table::default());
             assert_eq!(next(&mut reports).await, (vec![address], vec![], false));
             // The file goes, and another policy comes: the address is still known.
             std::fs::remove_file(&file).unwrap();
-            names.follow(&policy(&folder, &format!("{quick}, weight: 2")));
+            names.follow(
+                &policy(&folder, &format!("{quick}, weight: 2")),
+                &Table::default(),
+            );
             assert_eq!(next(&mut reports).await, (vec![address], vec![], false));
             // Another source takes its place: the address is kept, and no longer listed.
-            names.follow(&policy(&folder, "resolve: false, file_sd: other.json"));
+            names.follow(
+                &policy(&folder, "resolve: false, file_sd: other.json"),
+                &Table::default(),
+            );
             assert_eq!(next(&mut reports).await, (vec![], vec![address], false));
             // The backend has a literal address alone.
-            names.follow(&policy(&folder, "resolve: false, addresses: [127.0.0.1]"));
+            names.follow(
+                &policy(&folder, "resolve: false, addresses: [127.0.0.1]"),
+                &Table::default(),
+            );
             assert_eq!(next(&mut reports).await, (vec![], vec![], true));
         });
         std::fs::remove_dir_all(&folder).unwrap();
