@@ -24,6 +24,11 @@ mod delivery;
 mod demo;
 #[cfg(test)]
 mod desync;
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod failover;

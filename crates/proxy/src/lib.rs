@@ -4,7 +4,7 @@
 //! ```text
 //! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
 //!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
-//! life of an observation  probe, tally, resolve -> control -> (engine) -> effects -> snapshot
+//! life of an observation  probe, tally, dns -> control -> (engine) -> effects -> snapshot
 //! over a restart          effects -> state_dir -> app -> (engine)
 //! ```
 //!
@@ -18,6 +18,7 @@ mod classify;
 mod client_io;
 mod connect;
 mod control;
+mod dns;
 mod drain;
 mod effects;
 mod error;
@@ -37,7 +38,6 @@ mod pulse;
 mod relay;
 mod reload;
 mod reserve;
-mod resolve;
 mod respond;
 pub mod route;
 mod serve;
@@ -54,5 +54,5 @@ mod worker;
 pub use app::{Running, start};
 pub use drain::Phase;
 pub use error::StartError;
-pub use reload::Reloader;
 pub use pulse::{Pulse, Silence};
+pub use reload::Reloader;
