@@ -25,6 +25,10 @@ mod demo;
 #[cfg(test)]
 mod desync;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod failover;

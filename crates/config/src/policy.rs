@@ -37,6 +37,8 @@ pub struct Policy {
     pub limits: Limits,
     /// The folder of what outlives the process; `None` where nothing does.
     pub state_dir: Option<PathBuf>,
+    /// How names are looked up, and how long what they said is kept.
+    pub dns: Dns,
 }
 
 /// Where clients connect.
@@ -228,12 +230,72 @@ pub struct Backend {
     pub host: String,
     /// Port of its URL.
     pub port: u16,
+    /// Where its addresses come from, beside the literal ones.
+    pub sources: Sources,
     /// TLS towards it; `None` for plain.
     pub tls: Option<UpstreamTls>,
     /// What is spoken to it. `Auto` only with TLS.
     pub protocol: Protocol,
     /// The Host field that it gets.
     pub host_header: HostHeader,
+}
+
+/// Where the addresses of a backend come from, beside the literal ones. All of them add up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// The host of its URL is a name that is looked up.
+    pub resolve: bool,
+    /// A service whose SRV records are looked up; they bring their own ports.
+    pub srv: Option<String>,
+    /// A file in one of Prometheus' formats.
+    pub file: Option<FileSd>,
+    /// An HTTP service that speaks Prometheus' format.
+    pub http: Option<HttpSd>,
+}
+
+/// A file of addresses in Prometheus' `file_sd` formats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSd {
+    /// JSON, or YAML where it ends in `.yaml` or `.yml`.
+    pub path: PathBuf,
+    /// How often it is read.
+    pub refresh: Duration,
+}
+
+/// An HTTP service that gives addresses in Prometheus' `http_sd` format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSd {
+    /// Host of its URL in lower case: a name, or a literal address (IPv6 without brackets).
+    pub host: String,
+    /// Port of its URL.
+    pub port: u16,
+    /// Path and query of its URL.
+    pub target: String,
+    /// TLS towards it; `None` for plain.
+    pub tls: Option<UpstreamTls>,
+    /// How often it is asked.
+    pub refresh: Duration,
+    /// Longest wait for its whole answer.
+    pub timeout: Duration,
+}
+
+/// How names are looked up, and how long what they said is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Asked independently of each other; those of the system where there is none.
+    pub resolvers: Vec<SocketAddr>,
+    /// Longest wait for the answer to one question.
+    pub timeout: Duration,
+    /// An answer is used for this long at least, whatever its TTL.
+    pub min_ttl: Duration,
+    /// An answer is used for this long at most.
+    pub max_ttl: Duration,
+    /// How long an address is kept after it was last named.
+    pub keep: Duration,
+    /// The same at a decentralised provider, which gives addresses to strangers sooner.
+    pub keep_decentralized: Duration,
+    /// Private addresses are taken also where public ones were.
+    pub private: bool,
 }
 
 /// TLS towards a backend.
@@ -335,6 +397,20 @@ impl Default for Drain {
         Self {
             linger: Duration::from_secs(2),
             timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            resolvers: Vec::new(),
+            timeout: Duration::from_millis(500),
+            min_ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(60),
+            keep: Duration::from_secs(24 * 3600),
+            keep_decentralized: Duration::from_secs(10 * 60),
+            private: false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Policies that are fine, and what they compile to.
 
+#[path = "good/discovery.rs"]
+mod discovery;
 #[path = "good/pools.rs"]
 mod pools;
 #[path = "good/routes.rs"]

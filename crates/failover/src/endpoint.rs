@@ -21,6 +21,7 @@ use crate::held::{Evidence, Held, Word, spoken};
 use crate::hold::{HoldDown, Homecoming, Ramp};
 use crate::id::{EndpointId, PoolId};
 use crate::input::{Outcome, ProbeResult, Tally};
+use crate::listing::Listing;
 use crate::policy::Pool;
 use crate::schedule::Slot;
 use crate::table::EndpointInfo;
@@ -35,6 +36,11 @@ pub(crate) struct Endpoint {
     pub pool: PoolId,
     /// Stable over processes; ranks it for affinity keys.
     pub hash: u64,
+    pub listing: Listing,
+    /// It served at least once.
+    pub proved: bool,
+    /// Its site's census counts it.
+    pub counts: bool,
     pub held: Held,
     pub word: Word,
     pub slot: Slot,

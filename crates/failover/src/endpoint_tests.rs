@@ -3,6 +3,7 @@
 use super::*;
 use crate::id::{BackendId, ProviderId, SiteId};
 use crate::input::ProbeFailure;
+use crate::listing::Listing;
 use crate::policy::{FailoverParams, HealthParams, OrderParams, ProbeParams, RetryParams};
 use crate::rng::Rng;
 use std::net::SocketAddr;
@@ -37,6 +38,9 @@ impl Bench {
             info,
             pool: PoolId(0),
             hash: 0,
+            listing: Listing::Literal,
+            proved: false,
+            counts: true,
             held: Held::new(Time::ZERO),
             word: Word::default(),
             slot: Slot::new(Time::ZERO, Duration::ZERO, &mut Rng::new(0)),

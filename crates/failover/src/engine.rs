@@ -80,7 +80,14 @@ impl Engine {
         self.now = now;
         match input {
             Input::Policy(policy) => self.load(*policy),
-            Input::Addresses { backend, addresses } => self.resolved(backend, addresses),
+            Input::Addresses {
+                backend,
+                addresses,
+                retained,
+                expired,
+            } => {
+                self.resolved(backend, [addresses, retained], expired);
+            }
             Input::Probe { endpoint, result } => self.probed(endpoint, &result),
             Input::Traffic { endpoint, tally } => self.served(endpoint, tally),
             Input::Operator {
@@ -282,6 +289,7 @@ impl Engine {
         let held = &endpoint.held;
         let (to, cause, evidence) = (held.verdict, held.cause, held.evidence.clone());
         let (deadline, pool, site) = (endpoint.deadline(), endpoint.pool, endpoint.info.site);
+        let (counts, backend) = (endpoint.counts, endpoint.info.backend);
         let subject = self.fleet.subject(Target::Endpoint(id));
         self.journal.event(
             self.now,
@@ -291,10 +299,13 @@ impl Engine {
             evidence,
         );
         let site = &mut self.fleet.sites[site.index()];
-        site.census.remove(from);
-        site.census.add(to);
+        if counts {
+            site.census.remove(from);
+            site.census.add(to);
+        }
         self.dirty.providers.insert(site.provider);
         self.dirty.pools.insert(pool, cause);
+        self.recount(backend);
         self.arm(Timer::Endpoint(id), deadline);
     }
 

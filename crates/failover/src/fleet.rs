@@ -111,6 +111,8 @@ pub(crate) struct LaneState {
 pub(crate) struct BackendState {
     /// What its name resolves to, as last told.
     pub resolved: Vec<SocketAddr>,
+    /// What it resolved to, and is kept for a while.
+    pub retained: Vec<SocketAddr>,
     pub endpoints: Vec<EndpointId>,
 }
 

@@ -14,12 +14,20 @@ pub enum Input {
     /// A policy takes the place of the one before. Health survives by identity: pool, site, URL
     /// and address.
     Policy(Box<Policy>),
-    /// What a backend's name resolves to now. An empty list changes nothing (P6).
+    /// What a backend's name resolves to now. Nothing at all changes nothing (P6).
     Addresses {
         /// The backend that was resolved.
         backend: BackendId,
         /// All its addresses.
         addresses: Vec<SocketAddr>,
+        /// Addresses that it had and that are kept for a while: they serve where none of its
+        /// others does.
+        #[serde(default)]
+        retained: Vec<SocketAddr>,
+        /// The time is over for which the last ones are kept though nothing is heard: two empty
+        /// lists count, unless they would empty the pool (P4).
+        #[serde(default)]
+        expired: bool,
     },
     /// A probe ended.
     Probe {

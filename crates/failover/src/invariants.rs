@@ -40,7 +40,7 @@ impl Engine {
     /// Counters that are kept as things change agree with a count from scratch.
     fn check_census(&self) {
         let mut counted = vec![Census::default(); self.fleet.sites.len()];
-        for endpoint in self.fleet.all_endpoints() {
+        for endpoint in self.fleet.all_endpoints().filter(|e| e.counts) {
             counted[endpoint.info.site.index()].add(endpoint.held.verdict);
         }
         for (site, counted) in self.fleet.sites.iter().zip(counted) {

@@ -110,6 +110,9 @@ pub struct BackendMemory {
     pub url: String,
     /// What its name resolved to.
     pub addresses: Vec<SocketAddr>,
+    /// What it had resolved to before, kept though it was listed no more.
+    #[serde(default)]
+    pub retained: Vec<SocketAddr>,
 }
 
 /// What is remembered of an endpoint.
@@ -220,12 +223,14 @@ fn endpoint(fleet: &Fleet, known: &Endpoint, now: Time) -> Option<EndpointMemory
 
 fn addresses(fleet: &Fleet, id: BackendId) -> Option<BackendMemory> {
     let backend = fleet.policy.backends.get(id.index())?;
-    let resolved = &fleet.backends.get(id.index())?.resolved;
-    (!resolved.is_empty()).then(|| BackendMemory {
+    let names = fleet.backends.get(id.index())?;
+    let known = !names.resolved.is_empty() || !names.retained.is_empty();
+    known.then(|| BackendMemory {
         pool: fleet.policy.pools[backend.pool.index()].name.clone(),
         site: fleet.site_name(backend.site).to_owned(),
         url: backend.name.clone(),
-        addresses: resolved.clone(),
+        addresses: names.resolved.clone(),
+        retained: names.retained.clone(),
     })
 }
 

@@ -209,6 +209,9 @@ pub struct EndpointStatus {
     pub site: String,
     /// Its address.
     pub address: String,
+    /// Whether the policy or the backend's name has this address now; one that is not listed any
+    /// more is kept for a while, and serves where none of its backend's others does.
+    pub listed: bool,
     /// What is held of it.
     pub verdict: Verdict,
     /// Why.

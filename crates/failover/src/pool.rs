@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::fleet::{LaneState, PoolState};
 use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::Target;
+use crate::listing::{Cast, Member};
 use crate::output::Change;
 use crate::spread::{Manner, spread};
 use crate::table::{Lane, PoolTable};
@@ -65,10 +66,12 @@ impl Engine {
 
     fn view(&self, lane: &LaneState, newborn: bool) -> LaneView {
         let site = &self.fleet.sites[lane.site.index()];
-        let endpoints = lane
+        let mut endpoints: Vec<EndpointView> = lane
             .endpoints
             .iter()
-            .filter_map(|id| self.endpoint_view(*id, newborn));
+            .filter_map(|id| self.endpoint_view(*id, newborn))
+            .collect();
+        self.cast(&mut endpoints);
         LaneView {
             site: lane.site,
             provider: site.provider,
@@ -78,14 +81,36 @@ impl Engine {
             kept_away: self.fleet.is_kept_away(lane.site),
             left: site.place.is_left(),
             ramp: site.place.ramp_factor(self.now),
-            endpoints: endpoints.collect(),
+            endpoints,
         }
+    }
+
+    /// Leaves only the endpoints that are in play, each with its part of its backend's weight. Those
+    /// of one backend follow each other.
+    fn cast(&self, views: &mut Vec<EndpointView>) {
+        let backend = |view: &EndpointView| self.endpoint(view.id).map(|info| info.backend);
+        let mut parts = Vec::with_capacity(views.len());
+        for views in views.chunk_by(|a, b| backend(a) == backend(b)) {
+            let members: Vec<Member> = views
+                .iter()
+                .filter_map(|view| {
+                    let serves = view.standing == Standing::Serves && !view.kept_away;
+                    Some(self.fleet.endpoint(view.id)?.member(serves))
+                })
+                .collect();
+            parts.extend(Cast::of(&members).parts(&members));
+        }
+        let mut parts = parts.into_iter();
+        views.retain_mut(|view| {
+            let part = parts.next().flatten();
+            view.base *= part.unwrap_or(0.0);
+            part.is_some()
+        });
     }
 
     fn endpoint_view(&self, id: EndpointId, newborn: bool) -> Option<EndpointView> {
         let endpoint = self.fleet.endpoint(id)?;
         let backend = endpoint.info.backend.index();
-        let siblings = self.fleet.backends[backend].endpoints.len().max(1);
         let params = &self.fleet.policy.pools[endpoint.pool.index()];
         let standing = match endpoint.held.verdict {
             Verdict::Unknown if newborn && endpoint.probes.fails == 0 => Standing::Serves,
@@ -105,7 +130,7 @@ impl Engine {
             hash: endpoint.hash,
             verdict: endpoint.held.verdict,
             standing,
-            base: f64::from(self.fleet.policy.backends[backend].weight.max(1)) / siblings as f64,
+            base: f64::from(self.fleet.policy.backends[backend].weight.max(1)),
             factor: if with_site {
                 1.0
             } else {

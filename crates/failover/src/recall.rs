@@ -151,12 +151,16 @@ impl Engine {
         let Some(backend) = self.fleet.backends.get_mut(id.index()) else {
             return;
         };
-        if !backend.resolved.is_empty() || known.addresses.is_empty() {
+        let heard = !backend.resolved.is_empty() || !backend.retained.is_empty();
+        if heard || known.addresses.is_empty() && known.retained.is_empty() {
             return;
         }
         backend.resolved.clone_from(&known.addresses);
-        backend.resolved.sort_unstable();
-        backend.resolved.dedup();
+        backend.retained.clone_from(&known.retained);
+        for list in [&mut backend.resolved, &mut backend.retained] {
+            list.sort_unstable();
+            list.dedup();
+        }
         let before = self.known_endpoints(id);
         let (added, removed) = self.place_endpoints(id, before);
         if added.is_empty() {

@@ -12,6 +12,7 @@ use crate::held::{Held, Word};
 use crate::hold::HoldDown;
 use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::Target;
+use crate::listing::Listing;
 use crate::output::{Change, Subject, SubjectKind};
 use crate::policy::{Policy, Pool};
 use crate::rng::stable_hash;
@@ -64,28 +65,42 @@ impl Engine {
             .extend(pools.map(|pool| (pool, Cause::PolicyLoaded)));
     }
 
-    /// Takes what a backend's name resolves to. The policy's literal addresses stay beside it; an
-    /// empty answer changes nothing (P6).
-    pub(crate) fn resolved(&mut self, id: BackendId, mut addresses: Vec<SocketAddr>) {
+    /// Takes what a backend's name resolves to, and what it resolved to. The policy's literal
+    /// addresses stay beside it; an empty answer changes nothing (P6), unless its time is over.
+    pub(crate) fn resolved(
+        &mut self,
+        id: BackendId,
+        [mut addresses, mut retained]: [Vec<SocketAddr>; 2],
+        expired: bool,
+    ) {
+        let counts = expired && !self.is_all_of_its_pool(id);
         let Some(backend) = self.fleet.backends.get_mut(id.index()) else {
             return;
         };
-        if addresses.is_empty() {
+        if addresses.is_empty() && retained.is_empty() && !counts {
             return;
         }
-        addresses.sort_unstable();
-        addresses.dedup();
-        if backend.resolved == addresses {
+        for list in [&mut addresses, &mut retained] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        if backend.resolved == addresses && backend.retained == retained {
             return;
         }
-        backend.resolved = addresses;
+        (backend.resolved, backend.retained) = (addresses, retained);
+        let before = self.retained(id);
         let known = self.known_endpoints(id);
         let (added, removed) = self.place_endpoints(id, known);
-        if added.is_empty() && removed == 0 {
+        let after = self.retained(id);
+        if added.is_empty() && removed == 0 && before == after {
             return;
         }
-        let known = self.fleet.backends[id.index()].endpoints.len();
+        let known = self.fleet.backends[id.index()].endpoints.len() - after.len();
         let mut evidence = vec![("addresses", known.to_string())];
+        if !after.is_empty() {
+            let kept: Vec<String> = after.iter().take(4).map(SocketAddr::to_string).collect();
+            evidence.push(("retained", kept.join(", ")));
+        }
         if !added.is_empty() {
             let new: Vec<String> = added.iter().take(4).map(SocketAddr::to_string).collect();
             evidence.push(("new", new.join(", ")));
@@ -123,6 +138,7 @@ impl Engine {
             let state = identity(&self.fleet.policy, index).and_then(|id| known.remove(&id));
             let state = state.unwrap_or_default();
             self.fleet.backends[index].resolved = state.resolved;
+            self.fleet.backends[index].retained = state.retained;
             let by_address = state.endpoints.iter().filter_map(|id| {
                 self.fleet
                     .endpoint(*id)
@@ -144,6 +160,23 @@ impl Engine {
         }
     }
 
+    /// Whether no other backend of its pool has an endpoint.
+    fn is_all_of_its_pool(&self, id: BackendId) -> bool {
+        let Some(backend) = self.fleet.policy.backends.get(id.index()) else {
+            return true;
+        };
+        let elsewhere = |e: &Endpoint| e.pool == backend.pool && e.info.backend != id;
+        backend.addresses.is_empty() && !self.fleet.all_endpoints().any(elsewhere)
+    }
+
+    /// A backend's addresses that are kept though they are not listed.
+    fn retained(&self, id: BackendId) -> BTreeSet<SocketAddr> {
+        let ids = self.fleet.backends[id.index()].endpoints.iter();
+        let endpoints = ids.filter_map(|id| self.fleet.endpoint(*id));
+        let kept = endpoints.filter(|endpoint| endpoint.listing == Listing::Retained);
+        kept.map(|endpoint| endpoint.info.address).collect()
+    }
+
     pub(crate) fn known_endpoints(&self, id: BackendId) -> BTreeMap<SocketAddr, EndpointId> {
         let ids = self.fleet.backends[id.index()].endpoints.iter();
         let known = ids.filter_map(|id| self.fleet.endpoint(*id));
@@ -160,20 +193,18 @@ impl Engine {
         mut known: BTreeMap<SocketAddr, EndpointId>,
     ) -> (Vec<SocketAddr>, usize) {
         let backend = &self.fleet.policy.backends[id.index()];
-        let wanted = wanted(
-            &backend.addresses,
-            &self.fleet.backends[id.index()].resolved,
-        );
+        let wanted = wanted(&backend.addresses, &self.fleet.backends[id.index()]);
         let spread = first_round(self.fleet.policy.backends.len().max(wanted.len()));
         self.unplace(id);
         let mut added = Vec::new();
-        for address in wanted {
+        for (address, listing) in wanted {
             let endpoint = known.remove(&address).unwrap_or_else(|| {
                 added.push(address);
                 EndpointId::from(self.fleet.endpoints.len())
             });
-            self.place(id, endpoint, address, spread);
+            self.place(id, endpoint, (address, listing), spread);
         }
+        self.recount(id);
         let removed = known.len();
         for gone in known.into_values() {
             if let Some(slot) = self.fleet.endpoints.get_mut(gone.index()) {
@@ -193,13 +224,15 @@ impl Engine {
     fn unplace(&mut self, id: BackendId) {
         let backend = &self.fleet.policy.backends[id.index()];
         let ids = std::mem::take(&mut self.fleet.backends[id.index()].endpoints);
-        for endpoint in ids
-            .iter()
-            .filter_map(|id| self.fleet.endpoints[id.index()].as_deref())
-        {
-            self.fleet.sites[backend.site.index()]
-                .census
-                .remove(endpoint.held.verdict);
+        for id in &ids {
+            let Some(endpoint) = self.fleet.endpoints[id.index()].as_deref_mut() else {
+                continue;
+            };
+            if std::mem::take(&mut endpoint.counts) {
+                self.fleet.sites[backend.site.index()]
+                    .census
+                    .remove(endpoint.held.verdict);
+            }
         }
         for lane in &mut self.fleet.pools[backend.pool.index()].lanes {
             if lane.site == backend.site {
@@ -213,7 +246,7 @@ impl Engine {
         &mut self,
         id: BackendId,
         endpoint: EndpointId,
-        address: SocketAddr,
+        (address, listing): (SocketAddr, Listing),
         spread: Duration,
     ) {
         let backend = &self.fleet.policy.backends[id.index()];
@@ -230,11 +263,13 @@ impl Engine {
         match self.fleet.endpoints.get_mut(endpoint.index()) {
             Some(Some(old)) => {
                 (old.info, old.pool, old.hash) = (info, pool, hash);
+                (old.listing, old.counts) = (listing, false);
                 old.traffic.window.resize(params.health.window);
             }
             _ => {
                 let slot = Slot::new(self.now, spread, &mut self.jitter);
-                let new = new_endpoint(endpoint, info, pool, hash, slot, params, self.now);
+                let mut new = new_endpoint(endpoint, info, pool, hash, slot, params, self.now);
+                new.listing = listing;
                 self.timers.set(
                     Timer::Probe(endpoint),
                     slot.deadline(&params.probe),
@@ -246,12 +281,6 @@ impl Engine {
         let directory = Arc::make_mut(&mut self.directory);
         directory.resize(self.fleet.endpoints.len(), None);
         directory[endpoint.index()] = Some(info);
-        let verdict = self
-            .fleet
-            .endpoint(endpoint)
-            .map(|e| e.held.verdict)
-            .unwrap_or_default();
-        self.fleet.sites[site.index()].census.add(verdict);
         self.fleet.backends[id.index()].endpoints.push(endpoint);
         let mut lanes = self.fleet.pools[pool.index()].lanes.iter_mut();
         if let Some(lane) = lanes.find(|lane| lane.site == site) {
@@ -292,6 +321,9 @@ fn new_endpoint(
         info,
         pool,
         hash,
+        listing: Listing::Listed,
+        proved: false,
+        counts: false,
         held: Held::new(now),
         word: Word::default(),
         slot,
@@ -303,11 +335,21 @@ fn new_endpoint(
     }
 }
 
-/// The literal addresses, then the resolved ones, each once, up to the bound.
-fn wanted(literal: &[SocketAddr], resolved: &[SocketAddr]) -> Vec<SocketAddr> {
+/// The literal addresses, then the resolved ones, then those that are kept, each once, up to the
+/// bound.
+fn wanted(literal: &[SocketAddr], names: &BackendState) -> Vec<(SocketAddr, Listing)> {
     let mut seen = BTreeSet::new();
-    let all = literal.iter().chain(resolved).copied();
-    all.filter(|address| seen.insert(*address))
+    let literal = literal.iter().map(|address| (*address, Listing::Literal));
+    let resolved = names
+        .resolved
+        .iter()
+        .map(|address| (*address, Listing::Listed));
+    let retained = names
+        .retained
+        .iter()
+        .map(|address| (*address, Listing::Retained));
+    let all = literal.chain(resolved).chain(retained);
+    all.filter(|(address, _)| seen.insert(*address))
         .take(MOST_ADDRESSES)
         .collect()
 }

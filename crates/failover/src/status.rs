@@ -8,6 +8,7 @@ use crate::fleet::{PoolState, SiteState};
 use crate::held::millis;
 use crate::hold::HoldDown;
 use crate::id::PoolId;
+use crate::listing::Listing;
 use crate::output::{EndpointStatus, PlaceStatus, PoolStatus, Status};
 use crate::place::Place;
 use crate::table::Lane;
@@ -96,6 +97,7 @@ impl Engine {
             backend: backend.name.clone(),
             site: self.fleet.site_name(endpoint.info.site).to_owned(),
             address: endpoint.info.address.to_string(),
+            listed: endpoint.listing != Listing::Retained,
             verdict: endpoint.held.verdict,
             cause: endpoint.held.cause,
             evidence: endpoint.held.evidence.clone(),

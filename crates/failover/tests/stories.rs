@@ -73,6 +73,9 @@ stories! {
     the_last_capacity_is_never_evacuated
     two_sites_of_a_provider_take_the_third_along
     new_addresses_are_probed_first
+    an_address_that_is_no_longer_listed_stands_in
+    a_name_that_lies_does_not_get_its_site_evacuated
+    names_that_are_silent_for_too_long_go_but_never_the_last
     gray_failure_lowers_the_weight
     home_is_dead_at_the_start
     a_decentralized_site_drains_for_good

@@ -73,7 +73,7 @@ pub(crate) struct Part {
 }
 
 /// Every family, in the order of the reference.
-pub(crate) static PARTS: [Part; 8] = [
+pub(crate) static PARTS: [Part; 9] = [
     Part {
         title: "Requests",
         families: &[
@@ -130,6 +130,10 @@ pub(crate) static PARTS: [Part; 8] = [
     Part {
         title: "Probes",
         families: &[&PROBES, &PROBE_DURATION],
+    },
+    Part {
+        title: "Names and addresses",
+        families: &[&DNS_QUESTIONS, &DNS_ADDRESSES, &DNS_REFUSED],
     },
     Part {
         title: "leeward itself",
@@ -344,6 +348,24 @@ pub(crate) static PROBE_DURATION: Family = histogram(
     "leeward_probe_duration_seconds",
     &["pool"],
     "Time that the probes that passed took.",
+);
+
+// Names and addresses.
+
+pub(crate) static DNS_QUESTIONS: Family = counter(
+    "leeward_dns_questions_total",
+    &["pool", "backend", "resolver", "result"],
+    "Questions about a backend's addresses that ended, by result; files and services among them.",
+);
+pub(crate) static DNS_ADDRESSES: Family = gauge(
+    "leeward_dns_addresses",
+    &["pool", "backend", "state"],
+    "Addresses of a backend: named now, kept though no longer named, written in the policy.",
+);
+pub(crate) static DNS_REFUSED: Family = counter(
+    "leeward_dns_refused_total",
+    &["pool", "backend", "reason"],
+    "Addresses in answers that were refused, once an answer, by reason.",
 );
 
 // leeward itself.

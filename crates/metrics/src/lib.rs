@@ -19,6 +19,7 @@ mod control;
 mod expose;
 mod family;
 mod labels;
+mod names;
 mod numbers;
 mod process;
 mod reference;
@@ -33,6 +34,7 @@ pub use clients::{ForwardingField, ProxyHeader};
 pub use labels::{
     BuildInfo, ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome, change_word,
 };
+pub use names::{AddressCounts, AddressRefusal, LookupResult};
 pub use reference::reference;
 pub use slots::{
     DownstreamSlots, EndpointSlots, ListenerSlots, PoolSlots, ProviderSlots, RefusedSlots,

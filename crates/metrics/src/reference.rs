@@ -8,6 +8,7 @@ use crate::clients::{ForwardingField, ProxyHeader};
 use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
+use crate::names::{AddressRefusal, LookupResult};
 use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::fmt::Write;
 
@@ -50,6 +51,8 @@ const QUERIES: &str = "\
 | Does a pool distrust its detector? | `leeward_pool_panic == 1` |
 | What was decided, and why? | `sum by (subject, change, cause) (increase(leeward_decisions_total[1h])) > 0` |
 | How much do retries add? | `sum by (pool) (rate(leeward_pool_retries_total[5m])) / sum by (pool) (rate(leeward_pool_attempts_total[5m]))` |
+| Does any resolver fail? | `sum by (resolver, result) (rate(leeward_dns_questions_total{result!=\"answered\"}[5m])) > 0` |
+| Do backends live on addresses that DNS no longer names? | `leeward_dns_addresses{state=\"retained\"} > 0` |
 | Was a policy refused? | `increase(leeward_policy_reloads_total{result=\"rejected\"}[10m]) > 0` |
 | Does leeward remember what it should after a restart? | `increase(leeward_state_writes_total{result!=\"written\"}[10m]) > 0` means no |
 | Do file descriptors run out? | `process_open_fds / process_max_fds > 0.8` |
@@ -155,6 +158,11 @@ fn write_labels(page: &mut String) {
     for (label, values) in rows {
         line(page, format_args!("| {label} | {values} |"));
     }
+    write_meanings(page);
+}
+
+/// What each value of the labels means whose values do not speak for themselves.
+fn write_meanings(page: &mut String) {
     write_words(
         page,
         "`outcome` of `leeward_requests_total`",
@@ -175,9 +183,27 @@ fn write_labels(page: &mut String) {
         "`said` of `leeward_downstream_proxy_headers_total`",
         ProxyHeader::ALL.map(|word| (word.as_str(), word.meaning())),
     );
+    write_words(
+        page,
+        "`result` of `leeward_dns_questions_total`",
+        LookupResult::ALL
+            .iter()
+            .map(|word| (word.as_str(), word.meaning().trim_start())),
+    );
+    write_words(
+        page,
+        "`reason` of `leeward_dns_refused_total`",
+        AddressRefusal::ALL
+            .iter()
+            .map(|word| (word.as_str(), word.meaning().trim_start())),
+    );
 }
 
-fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &str); N]) {
+fn write_words<'a>(
+    page: &mut String,
+    title: &str,
+    words: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
     line(
         page,
         format_args!("\n### {title}\n\n| value | meaning |\n|---|---|"),
@@ -188,7 +214,7 @@ fn write_words<const N: usize>(page: &mut String, title: &str, words: [(&str, &s
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 22] = [
+pub(crate) const LABELS: [(&str, &str); 24] = [
     ("file", "What is written to the state folder."),
     ("listener", "The listener's name in the policy."),
     (
@@ -200,7 +226,10 @@ pub(crate) const LABELS: [(&str, &str); 22] = [
         "outcome",
         "How a request ended for its client, or what an attempt came to for its endpoint's health.",
     ),
-    ("reason", "Why a request or a connection was refused."),
+    (
+        "reason",
+        "Why a request, a connection or an address was refused.",
+    ),
     ("field", "The name of a forwarding field, in lower case."),
     ("said", "What a PROXY header said of the client."),
     ("pool", "The pool's name in the policy."),
@@ -208,6 +237,11 @@ pub(crate) const LABELS: [(&str, &str); 22] = [
     ("site", "The site's whole name: `aws/us-east-1`."),
     ("backend", "The backend's URL in the policy."),
     ("address", "The address and port of one endpoint."),
+    (
+        "resolver",
+        "Who was asked: the resolver's address, `file` for `file_sd`, `http` for `http_sd`.",
+    ),
+    ("state", "`listed`, `retained` or `literal`."),
     (
         "verdict",
         "What is held of an endpoint, a site or a provider. Exactly one of them is 1.",
@@ -220,7 +254,7 @@ pub(crate) const LABELS: [(&str, &str); 22] = [
     ("cause", "Why it was decided."),
     (
         "result",
-        "How a probe ended, or whether a policy took force.",
+        "How a probe or a question ended, or whether a policy took force.",
     ),
     ("hash", "The hash of the policy's text."),
     ("version", "The version of leeward."),

@@ -4,6 +4,7 @@ mod control;
 mod page;
 mod text;
 
+use crate::{AddressCounts, AddressRefusal, LookupResult};
 use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
 use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Barrier;
@@ -75,6 +76,23 @@ fn busy() -> Metrics {
     metrics.probe(&endpoint(), Ok(Duration::from_millis(2)));
     metrics.event(SubjectKind::Provider, "down", Cause::SitesDown);
     metrics.policy_loaded("5f3a", 1_760_000_000.0);
+    metrics.question(
+        "trading",
+        "https://api.example:8443",
+        "1.1.1.1:53",
+        LookupResult::Answered,
+    );
+    metrics.refused_addresses(
+        "trading",
+        "https://api.example:8443",
+        AddressRefusal::Private,
+        2,
+    );
+    metrics.set_addresses(
+        "trading",
+        "https://api.example:8443",
+        AddressCounts::default(),
+    );
     metrics.set_ready(true);
     metrics
 }

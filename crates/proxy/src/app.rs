@@ -12,7 +12,6 @@ use crate::error::StartError;
 use crate::journal::Journal;
 use crate::pulse::Pulse;
 use crate::reload::{Book, Reloader, Reloads, lock, unix_now};
-use crate::resolve;
 use crate::serving::Serving;
 use crate::snapshot::{self, Snapshot};
 use crate::state_dir::{self, Found, Keeper, Mailbox};
@@ -60,10 +59,9 @@ struct Parts {
 ///
 /// # Errors
 /// A port in use, a certificate that cannot be read, a thread that cannot be started.
-pub fn start(mut policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, StartError> {
+pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, StartError> {
     let began = Instant::now();
     let metrics = Metrics::new(build);
-    add_literal_addresses(&mut policy);
     let (drain, workers) = (policy.drain, policy.workers.max(1));
     let (dir, found) = open_state_dir(&policy)?;
     let admin_socket = policy.admin.map(bind_admin).transpose()?;
@@ -153,18 +151,6 @@ fn peer() -> (Peer, mpsc::Receiver<WorkerMessage>) {
         },
         inbox,
     )
-}
-
-/// Adds the addresses that stand in the backends' URLs.
-pub(crate) fn add_literal_addresses(policy: &mut Policy) {
-    for backend in &policy.backends {
-        let known = &mut policy.engine.backends[backend.id.index()].addresses;
-        if let Some(address) = resolve::literal(&backend.host, backend.port)
-            && !known.contains(&address)
-        {
-            known.push(address);
-        }
-    }
 }
 
 fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {

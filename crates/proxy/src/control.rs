@@ -45,6 +45,8 @@ pub(crate) enum Report {
     Addresses {
         backend: BackendId,
         addresses: Vec<SocketAddr>,
+        retained: Vec<SocketAddr>,
+        expired: bool,
     },
 }
 
@@ -89,6 +91,10 @@ pub(crate) async fn run(
                 let _ = answer.send(engine.status(shared.now()));
             }
             Some(ControlMessage::Serve { serving, done }) => {
+                // What was reported before has the ids of the policy before.
+                while let Ok(report) = reports.try_recv() {
+                    engine.handle(input(report), shared.now());
+                }
                 effects.serve(serving, &mut engine);
                 // Whoever offered it may have given up waiting; it serves all the same.
                 let _ = done.try_send(());
@@ -108,7 +114,17 @@ pub(crate) async fn run(
 fn input(report: Report) -> Input {
     match report {
         Report::Probe { endpoint, result } => Input::Probe { endpoint, result },
-        Report::Addresses { backend, addresses } => Input::Addresses { backend, addresses },
+        Report::Addresses {
+            backend,
+            addresses,
+            retained,
+            expired,
+        } => Input::Addresses {
+            backend,
+            addresses,
+            retained,
+            expired,
+        },
     }
 }
 

@@ -3,9 +3,9 @@
 //! Owned by the control task. Decides nothing.
 
 use crate::control::{Report, Reports};
+use crate::dns::Names;
 use crate::journal::{Entry, Journal};
 use crate::probe::{ProbeSpec, probe};
-use crate::resolve;
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
 use crate::state_dir::Keeper;
@@ -18,7 +18,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::task::AbortHandle;
 
 /// What applying takes.
 pub(crate) struct Effects {
@@ -29,8 +28,8 @@ pub(crate) struct Effects {
     endpoints: Arc<Endpoints>,
     /// By `PoolId`.
     probes: Vec<Rc<ProbeSpec>>,
-    /// Tasks that keep the policy's names resolved.
-    resolving: Vec<AbortHandle>,
+    /// Asks for the addresses of the policy's backends.
+    names: Names,
     reports: Reports,
     /// What outlives the process; `None` without a `state_dir`.
     keeper: Option<Keeper>,
@@ -47,14 +46,16 @@ impl Effects {
     ) -> Self {
         let snapshot = shared.snapshot.load_full();
         let serving = snapshot.serving.clone();
+        let mut names = Names::new(shared.metrics.clone(), reports.clone());
+        names.follow(&serving.policy, &snapshot.table);
         Self {
             endpoints: snapshot.endpoints.clone(),
             probes: probes(&serving),
-            resolving: resolve::start(&serving.policy, &reports),
             shared,
             journal,
             ready,
             serving,
+            names,
             reports,
             keeper,
         }
@@ -67,8 +68,7 @@ impl Effects {
         let policy = Box::new(self.serving.policy.engine.clone());
         engine.handle(Input::Policy(policy), self.shared.now());
         self.probes = probes(&self.serving);
-        self.resolving.drain(..).for_each(|task| task.abort());
-        self.resolving = resolve::start(&self.serving.policy, &self.reports);
+        self.names.follow(&self.serving.policy, engine.table());
         self.refresh_endpoints(engine.table());
         self.publish(engine.table().clone());
         self.forget(&before);

@@ -4,7 +4,7 @@
 //! ```text
 //! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
 //!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
-//! life of an observation  probe, tally, resolve -> control -> (engine) -> effects -> snapshot
+//! life of an observation  probe, tally, dns -> control -> (engine) -> effects -> snapshot
 //! over a restart          effects -> state_dir -> app -> (engine)
 //! ```
 //!
@@ -20,6 +20,7 @@ mod client_io;
 mod connect;
 mod control;
 mod detect;
+mod dns;
 mod drain;
 mod effects;
 mod error;
@@ -40,7 +41,6 @@ mod pulse;
 mod relay;
 mod reload;
 mod reserve;
-mod resolve;
 mod respond;
 pub mod route;
 mod serve;

@@ -149,8 +149,7 @@ impl Reloader {
     /// # Errors
     /// What cannot be served: a port in use, a certificate that cannot be read. The policy from
     /// before goes on serving, undisturbed.
-    pub fn reload(&self, mut policy: Policy) -> Result<(), StartError> {
-        crate::app::add_literal_addresses(&mut policy);
+    pub fn reload(&self, policy: Policy) -> Result<(), StartError> {
         let mut book = lock(&self.book);
         let taken = self.take(&mut book, policy);
         if let Err(error) = &taken {

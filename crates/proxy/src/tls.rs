@@ -222,8 +222,9 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> StartError {
     ))
 }
 
-/// Resumption is on, early data is off: an order must never be replayable (RFC 8470).
-fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
+/// The client side towards what is trusted by `ca`, or by the system. Resumption is on, early data is
+/// off: an order must never be replayable (RFC 8470).
+pub(crate) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {

@@ -4,6 +4,7 @@
 pub(crate) mod backend;
 pub(crate) mod certs;
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod h2;
 pub(crate) mod load;
 pub(crate) mod metrics;

@@ -1,6 +1,7 @@
 //! `backends` of a pool: origins, where they stand and how they are reached.
 
 use super::Context;
+use super::discovery;
 use super::http::is_host_name;
 use super::listeners::file;
 use super::places::Places;
@@ -129,15 +130,19 @@ fn backend(
     let host_header = fields
         .get("host")
         .and_then(|node| host_header(report, node));
+    let mut sources = discovery::sources(context, &mut fields, addresses.is_some());
     fields.finish();
 
     let (url, site) = (url?, site?);
     let mut addresses = addresses.unwrap_or_default();
-    if let Ok(ip) = url.host.parse::<IpAddr>() {
+    if sources.resolve
+        && let Ok(ip) = url.host.parse::<IpAddr>()
+    {
         let own = SocketAddr::new(ip, url.port);
         if !addresses.contains(&own) {
             addresses.insert(0, own);
         }
+        sources.resolve = false;
     }
     let name = url_node.and_then(Node::text)?.to_owned();
     let engine = engine::Backend {
@@ -152,6 +157,7 @@ fn backend(
         id: BackendId(0),
         host: url.host,
         port: url.port,
+        sources,
         tls,
         protocol,
         host_header: host_header.unwrap_or_default(),
@@ -214,7 +220,7 @@ fn url(report: &Report<'_>, node: &Node) -> Option<Url> {
 }
 
 /// A host and its port, where there is one; `None` where the port is no port.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+pub(super) fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let at = authority.rfind(']').unwrap_or(0);
     match authority.get(at..).and_then(|rest| rest.find(':')) {
         None => Some((authority, None)),

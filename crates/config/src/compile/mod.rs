@@ -5,6 +5,7 @@
 
 mod backends;
 mod clients;
+mod discovery;
 mod expect;
 mod failover;
 mod http;
@@ -54,6 +55,7 @@ pub(crate) fn compile(
     let drain = server::drain(&mut fields);
     let limits = server::limits(&mut fields);
     let state_dir = server::state_dir(&context, &mut fields);
+    let dns = discovery::dns(&mut fields);
     let listeners = listeners::compile(&context, &mut fields, &admin);
     let places = places::compile(report, &mut fields);
     let pools = pools::compile(&context, &mut fields, &places);
@@ -78,6 +80,7 @@ pub(crate) fn compile(
         drain,
         limits,
         state_dir,
+        dns,
     })
 }
 

@@ -162,14 +162,17 @@ fn traffic() -> impl Strategy<Value = Input> {
 }
 
 fn addresses() -> impl Strategy<Value = Input> {
-    let numbers = prop::collection::vec(0..90_u32, 0..80);
-    (0..12_u32, numbers).prop_map(|(backend, numbers)| Input::Addresses {
-        backend: BackendId(backend),
-        addresses: numbers
-            .into_iter()
-            .map(|number| address(5000 + number))
-            .collect(),
-    })
+    let listed = prop::collection::vec(0..90_u32, 0..80);
+    let retained = prop::collection::vec(0..90_u32, 0..4);
+    let all = |numbers: Vec<u32>| numbers.into_iter().map(|number| address(5000 + number));
+    (0..12_u32, listed, retained, any::<bool>()).prop_map(
+        move |(backend, listed, retained, expired)| Input::Addresses {
+            backend: BackendId(backend),
+            addresses: all(listed).collect(),
+            retained: all(retained).collect(),
+            expired,
+        },
+    )
 }
 
 fn words() -> impl Strategy<Value = Input> {

@@ -9,7 +9,9 @@
 //! [at TIME] probes PLACE fail CAUSE [WORDS]
 //! [at TIME] traffic PLACE [OUTCOME N]..  from now on, every 100 ms, wherever reads go there
 //! [at TIME] requests PLACE [OUTCOME N].. once, now
-//! [at TIME] resolve SITE ADDRESS..       what the name of the site's first backend resolves to
+//! [at TIME] resolve SITE ADDRESS.. [keeping ADDRESS..]
+//!                                        what the name of the site's first backend resolves to, and
+//!                                        what is kept of before; `resolve SITE expired` keeps nothing
 //! [at TIME] evacuate PLACE [for TIME] because WORDS     also: drain, restore
 //! [at TIME] suspend TIME                 the process stands still
 //! [at TIME] restart after TIME           the process ends; another begins with its memory

@@ -190,7 +190,13 @@ impl World {
         Ok(())
     }
 
-    fn resolve(&mut self, site: &str, addresses: &[String]) -> Result<(), String> {
+    /// `keeping` divides what is listed from what is kept; `expired` alone empties the name.
+    fn resolve(&mut self, site: &str, words: &[String]) -> Result<(), String> {
+        let expired = words == ["expired"];
+        let words = if expired { &[] } else { words };
+        let mut lists = words.split(|word| word == "keeping");
+        let addresses = Self::addresses(lists.next().unwrap_or_default())?;
+        let retained = Self::addresses(lists.next().unwrap_or_default())?;
         let stands = |backend: &Backend| self.policy.sites[backend.site.index()].name == site;
         let index = self
             .policy
@@ -198,16 +204,21 @@ impl World {
             .iter()
             .position(stands)
             .ok_or("no such site")?;
-        let parsed: Result<Vec<_>, _> = addresses
-            .iter()
-            .map(|a| format!("{a}:443").parse())
-            .collect();
-        let addresses = parsed.map_err(|_| "not an address")?;
+        let backend = BackendId::from(index);
         self.tell(Input::Addresses {
-            backend: BackendId::from(index),
+            backend,
             addresses,
+            retained,
+            expired,
         });
         Ok(())
+    }
+
+    fn addresses(words: &[String]) -> Result<Vec<std::net::SocketAddr>, String> {
+        let parsed = words.iter().map(|address| format!("{address}:443").parse());
+        parsed
+            .collect::<Result<_, _>>()
+            .map_err(|_| "not an address".to_owned())
     }
 
     /// Nothing runs; every probe under way has timed out when it goes on.
