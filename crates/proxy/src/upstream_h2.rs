@@ -3,7 +3,7 @@
 //! A [`Ticket`] is one stream on one of them, lent to one attempt. Dropped before its answer ended
 //! it is reset (RST_STREAM), so that a backend does not go on with what nobody waits for. Uses the
 //! `h2` crate itself rather than hyper's client over it: P1 needs the number of a stream and the
-//! remote's own word about it (docs/decisions/0004). Called by `upstream`.
+//! remote's own word about it (docs/decisions/0005). Called by `upstream`.
 
 mod connection;
 mod exchange;
