@@ -139,3 +139,86 @@ impl BodyGuard {
         Poll::Ready(Some(Err(BodyError::Client)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+    use tokio::time::advance;
+
+    /// A body that says of its end what the test says.
+    struct Ends(bool);
+
+    impl Body for Ends {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Polled {
+            Poll::Pending
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0
+        }
+    }
+
+    fn guard() -> BodyGuard {
+        BodyGuard::new(&Limits {
+            max_body: 10,
+            ..Limits::default()
+        })
+    }
+
+    fn judged(guard: &mut BodyGuard, polled: Polled, ends: bool) -> Polled {
+        let mut cx = Context::from_waker(Waker::noop());
+        guard.judge(polled, &Ends(ends), &mut cx)
+    }
+
+    fn piece(len: usize) -> Polled {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b'x'; len])))))
+    }
+
+    fn is_cut(polled: &Polled) -> bool {
+        matches!(polled, Poll::Ready(Some(Err(BodyError::Client))))
+    }
+
+    #[test]
+    fn a_body_that_was_reset_without_an_error_has_not_ended() {
+        assert!(matches!(
+            judged(&mut guard(), Poll::Ready(None), true),
+            Poll::Ready(None)
+        ));
+        assert!(is_cut(&judged(&mut guard(), Poll::Ready(None), false)));
+    }
+
+    #[test]
+    fn a_body_beyond_its_bound_is_refused() {
+        let mut guard = guard();
+        assert!(!is_cut(&judged(&mut guard, piece(10), false)));
+        assert!(is_cut(&judged(&mut guard, piece(1), false)));
+        assert_eq!(guard.refused(), Some(Refusal::BodyTooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_time_that_the_client_makes_leeward_wait_counts() {
+        let mut guard = guard();
+        assert!(!is_cut(&judged(&mut guard, piece(1), false)));
+        // Nobody asked for the next piece meanwhile.
+        advance(Duration::from_secs(100)).await;
+        assert!(judged(&mut guard, Poll::Pending, false).is_pending());
+        advance(Duration::from_secs(29)).await;
+        assert!(judged(&mut guard, Poll::Pending, false).is_pending());
+        advance(Duration::from_secs(2)).await;
+        assert!(is_cut(&judged(&mut guard, Poll::Pending, false)));
+        assert_eq!(guard.refused(), Some(Refusal::BodyTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_nobody_wants_any_more_is_in_no_hurry() {
+        let mut guard = guard();
+        guard.unwanted();
+        assert!(judged(&mut guard, Poll::Pending, false).is_pending());
+        advance(Duration::from_secs(1000)).await;
+        assert!(judged(&mut guard, Poll::Pending, false).is_pending());
+    }
+}

@@ -93,6 +93,12 @@ pub(crate) fn prepare_response<B>(response: &mut Response<B>, upgraded: bool) {
     }
 }
 
+/// Makes the trailers of a backend's answer fit for the client.
+pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    strip_own(trailers);
+}
+
 /// Whether an answer's framing says two things at once (RFC 9112 section 6.3): the next answer on
 /// that connection could be anybody's.
 pub(crate) fn framing_is_ambiguous(headers: &HeaderMap) -> bool {

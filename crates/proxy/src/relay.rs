@@ -6,6 +6,7 @@
 
 use crate::body::{BodyError, ClientBody, ResponseBody};
 use crate::exchange::Exchange;
+use crate::headers::prepare_trailers;
 use crate::lease::{AnswerBody, Lease};
 use crate::respond;
 use crate::tunnel::Tunnel;
@@ -67,7 +68,10 @@ impl Relay {
         };
         self.progressed = true;
         match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    prepare_trailers(trailers);
+                }
                 if self.incoming.is_end_stream() {
                     self.ended();
                 }

@@ -184,20 +184,40 @@ async fn streams_beyond_the_limit_are_refused_and_do_no_harm() {
     assert_eq!(said.payload[0], 0x88);
 }
 
+/// So many requests with their resets, from this stream on.
+fn taken_back(first: u32, count: u32) -> Vec<Frame> {
+    let pairs = (0..count).flat_map(|number| {
+        let stream = first + 2 * number;
+        let head = Frame::head(stream, END_STREAM, &GOOD);
+        [head, Frame::reset(stream, CANCEL)]
+    });
+    pairs.collect()
+}
+
 #[tokio::test]
 async fn resets_that_come_with_their_requests_never_reach_a_backend() {
     let backend = Backend::start("aws");
     let proxy = Proxy::start(&h2c(backend.url()).text()).await;
+    let mut client = Frames::connect(proxy.plain()).await;
+    // Few at a time, so that nothing else refuses them.
+    for batch in 0..40 {
+        let mut frames = taken_back(1 + 20 * batch, 10);
+        frames.push(Frame::new(PING, 0, 0, [0; 8]));
+        client.send(&frames).await;
+        assert!(client.wait_for(&[PING], 0).await.is_some());
+    }
+    let metrics = proxy.metrics().await;
+    let attempts = metrics.sum("leeward_pool_attempts_total", &[]).unwrap();
+    assert!(attempts < 20.0, "{attempts} attempts for 400 requests");
+}
+
+#[tokio::test]
+async fn a_flood_of_resets_ends_its_connection_and_disturbs_nobody() {
+    let backend = Backend::start("aws");
+    let proxy = Proxy::start(&h2c(backend.url()).text()).await;
     let mut good = H2Client::connect(proxy.plain()).await;
     let mut flood = Frames::connect(proxy.plain()).await;
-    let pairs = (0..5000_u32).flat_map(|number| {
-        let stream = 1 + 2 * number;
-        [
-            Frame::head(stream, END_STREAM, &GOOD),
-            Frame::reset(stream, CANCEL),
-        ]
-    });
-    flood.send(&pairs.collect::<Vec<_>>()).await;
+    flood.send(&taken_back(1, 5000)).await;
     let said = flood.wait_for(&[GOAWAY], 0).await;
     assert!(said.is_none_or(|said| said.reason() == ENHANCE_YOUR_CALM));
     for _ in 0..20 {

@@ -138,6 +138,14 @@ async fn hop_by_hop_fields_of_a_backend_do_not_reach_a_stream() {
     assert!(got.is_ok(), "{got:?}");
     let names: Vec<&str> = got.fields.keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["x-stays", "content-length"]);
+    backend.act(Act::say(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\
+         Leeward-Outcome: not-sent\r\nKeep-Alive: timeout=5\r\nX-Sum: 1\r\n\r\n",
+    ));
+    let got = client.get("/read/x").await;
+    let trailers = got.trailers.expect("trailers");
+    let names: Vec<&str> = trailers.keys().map(|name| name.as_str()).collect();
+    assert_eq!((got.cut, names), (None, vec!["x-sum"]));
 }
 
 #[tokio::test]

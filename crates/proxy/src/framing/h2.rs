@@ -146,14 +146,13 @@ mod tests {
     #[test]
     fn what_http_1_refuses_is_refused_here_too() {
         let url = "https://api.example/a";
-        let cases: [Case; 15] = [
+        let cases: [Case; 14] = [
             ("TRACE", url, &[], Refusal::Trace),
             ("CONNECT", "api.example:443", &[], Refusal::Connect),
             ("GET", "/a", &[], Refusal::HostMissing),
             ("GET", "https://me@api.example/a", &[], Refusal::Host),
-            ("GET", "https://a%20b/a", &[], Refusal::Host),
+            ("GET", "https://a!b/a", &[], Refusal::Host),
             ("GET", "ftp://api.example/a", &[], Refusal::TargetForm),
-            ("GET", "https://api.example/a`b", &[], Refusal::Target),
             ("GET", url, &[("host", "b.example")], Refusal::HostDiffers),
             (
                 "GET",
