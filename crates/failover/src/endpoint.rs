@@ -9,21 +9,22 @@
 //!                                   recovering ──ramp over──► healthy
 //! ```
 //!
-//! It trips on probes that fail in a row, on requests or connections that fail in a row, and on a
-//! ratio of failures. It protects what serves: probes alone take nothing down whose traffic
+//! It trips on probes that fail in a row, on requests or connections that fail in a row, on a ratio
+//! of failures, and on a silence that is confirmed (`silence`). It protects what serves: probes alone take nothing down whose traffic
 //! succeeds. It recovers by probes that pass in a row after the hold-down, then by a ramp. Orders
 //! stay away until the ramp is over (`spread` sees to it).
 //!
 //! The engine feeds it and applies what it says. It knows nothing of its neighbours.
 
-use crate::facts::{self, Probes, Reason, Traffic};
+use crate::facts::{self, Excused, Probes, Reason, Traffic};
 use crate::held::{Evidence, Held, Word, spoken};
 use crate::hold::{HoldDown, Homecoming, Ramp};
 use crate::id::{EndpointId, PoolId};
-use crate::input::{Outcome, ProbeResult, Tally};
+use crate::input::{Outcome, Overdue, ProbeResult, Tally};
 use crate::listing::Listing;
 use crate::policy::Pool;
 use crate::schedule::Slot;
+use crate::silence::Silence;
 use crate::table::EndpointInfo;
 use crate::time::Time;
 use crate::verdict::{Cause, Verdict};
@@ -46,6 +47,9 @@ pub(crate) struct Endpoint {
     pub slot: Slot,
     pub probes: Probes,
     pub traffic: Traffic,
+    pub silence: Silence,
+    /// New requests go elsewhere until it answers.
+    pub detour: bool,
     pub hold: HoldDown,
     /// When it last gave good news: a probe that passed, a request that succeeded.
     pub last_good: Option<Time>,
@@ -71,23 +75,41 @@ impl Endpoint {
     /// Takes a probe's result in.
     pub(crate) fn probed(&mut self, result: &ProbeResult, rules: Rules<'_>) -> Option<Changed> {
         self.probes.record(result);
-        if matches!(result, ProbeResult::Passed { .. }) {
+        let passed = matches!(result, ProbeResult::Passed { .. });
+        if passed {
             self.last_good = Some(rules.now);
         }
+        self.silence.probed(passed, rules.now);
         self.judge(Cause::ProbesPassed, rules)
     }
 
-    /// Takes in what requests met.
-    pub(crate) fn served(&mut self, tally: &Tally, rules: Rules<'_>) -> Option<Changed> {
-        self.traffic.record(tally, &rules.pool.health, rules.now);
+    /// Takes in what requests met; `excused` is what of it is no fault of the endpoint.
+    pub(crate) fn served(
+        &mut self,
+        tally: &Tally,
+        mut excused: Excused,
+        rules: Rules<'_>,
+    ) -> Option<Changed> {
+        let Rules { pool, now } = rules;
+        if self.silence.served(tally, now) {
+            excused.late = tally.late;
+        }
+        self.traffic.record(tally, excused, &pool.health, now);
         if tally.count(Outcome::Success) > 0 {
             self.last_good = Some(rules.now);
         }
         self.judge(Cause::TrafficSucceeds, rules)
     }
 
+    /// Requests wait for it.
+    pub(crate) fn waited_for(&mut self, overdue: Overdue, rules: Rules<'_>) -> Option<Changed> {
+        self.silence.report(overdue, rules.now);
+        self.judge(Cause::ProbesPassed, rules)
+    }
+
     /// Looks at it anew because time has passed.
     pub(crate) fn woken(&mut self, rules: Rules<'_>) -> Option<Changed> {
+        self.silence.tick(rules.now);
         self.judge(Cause::ProbesPassed, rules)
     }
 
@@ -106,8 +128,8 @@ impl Endpoint {
     pub(crate) fn deadline(&self) -> Time {
         match (self.held.verdict, &self.ramp) {
             (Verdict::Down, _) => self.hold.until(),
-            (Verdict::Recovering, Some(ramp)) => ramp.end(),
-            _ => Time::NEVER,
+            (Verdict::Recovering, Some(ramp)) => ramp.end().min(self.silence.deadline()),
+            _ => self.silence.deadline(),
         }
     }
 
@@ -128,12 +150,26 @@ impl Endpoint {
 
     /// `good` is the cause of a change for the better.
     fn judge(&mut self, good: Cause, rules: Rules<'_>) -> Option<Changed> {
-        match self.held.verdict {
-            Verdict::Unknown => self.unknown(good, rules),
-            Verdict::Healthy | Verdict::Suspect | Verdict::Degraded => self.serving(good, rules),
-            Verdict::Down => self.down(rules),
-            Verdict::Recovering => self.recovering(rules),
+        if self.held.verdict == Verdict::Down {
+            return self.down(rules);
         }
+        let detour = self.silence.is_detour();
+        let turned = std::mem::replace(&mut self.detour, detour) != detour;
+        let changed = match self.held.verdict {
+            Verdict::Unknown => self.unknown(good, rules),
+            Verdict::Recovering => self.recovering(rules),
+            _ => self.serving(good, rules),
+        };
+        if changed.is_some() || !turned {
+            return changed;
+        }
+        // A detour begins or ends beside the same verdict.
+        let (cause, evidence) = if detour {
+            (Cause::Overdue, self.silence.evidence(rules.now))
+        } else {
+            (good, vec![("detour", "over".to_owned())])
+        };
+        Some(self.to(self.held.verdict, cause, evidence, rules))
     }
 
     /// New: one success says that it serves; failures count as for any other.
@@ -172,6 +208,7 @@ impl Endpoint {
         let counts = facts::spoken_counts(self.traffic.window.sum(rules.now));
         let last = self.probes.last.clone();
         let evidence = match (verdict, cause) {
+            (_, Cause::Overdue) => self.silence.evidence(rules.now),
             (Verdict::Suspect, Cause::TrafficSucceeds) => vec![("failed", counts), ("last", last)],
             (_, Cause::ProbeFailed | Cause::ProbesPassed) => vec![("last", last)],
             _ => vec![("failed", counts)],
@@ -213,6 +250,9 @@ impl Endpoint {
     /// Traffic first; probes only where traffic does not speak for it.
     fn reason_to_leave(&mut self, rules: Rules<'_>) -> Option<Reason> {
         let Rules { pool, now } = rules;
+        if let Some(cause) = self.silence.confirmed(now) {
+            return Some(Reason::Silence(cause));
+        }
         self.traffic.reason(&pool.health, now).or_else(|| {
             let red = self.probes.fails >= pool.probe.fall.max(1);
             (red && !self.traffic.acquits(&pool.health, now)).then_some(Reason::Probes)
@@ -222,6 +262,9 @@ impl Endpoint {
     /// The verdict of an endpoint that stays in use at full weight.
     fn in_use(&mut self, good: Cause, rules: Rules<'_>) -> (Verdict, Cause) {
         let Rules { pool, now } = rules;
+        if self.silence.is_suspicious() {
+            return (Verdict::Suspect, Cause::Overdue);
+        }
         if self.probes.fails >= pool.probe.fall.max(1) {
             return (Verdict::Suspect, Cause::TrafficSucceeds);
         }
@@ -236,11 +279,18 @@ impl Endpoint {
 
     fn degrade(&mut self, rules: Rules<'_>) -> Changed {
         let counts = self.traffic.window.sum(rules.now);
-        let evidence = vec![
-            ("failed", facts::spoken_counts(counts)),
-            ("weight", self.traffic.weight().to_string()),
-        ];
-        self.to(Verdict::Degraded, Cause::FailureRatio, evidence, rules)
+        let mut evidence = vec![("failed", facts::spoken_counts(counts))];
+        if counts.late > 0 {
+            evidence.push(("late", counts.late.to_string()));
+        }
+        evidence.push(("weight", self.traffic.weight().to_string()));
+        let slow = self.traffic.is_slow(rules.now);
+        let cause = if slow {
+            Cause::Slow
+        } else {
+            Cause::FailureRatio
+        };
+        self.to(Verdict::Degraded, cause, evidence, rules)
     }
 
     fn leave(&mut self, cause: Cause, mut evidence: Evidence, rules: Rules<'_>) -> Changed {
@@ -248,6 +298,7 @@ impl Endpoint {
             .begin(&Homecoming::of(&rules.pool.failover), rules.now);
         evidence.push(("hold_down", spoken(self.hold.span())));
         self.ramp = None;
+        (self.silence, self.detour) = (Silence::default(), false);
         self.to(Verdict::Down, cause, evidence, rules)
     }
 
@@ -269,7 +320,10 @@ impl Endpoint {
     }
 
     fn evidence(&self, reason: Reason, rules: Rules<'_>) -> Evidence {
-        facts::evidence(reason, &self.probes, &self.traffic, rules.pool, rules.now)
+        match reason {
+            Reason::Silence(_) => self.silence.evidence(rules.now),
+            _ => facts::evidence(reason, &self.probes, &self.traffic, rules.pool, rules.now),
+        }
     }
 }
 

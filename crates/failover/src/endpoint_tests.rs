@@ -46,6 +46,8 @@ impl Bench {
             slot: Slot::new(Time::ZERO, Duration::ZERO, &mut Rng::new(0)),
             probes: Probes::default(),
             traffic: Traffic::new(&pool.health),
+            silence: Silence::default(),
+            detour: false,
             hold: HoldDown::default(),
             last_good: None,
             ramp: None,
@@ -92,6 +94,7 @@ impl Bench {
         }
         self.endpoint.served(
             &tally,
+            Excused::default(),
             Rules {
                 pool: &self.pool,
                 now: self.now,
@@ -337,13 +340,15 @@ fn what_an_operator_brings_back_returns_on_a_ramp() {
 fn no_count_is_too_large() {
     let mut bench = Bench::healthy();
     let tally = Tally {
-        counts: [u32::MAX; 9],
+        counts: [u32::MAX; Outcome::ALL.len()],
+        late: u32::MAX,
         trailing_failures: u32::MAX,
         latency_micros: u64::MAX,
     };
     for _ in 0..30 {
         bench.endpoint.served(
             &tally,
+            Excused::default(),
             Rules {
                 pool: &bench.pool,
                 now: bench.now,

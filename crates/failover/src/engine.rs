@@ -5,9 +5,10 @@
 //! looked at, so failure costs about the same as health (P8). The control task in `proxy` drives it.
 
 use crate::endpoint::Rules;
+use crate::facts;
 use crate::fleet::Fleet;
 use crate::id::{EndpointId, PoolId, ProviderId};
-use crate::input::{Input, Outcome, ProbeResult, Tally, Target};
+use crate::input::{Input, Outcome, Overdue, ProbeResult, Tally, Target};
 use crate::journal::Journal;
 use crate::output::{Change, Output};
 use crate::rng::Rng;
@@ -15,6 +16,7 @@ use crate::table::{EndpointInfo, Table};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 use crate::verdict::{Cause, Verdict};
+use crate::window::Counts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +92,7 @@ impl Engine {
             }
             Input::Probe { endpoint, result } => self.probed(endpoint, &result),
             Input::Traffic { endpoint, tally } => self.served(endpoint, tally),
+            Input::Silence { endpoint, overdue } => self.waited_for(endpoint, overdue),
             Input::Operator {
                 target,
                 word,
@@ -202,7 +205,17 @@ impl Engine {
             return;
         };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
-        let changed = endpoint.served(&tally, Rules { pool, now });
+        let errors = Counts {
+            all: tally.answers(),
+            failed: tally.count(Outcome::ServerError),
+            late: tally.late,
+        };
+        let everywhere = &mut fleet.pools[endpoint.pool.index()].errors;
+        everywhere.add(errors, now);
+        endpoint.traffic.errors.add(errors, now);
+        let own = endpoint.traffic.errors.sum(now);
+        let excused = facts::excused(own, everywhere.sum(now).without(own), &tally);
+        let changed = endpoint.served(&tally, excused, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
         if tally.count(Outcome::Success) > 0 {
             self.proved(id);
@@ -215,12 +228,40 @@ impl Engine {
         }
     }
 
+    /// Requests wait for an endpoint. It is probed at once: what the probe finds decides.
+    fn waited_for(&mut self, id: EndpointId, overdue: Overdue) {
+        let now = self.now;
+        let still = |at: Time| now < at + JUMP_GRACE;
+        if overdue.requests == 0 || self.resumed.is_some_and(still) {
+            return;
+        }
+        let fleet = &mut self.fleet;
+        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+            return;
+        };
+        if endpoint.held.verdict == Verdict::Down {
+            return;
+        }
+        let pool = &fleet.policy.pools[endpoint.pool.index()];
+        let first = !endpoint.silence.is_suspicious();
+        let changed = endpoint.waited_for(overdue, Rules { pool, now });
+        let deadline = endpoint.deadline();
+        match changed {
+            Some(changed) => self.endpoint_changed(id, changed.from),
+            None => self.arm(Timer::Endpoint(id), deadline),
+        }
+        if first {
+            self.hurry(id);
+        }
+    }
+
     /// An endpoint gave good news. Where a writer was lost, it may move there now.
     fn proved(&mut self, id: EndpointId) {
         let Some(pool) = self.fleet.endpoint(id).map(|endpoint| endpoint.pool) else {
             return;
         };
-        if self.fleet.pools[pool.index()].writer_lost_at.is_some() {
+        let state = &self.fleet.pools[pool.index()];
+        if state.writer_lost_at.is_some() || state.awaits_detour {
             self.dirty.pools.entry(pool).or_insert(Cause::ProbesPassed);
         }
     }

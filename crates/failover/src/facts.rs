@@ -1,7 +1,8 @@
 //! What probes and traffic said of one endpoint: counters, and what they speak for.
 //!
 //! Probes and traffic are kept apart, because traffic outranks probes: it can take an endpoint down
-//! whose probes pass, and acquit one whose probes fail. Nothing here changes a verdict; `endpoint`
+//! whose probes pass, and acquit one whose probes fail. Requests that wait for an answer are in
+//! `silence`. Nothing here changes a verdict; `endpoint`
 //! does.
 
 use crate::held::Evidence;
@@ -10,13 +11,26 @@ use crate::policy::{HealthParams, Pool};
 use crate::time::Time;
 use crate::verdict::Cause;
 use crate::window::{Counts, Window};
+use std::time::Duration;
 
 /// Share of failed requests under which traffic acquits an endpoint whose probes fail.
 const ACQUITTING: f64 = 0.01;
 /// Share of [`HealthParams::failing`] at which the weight begins to fall.
 const DEGRADING: f64 = 0.25;
-/// The weight of a degraded endpoint is halved at most this often.
+/// Failures and late answers below which the weight stays.
+const LEAST_BAD: u32 = 4;
+/// The part of the window that is its last moment.
+const RECENT: u32 = 8;
+/// The weight of a degraded endpoint is halved at most this often ...
 const MOST_HALVINGS: u32 = 3;
+/// ... and at most once in this part of the window; doubled at most once in a whole one.
+const HALVING: u32 = 4;
+/// Answers of "full" in a row, without a success for [`FULL_FOR`], that count as failures: nobody
+/// is so full that nothing succeeds.
+const FULL: u32 = 20;
+const FULL_FOR: Duration = Duration::from_millis(500);
+/// Answers elsewhere that are enough to say that an endpoint's 500 are everybody's.
+const PEERS: u32 = 5;
 
 /// Why an endpoint has to be left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +39,8 @@ pub(crate) enum Reason {
     Consecutive,
     Connect,
     Ratio,
+    /// Confirmed silence, with its cause.
+    Silence(Cause),
 }
 
 impl Reason {
@@ -34,6 +50,7 @@ impl Reason {
             Reason::Consecutive => Cause::ConsecutiveFailures,
             Reason::Connect => Cause::ConnectFailures,
             Reason::Ratio => Cause::FailureRatio,
+            Reason::Silence(cause) => cause,
         }
     }
 }
@@ -77,6 +94,10 @@ impl Probes {
 #[derive(Clone, Debug)]
 pub(crate) struct Traffic {
     pub window: Window,
+    /// The last moment of it: what began just now shows here.
+    recent: Window,
+    /// Answers, and those of them that were 500 or late.
+    pub errors: Window,
     /// Failures since the last success.
     pub failures_in_row: u32,
     /// Connect failures since the last success, and since when.
@@ -87,31 +108,59 @@ pub(crate) struct Traffic {
     /// How often the weight is halved, and since when.
     pub halvings: u32,
     halved_at: Time,
+    /// Answers of "full" since the last success, and when that was.
+    full_in_row: u32,
+    succeeded_at: Time,
 }
 
 impl Traffic {
     pub(crate) fn new(health: &HealthParams) -> Traffic {
         Traffic {
             window: Window::new(health.window),
+            recent: Window::new(health.window / RECENT),
+            errors: Window::new(health.window),
             failures_in_row: 0,
             connect_failures: 0,
             connect_since: Time::ZERO,
             suspicion: None,
             halvings: 0,
             halved_at: Time::ZERO,
+            full_in_row: 0,
+            succeeded_at: Time::ZERO,
         }
     }
 
-    pub(crate) fn record(&mut self, tally: &Tally, health: &HealthParams, now: Time) {
-        let (failed, succeeded) = (tally.failures(), tally.count(Outcome::Success));
-        self.window.add(
-            Counts {
-                all: failed.saturating_add(succeeded),
-                failed,
-            },
-            now,
-        );
-        let trailing = tally.trailing_failures.min(failed);
+    /// Takes in what requests met.
+    pub(crate) fn record(
+        &mut self,
+        tally: &Tally,
+        excused: Excused,
+        health: &HealthParams,
+        now: Time,
+    ) {
+        let full = tally.count(Outcome::Backpressure);
+        let succeeded = tally.count(Outcome::Success).saturating_add(excused.errors);
+        if succeeded > 0 {
+            (self.full_in_row, self.succeeded_at) = (0, now);
+        }
+        self.full_in_row = self.full_in_row.saturating_add(full);
+        let hopeless = self.full_in_row >= FULL && now.since(self.succeeded_at) >= FULL_FOR;
+        let refused = if hopeless { full } else { 0 };
+        let failed = tally
+            .failures()
+            .saturating_sub(excused.errors)
+            .saturating_add(refused);
+        let counts = Counts {
+            all: failed
+                .saturating_add(succeeded)
+                .saturating_add(full - refused),
+            failed,
+            late: tally.late.saturating_sub(excused.late),
+        };
+        self.window.add(counts, now);
+        self.recent.add(counts, now);
+        let trailing = tally.trailing_failures.saturating_sub(excused.errors);
+        let trailing = trailing.saturating_add(refused).min(failed);
         let connect = tally
             .count(Outcome::ConnectFailed)
             .saturating_add(tally.count(Outcome::TlsFailed))
@@ -149,21 +198,28 @@ impl Traffic {
             && counts.ratio() < ACQUITTING
     }
 
-    /// Halves or doubles the weight by one step, at most once a window.
+    /// Halves or doubles the weight by one step: fast down, slowly up.
     pub(crate) fn adjust_weight(&mut self, health: &HealthParams, now: Time) {
-        let counts = self.window.sum(now);
-        let bad = counts.all >= health.min_requests.max(1)
-            && counts.ratio() >= health.failing * DEGRADING;
-        if self.halvings > 0 && now.since(self.halved_at) < health.window {
-            return;
-        }
-        if bad && self.halvings < MOST_HALVINGS {
+        let bad = [self.window.sum(now), self.recent.sum(now)]
+            .iter()
+            .any(|counts| is_gray(*counts, health));
+        let since = now.since(self.halved_at);
+        let first = self.halvings == 0;
+        if bad && self.halvings < MOST_HALVINGS && (first || since >= health.window / HALVING) {
             self.halvings += 1;
             self.halved_at = now;
-        } else if !bad && self.halvings > 0 {
+        } else if bad {
+            self.halved_at = self.halved_at.max(now - health.window / HALVING);
+        } else if !first && since >= health.window {
             self.halvings -= 1;
             self.halved_at = now;
         }
+    }
+
+    /// Whether it is degraded more for late answers than for failures.
+    pub(crate) fn is_slow(&mut self, now: Time) -> bool {
+        let counts = self.window.sum(now);
+        counts.late > counts.failed
     }
 
     /// Share of its normal load: 1, a half, a quarter or an eighth.
@@ -191,6 +247,7 @@ impl Traffic {
         window.clear(health.window);
         *self = Traffic {
             window,
+            errors: self.errors.clone(),
             ..Traffic::new(health)
         };
     }
@@ -212,6 +269,8 @@ pub(crate) fn evidence(
                 ("last", probes.last.clone()),
             ]
         }
+        // Its facts are the silence's own.
+        Reason::Silence(_) => Vec::new(),
         Reason::Consecutive => vec![("failed_in_a_row", traffic.failures_in_row.to_string())],
         Reason::Connect => vec![("connect_failures", traffic.connect_failures.to_string())],
         Reason::Ratio => {
@@ -219,6 +278,45 @@ pub(crate) fn evidence(
             vec![("failed", spoken_counts(counts)), ("threshold", threshold)]
         }
     }
+}
+
+/// Whether so much fails or comes late that the weight has to fall.
+fn is_gray(counts: Counts, health: &HealthParams) -> bool {
+    let bad = counts.failed.saturating_add(counts.late).min(counts.all);
+    bad >= LEAST_BAD
+        && counts.all >= (health.min_requests / 2).max(1)
+        && f64::from(bad) >= f64::from(counts.all) * health.failing * DEGRADING
+}
+
+/// What of a batch is no fault of its endpoint: 500 and late answers that the pool's other endpoints
+/// give as well are the application's, or a client's, and no reason to leave for them.
+pub(crate) fn excused(own: Counts, elsewhere: Counts, tally: &Tally) -> Excused {
+    let share = |part: u32, counts: Counts| f64::from(part) / f64::from(counts.all.max(1));
+    let same = |part: fn(Counts) -> u32| {
+        elsewhere.all >= PEERS && share(part(elsewhere), elsewhere) * 2.0 >= share(part(own), own)
+    };
+    let errors = tally.count(Outcome::ServerError);
+    Excused {
+        errors: if same(|counts| counts.failed) {
+            errors
+        } else {
+            0
+        },
+        late: if same(|counts| counts.late) {
+            tally.late
+        } else {
+            0
+        },
+    }
+}
+
+/// What of a batch is no fault of its endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excused {
+    /// 500 and alike.
+    pub errors: u32,
+    /// Late answers.
+    pub late: u32,
 }
 
 /// `12 of 40`.

@@ -15,6 +15,7 @@ use crate::table::PoolTable;
 use crate::time::Time;
 use crate::trust::Trust;
 use crate::verdict::Verdict;
+use crate::window::Window;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -86,6 +87,12 @@ pub(crate) struct PoolState {
     pub writer_lost_at: Option<Time>,
     /// An operator wants the writer home as soon as it is well there.
     pub writer_called_home: bool,
+    /// The provider that takes orders while the writer's is silent or gray.
+    pub detour: Option<ProviderId>,
+    /// Orders would make a detour, and nobody has answered yet who could take them.
+    pub awaits_detour: bool,
+    /// Answers of all its endpoints, and those of them that were 500 or late.
+    pub errors: Window,
     pub trust: Trust,
     /// When it last began to trust its detector again.
     pub calm_since: Option<Time>,

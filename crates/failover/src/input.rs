@@ -43,6 +43,14 @@ pub enum Input {
         /// How often each thing happened.
         tally: Tally,
     },
+    /// Requests wait for an answer of an endpoint that has said nothing since they were sent. To be
+    /// told again and again while it lasts.
+    Silence {
+        /// The endpoint that says nothing.
+        endpoint: EndpointId,
+        /// What is waited for.
+        overdue: Overdue,
+    },
     /// An operator's word.
     Operator {
         /// What it is about.
@@ -134,6 +142,18 @@ impl ProbeFailure {
     }
 }
 
+/// Requests that wait longer than their like usually do, at an endpoint that has answered nothing
+/// since the oldest of them was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overdue {
+    /// How many they are.
+    pub requests: u32,
+    /// For how long the oldest of them has waited.
+    pub oldest: Duration,
+    /// On how many of their connections the kernel knows that what was sent does not arrive.
+    pub dead_paths: u32,
+}
+
 /// What one attempt at an endpoint came to, as far as its health is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,11 +176,13 @@ pub enum Outcome {
     Timeout,
     /// A reused connection that the backend had closed at the moment of reuse: nobody's failure.
     StaleConnection,
+    /// 503 with Retry-After: the backend is full. Not sickness while it also answers with success.
+    Backpressure,
 }
 
 impl Outcome {
     /// Every outcome, in the order of [`Tally`]'s counts.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Success,
         Outcome::ServerError,
         Outcome::GatewayError,
@@ -170,6 +192,7 @@ impl Outcome {
         Outcome::Truncated,
         Outcome::Timeout,
         Outcome::StaleConnection,
+        Outcome::Backpressure,
     ];
 
     /// The word in labels and logs.
@@ -184,12 +207,28 @@ impl Outcome {
             Outcome::Truncated => "truncated",
             Outcome::Timeout => "timeout",
             Outcome::StaleConnection => "stale_connection",
+            Outcome::Backpressure => "backpressure",
         }
     }
 
     /// Whether it speaks against the endpoint.
     pub const fn is_failure(self) -> bool {
-        !matches!(self, Outcome::Success | Outcome::StaleConnection)
+        !matches!(
+            self,
+            Outcome::Success | Outcome::StaleConnection | Outcome::Backpressure
+        )
+    }
+
+    /// Whether the endpoint gave an answer, good or bad.
+    pub const fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Outcome::Success
+                | Outcome::ServerError
+                | Outcome::GatewayError
+                | Outcome::Truncated
+                | Outcome::Backpressure
+        )
     }
 
     /// Whether no connection came about.
@@ -207,6 +246,9 @@ pub struct Tally {
     pub trailing_failures: u32,
     /// Time to the response head, summed over the successes, in microseconds.
     pub latency_micros: u64,
+    /// Answers among them that came later than their like usually do.
+    #[serde(default)]
+    pub late: u32,
 }
 
 impl Tally {
@@ -221,6 +263,17 @@ impl Tally {
         } else if outcome.is_failure() {
             self.trailing_failures = self.trailing_failures.saturating_add(1);
         }
+    }
+
+    /// Counts the answer that was counted last as one that came late.
+    pub fn add_late(&mut self) {
+        self.late = self.late.saturating_add(1);
+    }
+
+    /// How many answers there were, good or bad.
+    pub fn answers(&self) -> u32 {
+        let answers = Outcome::ALL.iter().filter(|outcome| outcome.is_answer());
+        answers.fold(0, |sum, outcome| sum.saturating_add(self.count(*outcome)))
     }
 
     /// How often `outcome` happened.

@@ -17,10 +17,10 @@
 //!
 //! ```text
 //! engine      takes it in ── reload (a policy, addresses), operator (a word), or
-//! endpoint    judges one address by its facts: probes, traffic, window
+//! endpoint    judges one address by its facts: probes, traffic, window, silence
 //! infer       from endpoints to sites to providers, whose way back is in place and hold
 //! pool        decides who serves: trust (whom to believe), spread (who carries how much),
-//!             writer (who takes orders)
+//!             writer (who takes orders), detour (who takes them for now)
 //! journal     numbers what changed; the table goes out when it is another one
 //! ```
 //!
@@ -28,6 +28,7 @@
 //! builds it, `status` shows it, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 mod class;
+mod detour;
 mod endpoint;
 mod engine;
 mod facts;
@@ -53,6 +54,7 @@ pub mod retry;
 mod rng;
 mod schedule;
 pub mod select;
+mod silence;
 mod spread;
 mod status;
 mod table;
@@ -68,7 +70,7 @@ pub use class::{Class, Repeat};
 pub use engine::Engine;
 pub use hold::HoldMemory;
 pub use id::{BackendId, EndpointId, PoolId, ProviderId, RouteId, SiteId};
-pub use input::{Input, OperatorWord, Outcome, ProbeFailure, ProbeResult, Tally, Target};
+pub use input::{Input, OperatorWord, Outcome, Overdue, ProbeFailure, ProbeResult, Tally, Target};
 pub use memory::{
     BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
 };

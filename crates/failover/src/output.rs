@@ -117,6 +117,14 @@ pub enum Change {
         /// Its name now.
         to: String,
     },
+    /// The provider that takes a pool's orders for now, while the writer's is silent or gray. Back
+    /// at the writer, both ends of a detour are the same.
+    Detour {
+        /// Who took them before.
+        from: String,
+        /// Who takes them now.
+        to: String,
+    },
     /// Whether a pool distrusts its detector (P4).
     Panic {
         /// Whether it does now.

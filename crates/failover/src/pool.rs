@@ -39,6 +39,7 @@ impl Engine {
         self.journal_trust(id, trust);
         self.journal_tier(id, &lanes, cause);
         let home_at = self.move_writer(id, &lanes, &views, newborn);
+        self.turn_orders(id, &lanes, &views, cause);
 
         let next = self.next_look(id, &views, home_at);
         self.arm(Timer::Pool(id), next);
@@ -48,7 +49,7 @@ impl Engine {
         }
         let table = PoolTable {
             lanes,
-            writer: pool.writer,
+            writer: pool.detour.or(pool.writer),
             panic: trust.is_panic(),
         };
         let changed = *pool.table != table;
@@ -113,10 +114,12 @@ impl Engine {
         let backend = endpoint.info.backend.index();
         let params = &self.fleet.policy.pools[endpoint.pool.index()];
         let standing = match endpoint.held.verdict {
+            Verdict::Unknown if endpoint.detour => Standing::New,
             Verdict::Unknown if newborn && endpoint.probes.fails == 0 => Standing::Serves,
             Verdict::Unknown => Standing::New,
             Verdict::Down if endpoint.answers(params) => Standing::Answers,
             Verdict::Down => Standing::Dead,
+            _ if endpoint.detour => Standing::Silent,
             _ => Standing::Serves,
         };
         // An endpoint that returns with its site is governed by the site's ramp alone.
@@ -269,7 +272,7 @@ impl Engine {
     }
 
     /// When anything in a lane that takes orders last gave good news.
-    fn answered_at(&self, lane: &Lane) -> Option<Time> {
+    pub(crate) fn answered_at(&self, lane: &Lane) -> Option<Time> {
         let takes = lane.endpoints.iter().filter(|e| e.order_weight > 0.0);
         takes
             .filter_map(|e| self.fleet.endpoint(e.id)?.last_good)
@@ -277,7 +280,7 @@ impl Engine {
     }
 
     /// The writer may have to move: whoever could take its place is probed at once.
-    fn ask_around(&mut self, lanes: &[Lane]) {
+    pub(crate) fn ask_around(&mut self, lanes: &[Lane]) {
         for lane in lanes.iter().filter(|lane| lane.usable) {
             for endpoint in lane
                 .endpoints

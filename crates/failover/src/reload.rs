@@ -17,6 +17,7 @@ use crate::output::{Change, Subject, SubjectKind};
 use crate::policy::{Policy, Pool};
 use crate::rng::stable_hash;
 use crate::schedule::{Slot, first_round};
+use crate::silence::Silence;
 use crate::table::EndpointInfo;
 use crate::time::Time;
 use crate::timers::Timer;
@@ -329,6 +330,8 @@ fn new_endpoint(
         slot,
         probes: Probes::default(),
         traffic: Traffic::new(&params.health),
+        silence: Silence::default(),
+        detour: false,
         hold: HoldDown::default(),
         last_good: None,
         ramp: None,

@@ -66,6 +66,7 @@ fn table(lanes: &[L], writer: Option<u32>) -> Table {
                 weight,
                 order_weight: weight,
                 verdict: *verdict,
+                detour: false,
             }
         };
         let endpoints: Vec<_> = lane.verdicts.iter().enumerate().map(endpoint).collect();

@@ -9,6 +9,7 @@
 //!
 //! `pool` builds the view and publishes the result. Nothing here remembers anything.
 
+use crate::id::ProviderId;
 use crate::policy::Writer;
 use crate::table::{Lane, LaneEndpoint};
 use crate::trust::{EndpointView, LaneView, Standing, Trust};
@@ -77,6 +78,7 @@ impl<'a> Work<'a> {
                 weight: weight(e),
                 order_weight: 0.0,
                 verdict: e.verdict,
+                detour: e.standing == Standing::Silent,
             })
             .collect();
         let live: f64 = endpoints.iter().map(|e| e.weight).sum();
@@ -245,10 +247,9 @@ fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
         for (endpoint, seen) in lane.endpoints.iter_mut().zip(&view.endpoints) {
             let proof = proof(view, seen, trust);
             if proof.is_some() && proof == best {
-                let factor = if proof == Some(Proof::Proved) {
-                    seen.factor
-                } else {
-                    1.0
+                let factor = match proof {
+                    Some(Proof::Proved | Proof::Degraded) => seen.factor,
+                    _ => 1.0,
                 };
                 endpoint.order_weight = seen.base * factor;
             }
@@ -262,27 +263,39 @@ fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
 
 /// How well an endpoint has proved itself for orders, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Proof {
+pub(crate) enum Proof {
     Proved,
+    Degraded,
     Returns,
+    Silent,
     New,
     Answers,
     Dead,
 }
 
-/// `None` where no order may go. New endpoints may have to do though reads have better ones: orders
-/// are bound to their writer, and new addresses are no reason to move it.
+/// How well the best of a provider's endpoints has proved itself for orders.
+pub(crate) fn best_proof(views: &[LaneView], trust: Trust, provider: ProviderId) -> Option<Proof> {
+    let lanes = views.iter().filter(|lane| lane.provider == provider);
+    lanes
+        .flat_map(|lane| lane.endpoints.iter().filter_map(|e| proof(lane, e, trust)))
+        .min()
+}
+
+/// `None` where no order may go. New and silent endpoints may have to do though reads have better
+/// ones: orders are bound to their writer, and neither is a reason to move it for good.
 fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof> {
     let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
     let proof = match endpoint.standing {
         Standing::Serves if returns => Proof::Returns,
+        Standing::Serves if endpoint.verdict == Verdict::Degraded => Proof::Degraded,
         Standing::Serves => Proof::Proved,
+        Standing::Silent => Proof::Silent,
         Standing::New => Proof::New,
         Standing::Answers => Proof::Answers,
         Standing::Dead => Proof::Dead,
     };
-    let new = proof == Proof::New && trust.opens(lane, endpoint);
-    (new || trust.admits(lane, endpoint)).then_some(proof)
+    let bound = matches!(proof, Proof::New | Proof::Silent) && trust.opens(lane, endpoint);
+    (bound || trust.admits(lane, endpoint)).then_some(proof)
 }
 
 #[cfg(test)]

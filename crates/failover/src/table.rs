@@ -93,4 +93,6 @@ pub struct LaneEndpoint {
     pub order_weight: f64,
     /// What the engine holds of it.
     pub verdict: Verdict,
+    /// It says nothing now: requests that wait there may try elsewhere beside it.
+    pub detour: bool,
 }

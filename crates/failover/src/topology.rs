@@ -11,6 +11,7 @@ use crate::policy::{FailoverParams, Policy, Pool};
 use crate::rng::stable_hash;
 use crate::time::Time;
 use crate::trust::Trust;
+use crate::window::Window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -193,6 +194,7 @@ fn pools(
             Some(state) => PoolState {
                 lanes,
                 writer: state.writer.and_then(provider_of),
+                detour: state.detour.and_then(provider_of),
                 ..state
             },
             None => PoolState {
@@ -200,6 +202,9 @@ fn pools(
                 writer: None,
                 writer_lost_at: None,
                 writer_called_home: false,
+                detour: None,
+                awaits_detour: false,
+                errors: Window::new(pool.health.window),
                 trust: Trust::Empty,
                 calm_since: None,
                 active_tier: 0,

@@ -46,6 +46,8 @@ pub(crate) struct EndpointView {
 pub(crate) enum Standing {
     /// It serves.
     Serves,
+    /// It serves, but says nothing now: new requests make a detour.
+    Silent,
     /// It is new; nobody knows.
     New,
     /// It is down, but answers its probes.
@@ -59,6 +61,8 @@ pub(crate) enum Standing {
 pub(crate) enum Trust {
     /// Every verdict and every operator's word.
     All,
+    /// What is silent must do: there is no way for a detour.
+    Silent,
     /// What is new must do: nothing better is left.
     New,
     /// Sites that are left must do, as far as their endpoints serve: there is nowhere else to go.
@@ -74,8 +78,9 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    const LADDER: [Trust; 6] = [
+    const LADDER: [Trust; 7] = [
         Trust::All,
+        Trust::Silent,
         Trust::New,
         Trust::LeftPlaces,
         Trust::KeptAway,
@@ -116,6 +121,7 @@ impl Trust {
     pub(crate) fn admits(self, lane: &LaneView, endpoint: &EndpointView) -> bool {
         let worst = match self {
             Trust::All => Standing::Serves,
+            Trust::Silent => Standing::Silent,
             Trust::New | Trust::LeftPlaces | Trust::KeptAway => Standing::New,
             Trust::LeastBad | Trust::Anything | Trust::Empty => Standing::Dead,
         };
@@ -173,6 +179,17 @@ mod tests {
             Trust::of(&[lane(&[Standing::Dead, Standing::New])]),
             Trust::New
         );
+    }
+
+    #[test]
+    fn what_is_silent_serves_where_there_is_no_way_round_it() {
+        let silent = lane(&[Standing::Silent]);
+        let views = [silent.clone(), lane(&[Standing::Serves])];
+        assert_eq!(Trust::of(&views), Trust::All);
+        assert!(!Trust::All.admits(&silent, &silent.endpoints[0]));
+        let views = [silent, lane(&[Standing::New])];
+        assert_eq!(Trust::of(&views), Trust::Silent);
+        assert!(!Trust::Silent.is_panic());
     }
 
     #[test]

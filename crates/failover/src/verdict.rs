@@ -67,6 +67,14 @@ pub enum Cause {
     ConsecutiveFailures,
     /// Too large a share of the requests in the window failed.
     FailureRatio,
+    /// Requests are overdue and nothing is answered: new ones make a detour until it answers.
+    Overdue,
+    /// Requests were overdue for so long, or a probe failed beside them, that it must be gone.
+    Silent,
+    /// What is sent to it does not arrive, as the kernel knows.
+    PathDead,
+    /// Too many answers come later than usual.
+    Slow,
     /// Requests succeed.
     TrafficSucceeds,
     /// Enough of a site's endpoints are down.
@@ -103,7 +111,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 24] = [
+    pub const ALL: [Cause; 28] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -112,6 +120,10 @@ impl Cause {
         Cause::ConnectFailures,
         Cause::ConsecutiveFailures,
         Cause::FailureRatio,
+        Cause::Overdue,
+        Cause::Silent,
+        Cause::PathDead,
+        Cause::Slow,
         Cause::TrafficSucceeds,
         Cause::EndpointsDown,
         Cause::SitesDown,
@@ -141,6 +153,10 @@ impl Cause {
             Cause::ConnectFailures => "connect_failures",
             Cause::ConsecutiveFailures => "consecutive_failures",
             Cause::FailureRatio => "failure_ratio",
+            Cause::Overdue => "overdue",
+            Cause::Silent => "silent",
+            Cause::PathDead => "path_dead",
+            Cause::Slow => "slow",
             Cause::TrafficSucceeds => "traffic_succeeds",
             Cause::EndpointsDown => "endpoints_down",
             Cause::SitesDown => "sites_down",

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 const BUCKETS: usize = 10;
 
-/// How many outcomes there were, and how many of them failed.
+/// How many outcomes there were, how many of them failed, and how many came late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub all: u32,
     pub failed: u32,
+    /// Answers that came later than usual; they may be successes.
+    pub late: u32,
 }
 
 impl Counts {
@@ -22,6 +24,23 @@ impl Counts {
             0.0
         } else {
             f64::from(self.failed) / f64::from(self.all)
+        }
+    }
+
+    /// These without those of `part`.
+    pub(crate) const fn without(self, part: Counts) -> Counts {
+        Counts {
+            all: self.all.saturating_sub(part.all),
+            failed: self.failed.saturating_sub(part.failed),
+            late: self.late.saturating_sub(part.late),
+        }
+    }
+
+    const fn with(self, more: Counts) -> Counts {
+        Counts {
+            all: self.all.saturating_add(more.all),
+            failed: self.failed.saturating_add(more.failed),
+            late: self.late.saturating_add(more.late),
         }
     }
 }
@@ -65,8 +84,7 @@ impl Window {
     pub(crate) fn add(&mut self, counts: Counts, now: Time) {
         self.advance(now);
         for sum in [&mut self.buckets[index(self.newest)], &mut self.sum] {
-            sum.all = sum.all.saturating_add(counts.all);
-            sum.failed = sum.failed.saturating_add(counts.failed);
+            *sum = sum.with(counts);
         }
     }
 
@@ -86,8 +104,7 @@ impl Window {
         let passed = position.saturating_sub(self.newest).min(BUCKETS as u64);
         for back in 0..passed {
             let gone = std::mem::take(&mut self.buckets[index(position - back)]);
-            self.sum.all = self.sum.all.saturating_sub(gone.all);
-            self.sum.failed = self.sum.failed.saturating_sub(gone.failed);
+            self.sum = self.sum.without(gone);
         }
         self.newest = self.newest.max(position);
     }
@@ -110,7 +127,11 @@ mod tests {
     const LENGTH: Duration = Duration::from_secs(2);
 
     fn one(failed: u32) -> Counts {
-        Counts { all: 1, failed }
+        Counts {
+            all: 1,
+            failed,
+            late: 0,
+        }
     }
 
     #[test]
@@ -120,11 +141,19 @@ mod tests {
         window.add(one(0), Time::from_millis(1000));
         assert_eq!(
             window.sum(Time::from_millis(1900)),
-            Counts { all: 2, failed: 1 }
+            Counts {
+                all: 2,
+                failed: 1,
+                late: 0
+            }
         );
         assert_eq!(
             window.sum(Time::from_millis(2000)),
-            Counts { all: 1, failed: 0 }
+            Counts {
+                all: 1,
+                failed: 0,
+                late: 0
+            }
         );
         assert_eq!(window.sum(Time::from_millis(3000)), Counts::default());
     }

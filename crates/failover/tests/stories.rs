@@ -82,4 +82,12 @@ stories! {
     a_name_that_resolves_late_keeps_its_writer
     a_restart_in_the_middle_of_an_outage
     a_restart_keeps_what_an_operator_said
+    a_pause_makes_a_detour_and_no_evacuation
+    a_hang_is_evacuated_once_a_probe_confirms_it
+    a_blackhole_is_evacuated_for_its_dead_paths
+    slow_answers_with_green_probes
+    orders_make_a_detour_where_they_are_fenced
+    a_detour_is_no_way_out_when_all_is_silent
+    server_errors_of_the_application_move_nothing
+    a_full_backend_is_not_a_sick_one
 }

@@ -295,13 +295,14 @@ pub const fn change_word(change: &Change) -> &'static str {
         Change::Operator { .. } => "operator",
         Change::Tier { .. } => "tier",
         Change::Writer { .. } => "writer",
+        Change::Detour { .. } => "detour",
         Change::Panic { .. } => "panic",
         Change::Endpoints { .. } => "endpoints",
     }
 }
 
 /// Every word of [`change_word`].
-pub(crate) const CHANGES: [&str; 11] = [
+pub(crate) const CHANGES: [&str; 12] = [
     Verdict::Unknown.as_str(),
     Verdict::Healthy.as_str(),
     Verdict::Suspect.as_str(),
@@ -311,6 +312,7 @@ pub(crate) const CHANGES: [&str; 11] = [
     "operator",
     "tier",
     "writer",
+    "detour",
     "panic",
     "endpoints",
 ];

@@ -64,6 +64,7 @@ impl Draft {
             "keep_warm" => pool.failover.keep_warm = number()?,
             "moves" => pool.orders.moves = mover()?,
             "failback" => pool.orders.failback = mover()?,
+            "fenced" => pool.orders.fenced = value == "yes",
             "writer" if value == "any" => pool.orders.writer = Writer::Any,
             _ => return Err(format!("no such parameter: {key}")),
         }

@@ -9,6 +9,8 @@
 //! [at TIME] probes PLACE fail CAUSE [WORDS]
 //! [at TIME] traffic PLACE [OUTCOME N]..  from now on, every 100 ms, wherever reads go there
 //! [at TIME] requests PLACE [OUTCOME N].. once, now
+//! [at TIME] waits PLACE N [dead M]       from now on, N requests wait there without an answer, M of
+//!                                        them on dead paths; 0 ends it
 //! [at TIME] resolve SITE ADDRESS.. [keeping ADDRESS..]
 //!                                        what the name of the site's first backend resolves to, and
 //!                                        what is kept of before; `resolve SITE expired` keeps nothing
@@ -19,10 +21,10 @@
 //! run TIME                               time passes
 //! ```
 //!
-//! A PLACE is `all`, a provider, a site, or one endpoint of a site (`aws/use1/2`), in one pool where
+//! Among the outcomes, `late N` says that N of the answers came late. A PLACE is `all`, a provider, a site, or one endpoint of a site (`aws/use1/2`), in one pool where
 //! written `POOL:PLACE`. TIME is like `300ms`, `5s`, `2m`; after `at` it counts from the start.
 
-use leeward_failover::{OperatorWord, Outcome, ProbeFailure, Tally};
+use leeward_failover::{OperatorWord, Outcome, Overdue, ProbeFailure, Tally};
 use std::time::Duration;
 
 /// One line of a story.
@@ -42,6 +44,7 @@ pub(crate) enum Action {
     Probes(String, Option<(ProbeFailure, String)>),
     Traffic(String, Tally),
     Requests(String, Tally),
+    Waits(String, Overdue),
     Resolve(String, Vec<String>),
     Operator {
         word: OperatorWord,
@@ -88,6 +91,7 @@ fn action(verb: &str, rest: &[&str]) -> Result<Action, String> {
         "probes" => Action::Probes(word(0)?, probes(&rest[1..])?),
         "traffic" => Action::Traffic(word(0)?, tally(&rest[1..])?),
         "requests" => Action::Requests(word(0)?, tally(&rest[1..])?),
+        "waits" => Action::Waits(word(0)?, overdue(&rest[1..])?),
         "resolve" => Action::Resolve(
             word(0)?,
             rest[1..].iter().map(|a| (*a).to_owned()).collect(),
@@ -138,6 +142,12 @@ fn tally(rest: &[&str]) -> Result<Tally, String> {
         let [outcome, count] = pair else {
             return Err(format!("how many of {}?", pair[0]));
         };
+        if *outcome == "late" {
+            tally.late = count
+                .parse()
+                .map_err(|_| format!("not a number: {count}"))?;
+            continue;
+        }
         let known = Outcome::ALL
             .into_iter()
             .find(|known| known.as_str() == *outcome);
@@ -150,6 +160,19 @@ fn tally(rest: &[&str]) -> Result<Tally, String> {
         }
     }
     Ok(tally)
+}
+
+fn overdue(rest: &[&str]) -> Result<Overdue, String> {
+    let number = |index: usize| {
+        let text = rest.get(index).copied().unwrap_or("0");
+        text.parse::<u32>()
+            .map_err(|_| format!("not a number: {text}"))
+    };
+    Ok(Overdue {
+        requests: number(0)?,
+        dead_paths: number(2)?,
+        ..Overdue::default()
+    })
 }
 
 fn operator(word: OperatorWord, rest: &[&str]) -> Result<Action, String> {

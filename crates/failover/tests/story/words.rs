@@ -10,6 +10,7 @@ pub(crate) fn spoken(event: &Event) -> String {
         Change::Operator { from, to } => format!("operator {} -> {}", word(*from), word(*to)),
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
+        Change::Detour { from, to } => format!("orders {from} -> {to}"),
         Change::Panic { on } => format!("panic {}", if *on { "on" } else { "off" }),
         Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),
     };

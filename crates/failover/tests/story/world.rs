@@ -4,8 +4,8 @@ use super::draft::Draft;
 use super::script::{Action, Command};
 use super::words::{shown, spoken};
 use leeward_failover::{
-    Backend, BackendId, EndpointId, Engine, Input, Output, Policy, ProbeFailure, ProbeResult,
-    ProviderId, SiteId, Tally, Target, Time,
+    Backend, BackendId, EndpointId, Engine, Input, Output, Overdue, Policy, ProbeFailure,
+    ProbeResult, ProviderId, SiteId, Tally, Target, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -23,6 +23,8 @@ pub(crate) struct World {
     /// What was said last of the probes of a place; later lines override earlier ones.
     probes: Vec<(String, Option<(ProbeFailure, String)>)>,
     traffic: Vec<(String, Tally)>,
+    /// What waits for an answer, and since when.
+    waits: Vec<(String, Time, Overdue)>,
     /// Probes under way, by when they end.
     under_way: BTreeSet<(Time, EndpointId)>,
     next_tick: Time,
@@ -46,6 +48,7 @@ impl World {
             draft: Draft::default(),
             probes: Vec::new(),
             traffic: Vec::new(),
+            waits: Vec::new(),
             under_way: BTreeSet::new(),
             next_tick: Time::ZERO + TICK,
             endpoints: BTreeMap::new(),
@@ -79,6 +82,7 @@ impl World {
             Action::Load => self.load(),
             Action::Probes(place, behaviour) => self.probes.push((place, behaviour)),
             Action::Traffic(place, tally) => self.traffic.push((place, tally)),
+            Action::Waits(place, overdue) => self.waits.push((place, self.now, overdue)),
             Action::Requests(place, tally) => self.requests(&place, tally)?,
             Action::Resolve(site, addresses) => self.resolve(&site, &addresses)?,
             Action::Operator {
@@ -124,6 +128,7 @@ impl World {
             } else if next == self.next_tick {
                 self.next_tick = self.next_tick + TICK;
                 self.tick();
+                self.wait();
             } else {
                 self.tell(Input::Wake);
             }
@@ -170,6 +175,21 @@ impl World {
                     endpoint,
                     tally: *tally,
                 });
+            }
+        }
+    }
+
+    /// What waits goes on waiting, wherever that is.
+    fn wait(&mut self) {
+        for endpoint in self.endpoints.keys().copied().collect::<Vec<_>>() {
+            let said = self.waits.iter().rev();
+            let said = said
+                .clone()
+                .find(|(place, ..)| self.stands(endpoint, place));
+            if let Some((_, since, overdue)) = said.filter(|(_, _, o)| o.requests > 0).cloned() {
+                let oldest = self.now.since(since);
+                let overdue = Overdue { oldest, ..overdue };
+                self.tell(Input::Silence { endpoint, overdue });
             }
         }
     }
