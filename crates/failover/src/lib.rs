@@ -21,6 +21,7 @@
 //! infer       from endpoints to sites to providers, whose way back is in place and hold
 //! pool        decides who serves: trust (whom to believe), spread (who carries how much),
 //!             writer (who takes orders)
+//! leaving     says what becomes of what runs where nothing new goes
 //! journal     numbers what changed; the table goes out when it is another one
 //! ```
 //!
@@ -40,6 +41,7 @@ mod input;
 #[cfg(debug_assertions)]
 mod invariants;
 mod journal;
+mod leaving;
 mod listing;
 mod memory;
 mod operator;
@@ -79,6 +81,6 @@ pub use policy::{
     Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
     ProviderKind, RetryParams, Site, TierSite, Writer,
 };
-pub use table::{EndpointInfo, Lane, LaneEndpoint, PoolTable, Table};
+pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};
 pub use time::Time;
 pub use verdict::{Cause, Verdict};
