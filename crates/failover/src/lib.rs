@@ -26,7 +26,7 @@
 //! ```
 //!
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
-//! builds it, `status` shows it, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
+//! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 mod class;
 mod endpoint;
@@ -49,6 +49,7 @@ mod output;
 mod place;
 mod policy;
 mod pool;
+mod prospect;
 mod recall;
 mod reload;
 pub mod retry;
@@ -81,6 +82,7 @@ pub use policy::{
     Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
     ProviderKind, RetryParams, Site, TierSite, Writer,
 };
+pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect};
 pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};
 pub use time::Time;
 pub use verdict::{Cause, Verdict};
