@@ -30,7 +30,7 @@ use crate::time::Time;
 use crate::verdict::{Cause, Verdict};
 
 /// One address of one backend, and all that is known of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub id: EndpointId,
     pub info: EndpointInfo,

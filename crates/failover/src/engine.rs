@@ -27,7 +27,7 @@ const JUMP: Duration = Duration::from_secs(5);
 const JUMP_GRACE: Duration = Duration::from_secs(1);
 
 /// Takes facts in, gives decisions out; see the crate's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     pub(crate) now: Time,
     pub(crate) fleet: Fleet,
@@ -44,7 +44,7 @@ pub struct Engine {
 }
 
 /// What has to be decided anew before the input is done with.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Dirty {
     pub providers: BTreeSet<ProviderId>,
     /// With the cause that its events carry; the last one wins, it is the most far-reaching.
@@ -99,8 +99,15 @@ impl Engine {
                 lasts,
                 reason,
             } => {
-                self.command(target, word, lasts, reason);
+                self.speak(&[target], word, lasts, reason, false);
             }
+            Input::Words {
+                targets,
+                word,
+                lasts,
+                reason,
+                forced,
+            } => self.speak(&targets, word, lasts, reason, forced),
             Input::Memory { memory, away } => self.recall(&memory, away),
             Input::Wake => {}
         }

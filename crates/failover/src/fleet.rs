@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The policy, and what is known of everything in it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     pub policy: Policy,
     /// By [`ProviderId`].
@@ -35,7 +35,7 @@ pub(crate) struct Fleet {
     pub endpoints: Vec<Option<Box<Endpoint>>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ProviderState {
     pub place: Place,
     pub sites: Vec<SiteId>,
@@ -44,7 +44,7 @@ pub(crate) struct ProviderState {
     pub failing_sites: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SiteState {
     pub place: Place,
     pub provider: ProviderId,
@@ -77,7 +77,7 @@ impl Census {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PoolState {
     /// Its sites in tier order, those without an endpoint among them.
     pub lanes: Vec<LaneState>,
@@ -105,7 +105,7 @@ pub(crate) struct PoolState {
     pub table: Arc<PoolTable>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LaneState {
     pub site: SiteId,
     pub tier: u32,
@@ -114,7 +114,7 @@ pub(crate) struct LaneState {
     pub endpoints: Vec<EndpointId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BackendState {
     /// What its name resolves to, as last told.
     pub resolved: Vec<SocketAddr>,

@@ -62,6 +62,21 @@ pub enum Input {
         /// Why, for the journal.
         reason: String,
     },
+    /// An operator's word about several places at once, none before the other.
+    Words {
+        /// What it is about.
+        targets: Vec<Target>,
+        /// The word.
+        word: OperatorWord,
+        /// When it lapses; never when absent.
+        lasts: Option<Duration>,
+        /// Why, for the journal.
+        reason: String,
+        /// Whether it was said against what [`crate::Engine::consider`] had to object: the journal
+        /// says so.
+        #[serde(default)]
+        forced: bool,
+    },
     /// What an engine knew that ran before this one. To be told right after the first policy;
     /// ignored once anything else was learned, or where it is of a newer version.
     Memory {
@@ -318,4 +333,15 @@ pub enum OperatorWord {
     Draining,
     /// Everything leaves now.
     Evacuated,
+}
+
+impl OperatorWord {
+    /// The word in the status and the logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OperatorWord::Active => "active",
+            OperatorWord::Draining => "draining",
+            OperatorWord::Evacuated => "evacuated",
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 /// A number that comes from outside is cut here: JSON's readers hold no larger one exactly.
 const LARGEST: u64 = 1 << 53;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Journal {
     outputs: VecDeque<Output>,
     seq: u64,

@@ -21,11 +21,12 @@
 //! infer       from endpoints to sites to providers, whose way back is in place and hold
 //! pool        decides who serves: trust (whom to believe), spread (who carries how much),
 //!             writer (who takes orders), detour (who takes them for now)
+//! leaving     says what becomes of what runs where nothing new goes
 //! journal     numbers what changed; the table goes out when it is another one
 //! ```
 //!
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
-//! builds it, `status` shows it, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
+//! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 mod class;
 mod detour;
@@ -41,6 +42,7 @@ mod input;
 #[cfg(debug_assertions)]
 mod invariants;
 mod journal;
+mod leaving;
 mod listing;
 mod memory;
 mod operator;
@@ -48,6 +50,7 @@ mod output;
 mod place;
 mod policy;
 mod pool;
+mod prospect;
 mod recall;
 mod reload;
 pub mod retry;
@@ -81,6 +84,7 @@ pub use policy::{
     Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
     ProviderKind, RetryParams, Site, TierSite, Writer,
 };
-pub use table::{EndpointInfo, Lane, LaneEndpoint, PoolTable, Table};
+pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect};
+pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};
 pub use time::Time;
 pub use verdict::{Cause, Verdict};

@@ -1,5 +1,7 @@
 //! Operators' words: evacuate, drain, restore, each with a reason and an expiry.
 //!
+//! `prospect` says beforehand what would follow from a word, and what speaks against it.
+//!
 //! A word stands beside the verdict and outranks it, with one limit: it never takes the last
 //! capacity of a pool away (P4, see `spread`); the event says so where it would. What returns by a
 //! word, or because one lapsed, returns on a ramp (P7).
@@ -14,34 +16,37 @@ use crate::verdict::Cause;
 use std::time::Duration;
 
 impl Engine {
-    /// Takes an operator's word.
-    pub(crate) fn command(
+    /// Takes an operator's word about some places at once. One that was `forced` says in its events
+    /// what spoke against it.
+    pub(crate) fn speak(
         &mut self,
-        target: Target,
+        targets: &[Target],
         word: OperatorWord,
         lasts: Option<Duration>,
         reason: String,
+        forced: bool,
     ) {
+        let lasts = lasts.filter(|_| word != OperatorWord::Active);
         let mut evidence = vec![("reason", reason.clone())];
-        if let Some(span) = lasts.filter(|_| word != OperatorWord::Active) {
-            evidence.push(("lasts", spoken(span)));
+        evidence.extend(lasts.map(|span| ("lasts", spoken(span))));
+        if forced {
+            let against = self.consider(targets, word, self.now).objections;
+            let against: Vec<String> = against.into_iter().map(|found| found.text).collect();
+            if !against.is_empty() {
+                evidence.push(("forced", against.join("; ")));
+            }
         }
         if word == OperatorWord::Active {
-            self.call_writers_home(target);
+            targets
+                .iter()
+                .for_each(|target| self.call_writers_home(*target));
         }
-        let until = lasts
-            .map(|span| self.now + span)
-            .filter(|_| word != OperatorWord::Active);
-        self.set_word(
-            target,
-            Word {
-                word,
-                until,
-                reason,
-            },
-            Cause::Operator,
-            evidence,
-        );
+        let word = Word {
+            word,
+            until: lasts.map(|span| self.now + span),
+            reason,
+        };
+        self.set_words(targets, &word, Cause::Operator, &evidence);
     }
 
     /// An operator's word has lapsed, unless it was renewed.
@@ -54,38 +59,44 @@ impl Engine {
         if lapsed {
             let before = self.fleet.word_mut(target).map(|word| word.reason.clone());
             let evidence = vec![("reason", before.unwrap_or_default())];
-            self.set_word(target, Word::default(), Cause::OperatorWordLapsed, evidence);
+            let (word, cause) = (Word::default(), Cause::OperatorWordLapsed);
+            self.set_words(&[target], &word, cause, &evidence);
         }
     }
 
-    fn set_word(&mut self, target: Target, word: Word, cause: Cause, evidence: Evidence) {
-        let (to, until) = (word.word, word.until);
-        let Some(held) = self.fleet.word_mut(target) else {
-            return;
-        };
-        let before = std::mem::replace(held, word);
-        match until {
-            Some(until) => self.timers.set(Timer::Word(target), until, self.now),
-            None => self.timers.clear(Timer::Word(target)),
+    /// All are set before anything follows from them, so that no order of theirs makes a difference.
+    fn set_words(&mut self, targets: &[Target], word: &Word, cause: Cause, evidence: &Evidence) {
+        let mut events = Vec::new();
+        let mut returning = Vec::new();
+        for target in targets.iter().copied() {
+            let Some(held) = self.fleet.word_mut(target) else {
+                continue;
+            };
+            let before = std::mem::replace(held, word.clone());
+            match word.until {
+                Some(until) => self.timers.set(Timer::Word(target), until, self.now),
+                None => self.timers.clear(Timer::Word(target)),
+            }
+            events.push((self.journal.position(), target));
+            let change = Change::Operator {
+                from: before.word,
+                to: word.word,
+            };
+            let subject = self.fleet.subject(target);
+            self.journal
+                .event(self.now, subject, change, cause, evidence.clone());
+            if before.keeps_away() && !word.keeps_away() {
+                returning.push(target);
+            }
         }
-        let event = self.journal.position();
-        let change = Change::Operator {
-            from: before.word,
-            to,
-        };
-        self.journal.event(
-            self.now,
-            self.fleet.subject(target),
-            change,
-            cause,
-            evidence,
-        );
-        if before.keeps_away() && to == OperatorWord::Active {
+        for target in returning {
             self.returns(target, cause);
         }
-        self.mark_pools_of(target, cause);
+        for (_, target) in &events {
+            self.mark_pools_of(*target, cause);
+        }
         self.settle();
-        if to != OperatorWord::Active {
+        for (event, target) in events.into_iter().filter(|_| word.keeps_away()) {
             self.confess(event, target);
         }
     }

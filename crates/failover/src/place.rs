@@ -9,7 +9,7 @@ use crate::time::Time;
 use crate::verdict::{Cause, Verdict};
 
 /// A site or a provider, over all pools.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub held: Held,
     pub word: Word,

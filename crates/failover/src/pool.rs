@@ -43,6 +43,7 @@ impl Engine {
 
         let next = self.next_look(id, &views, home_at);
         self.arm(Timer::Pool(id), next);
+        let leaving = self.leaving(&self.fleet.pools[id.index()], trust);
         let pool = &mut self.fleet.pools[id.index()];
         if !newborn {
             pool.newborn_until = Time::ZERO;
@@ -51,6 +52,7 @@ impl Engine {
             lanes,
             writer: pool.detour.or(pool.writer),
             panic: trust.is_panic(),
+            leaving,
         };
         let changed = *pool.table != table;
         if changed {

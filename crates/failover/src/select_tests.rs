@@ -66,7 +66,6 @@ fn table(lanes: &[L], writer: Option<u32>) -> Table {
                 weight,
                 order_weight: weight,
                 verdict: *verdict,
-                detour: false,
             }
         };
         let endpoints: Vec<_> = lane.verdicts.iter().enumerate().map(endpoint).collect();

@@ -78,7 +78,6 @@ impl<'a> Work<'a> {
                 weight: weight(e),
                 order_weight: 0.0,
                 verdict: e.verdict,
-                detour: e.standing == Standing::Silent,
             })
             .collect();
         let live: f64 = endpoints.iter().map(|e| e.weight).sum();

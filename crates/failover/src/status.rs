@@ -59,7 +59,7 @@ impl Engine {
         }
     }
 
-    fn pool_status(&self, id: PoolId, now: Time) -> PoolStatus {
+    pub(crate) fn pool_status(&self, id: PoolId, now: Time) -> PoolStatus {
         let pool = &self.fleet.pools[id.index()];
         let warm: f64 = pool.table.lanes.iter().map(|lane| lane.warm).sum();
         let share = |lane: &Lane| lane.share * (1.0 - warm) + lane.warm;

@@ -26,6 +26,14 @@ impl Table {
     pub fn endpoint(&self, id: EndpointId) -> Option<EndpointInfo> {
         self.endpoints.get(id.index()).copied().flatten()
     }
+
+    /// What becomes of work that is under way at an endpoint. Looks through all pools: not for the
+    /// usual way of a request.
+    pub fn leaving(&self, id: EndpointId) -> Leaving {
+        let all = self.pools.iter().flat_map(|pool| &pool.leaving);
+        let mut found = all.filter(|(leaving, _)| *leaving == id);
+        found.next().map_or(Leaving::Stays, |(_, how)| *how)
+    }
 }
 
 /// An endpoint as the data path needs it.
@@ -51,6 +59,23 @@ pub struct PoolTable {
     /// Whether everything looks bad and the verdicts are distrusted: no retries, serve from what
     /// is least bad (P4).
     pub panic: bool,
+    /// The endpoints at which work under way does not stay, by id.
+    pub leaving: Vec<(EndpointId, Leaving)>,
+}
+
+/// What becomes of work that is under way at an endpoint, worst last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaving {
+    /// It stays.
+    #[default]
+    Stays,
+    /// It stays; what may be repeated may try elsewhere beside it, since the endpoint says nothing.
+    Detour,
+    /// Nothing new comes; what runs may end, what never ends by itself is ended over a while.
+    Slowly,
+    /// Everything leaves now.
+    AtOnce,
 }
 
 /// One site of a pool.
@@ -93,6 +118,4 @@ pub struct LaneEndpoint {
     pub order_weight: f64,
     /// What the engine holds of it.
     pub verdict: Verdict,
-    /// It says nothing now: requests that wait there may try elsewhere beside it.
-    pub detour: bool,
 }

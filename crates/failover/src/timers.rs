@@ -30,7 +30,7 @@ pub(crate) enum Timer {
 const LEAST: Duration = Duration::from_millis(1);
 
 /// All timers that are set.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Time, Timer)>,
     set: BTreeMap<Timer, Time>,

@@ -5,6 +5,7 @@
 use crate::control::{Report, Reports};
 use crate::dns::Names;
 use crate::journal::{Entry, Journal};
+use crate::leaving;
 use crate::probe::{ProbeSpec, probe};
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
@@ -189,11 +190,12 @@ impl Effects {
     }
 
     fn publish(&self, table: Arc<Table>) {
-        self.shared.snapshot.store(Arc::new(Snapshot {
+        let before = self.shared.snapshot.swap(Arc::new(Snapshot {
             serving: self.serving.clone(),
-            table,
+            table: table.clone(),
             endpoints: self.endpoints.clone(),
         }));
+        leaving::tell_workers(&self.shared, &before.table, &table);
     }
 
     fn probe(&self, endpoint: EndpointId) {

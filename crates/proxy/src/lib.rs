@@ -32,6 +32,7 @@ mod headers;
 mod job;
 mod journal;
 mod lease;
+mod leaving;
 mod listener;
 mod path_info;
 mod per_client;

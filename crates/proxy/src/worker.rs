@@ -6,6 +6,7 @@
 
 use crate::control::ControlMessage;
 use crate::drain::Phase;
+use crate::leaving::Departures;
 use crate::listener;
 use crate::reload::Reloads;
 use crate::serve::ClientConn;
@@ -16,7 +17,7 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use leeward_failover::retry::Budget;
 use leeward_failover::select::Rng;
-use leeward_failover::{EndpointId, PoolId, Time, Verdict};
+use leeward_failover::{EndpointId, Leaving, PoolId, Time, Verdict};
 use leeward_metrics::{Cells, Metrics};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -81,6 +82,8 @@ pub(crate) enum WorkerMessage {
     Close { listener: usize },
     /// Somebody wants to know whether this thread lives.
     Alive(oneshot::Sender<()>),
+    /// The newest table treats work under way in another way than the one before.
+    TableChanged,
     /// Accept no more, end idle connections, let the rest end.
     Drain,
     /// End everything now.
@@ -102,6 +105,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cells: Cells,
     pub(crate) tallies: Tallies,
+    /// Tells what is under way that its endpoint is left.
+    pub(crate) departures: Departures,
     cache: RefCell<Cache<SharedSnapshot, Arc<Snapshot>>>,
     held: RefCell<Held>,
     upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
@@ -167,6 +172,8 @@ async fn housekeeping(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         let now = Instant::now();
+        // In the case that nothing else made this worker look.
+        worker.snapshot();
         for upstream in worker.upstreams.borrow().iter().flatten() {
             upstream.close_expired(now);
         }
@@ -232,6 +239,9 @@ async fn obey(
                 // Whoever asked may have given up.
                 let _ = answer.send(());
             }
+            WorkerMessage::TableChanged => {
+                worker.snapshot();
+            }
             WorkerMessage::Close { listener } => {
                 accepting.stop(listener);
                 worker.drain(|conn| conn.listener == listener);
@@ -262,6 +272,7 @@ impl Worker {
             cells: shared.metrics.worker(),
             shared,
             tallies: Tallies::default(),
+            departures: Departures::default(),
             cache: RefCell::new(cache),
             held: RefCell::new(held.clone()),
             upstreams: RefCell::default(),
@@ -273,6 +284,7 @@ impl Worker {
             changed: Notify::new(),
         });
         worker.make_budgets(&held);
+        worker.departures.follow(&held.table);
         worker
     }
 
@@ -284,6 +296,7 @@ impl Worker {
         if !Arc::ptr_eq(newest, &held) {
             let before = std::mem::replace(&mut *held, Rc::new(newest.clone()));
             self.forget_what_is_gone(&held);
+            self.departures.follow(&held.table);
             if !Arc::ptr_eq(&before.serving, &held.serving) {
                 self.make_budgets(&held);
             }
@@ -350,6 +363,11 @@ impl Worker {
     /// it, since a reload may have moved the pool: not for the usual way of a request.
     pub(crate) fn is_left(&self, endpoint: EndpointId) -> bool {
         let held = self.snapshot();
+        match held.table.leaving(endpoint) {
+            Leaving::AtOnce => return true,
+            Leaving::Slowly => return false,
+            Leaving::Stays | Leaving::Detour => {}
+        }
         let panicking = |id: EndpointId| {
             let pool = held
                 .endpoints
