@@ -350,6 +350,9 @@ pub struct Limits {
     pub write_stall: Duration,
     /// Bytes of a request body that are kept so that it can be sent again.
     pub keep_body: usize,
+    /// An answer of a declared length up to this many bytes is held until it is whole: one that is
+    /// cut can be fetched elsewhere, or is told as unknown.
+    pub hold_answer: usize,
     /// Bytes of a request body at all; more is 413.
     pub max_body: u64,
     /// Requests at a time on one HTTP/2 connection of a client at most.
@@ -427,6 +430,7 @@ impl Default for Limits {
             body_min_rate: 100,
             write_stall: Duration::from_secs(30),
             keep_body: 64 * 1024,
+            hold_answer: 32 * 1024,
             max_body: 1024 * 1024 * 1024,
             max_streams: 100,
         }

@@ -235,7 +235,8 @@ impl Endpoint {
 
     /// Well again: its share grows, and any reason to leave sends it back for longer.
     fn recovering(&mut self, rules: Rules<'_>) -> Option<Changed> {
-        if let Some(reason) = self.reason_to_leave(rules) {
+        let failed = self.traffic.fails_at_once().then_some(Reason::Consecutive);
+        if let Some(reason) = failed.or_else(|| self.reason_to_leave(rules)) {
             let mut evidence = vec![("reason", reason.cause().as_str().to_owned())];
             evidence.extend(self.evidence(reason, rules));
             return Some(self.leave(Cause::FailedInRamp, evidence, rules));
@@ -252,6 +253,9 @@ impl Endpoint {
         let Rules { pool, now } = rules;
         if let Some(cause) = self.silence.confirmed(now) {
             return Some(Reason::Silence(cause));
+        }
+        if self.traffic.is_unreachable(&self.probes, &pool.health, now) {
+            return Some(Reason::Connect);
         }
         self.traffic.reason(&pool.health, now).or_else(|| {
             let red = self.probes.fails >= pool.probe.fall.max(1);

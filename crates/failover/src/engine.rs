@@ -5,7 +5,6 @@
 //! looked at, so failure costs about the same as health (P8). The control task in `proxy` drives it.
 
 use crate::endpoint::Rules;
-use crate::facts;
 use crate::fleet::Fleet;
 use crate::id::{EndpointId, PoolId, ProviderId};
 use crate::input::{Input, Outcome, Overdue, ProbeResult, Tally, Target};
@@ -16,7 +15,6 @@ use crate::table::{EndpointInfo, Table};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 use crate::verdict::{Cause, Verdict};
-use crate::window::Counts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,16 +210,9 @@ impl Engine {
             return;
         };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
-        let errors = Counts {
-            all: tally.answers(),
-            failed: tally.count(Outcome::ServerError),
-            late: tally.late,
-        };
-        let everywhere = &mut fleet.pools[endpoint.pool.index()].errors;
-        everywhere.add(errors, now);
-        endpoint.traffic.errors.add(errors, now);
-        let own = endpoint.traffic.errors.sum(now);
-        let excused = facts::excused(own, everywhere.sum(now).without(own), &tally);
+        let info = endpoint.info;
+        let state = &mut fleet.pools[endpoint.pool.index()];
+        let excused = state.excused(info, &tally, now, |site| fleet.sites[site.index()].provider);
         let changed = endpoint.served(&tally, excused, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
         if tally.count(Outcome::Success) > 0 {
@@ -280,6 +271,15 @@ impl Engine {
         };
         endpoint.slot.hurry(self.now);
         self.probe_due(id);
+    }
+
+    /// Probes an endpoint at once: orders wait for somebody who answers.
+    pub(crate) fn rush(&mut self, id: EndpointId) {
+        let now = self.now;
+        if let Some(endpoint) = self.fleet.endpoint_mut(id) {
+            endpoint.slot.rush(now);
+            self.probe_due(id);
+        }
     }
 
     /// Looks at everything whose time has come.

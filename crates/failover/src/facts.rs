@@ -6,7 +6,7 @@
 //! does.
 
 use crate::held::Evidence;
-use crate::input::{Outcome, ProbeResult, Tally};
+use crate::input::{Outcome, ProbeFailure, ProbeResult, Tally};
 use crate::policy::{HealthParams, Pool};
 use crate::time::Time;
 use crate::verdict::Cause;
@@ -25,10 +25,14 @@ const RECENT: u32 = 8;
 const MOST_HALVINGS: u32 = 3;
 /// ... and at most once in this part of the window; doubled at most once in a whole one.
 const HALVING: u32 = 4;
+/// ... and in this many windows where nothing was sent.
+const UNSEEN: u32 = 5;
 /// Answers of "full" in a row, without a success for [`FULL_FOR`], that count as failures: nobody
 /// is so full that nothing succeeds.
 const FULL: u32 = 20;
 const FULL_FOR: Duration = Duration::from_millis(500);
+/// Failures in a row after which a place that returns is left again.
+const FAILS_AT_ONCE: u32 = 2;
 /// Answers elsewhere that are enough to say that an endpoint's 500 are everybody's.
 const PEERS: u32 = 5;
 
@@ -64,6 +68,8 @@ pub(crate) struct Probes {
     pub fails: u32,
     /// Whether any has ended.
     pub any: bool,
+    /// The last one had no connection.
+    pub cannot_connect: bool,
     /// The last one, in words.
     pub last: String,
 }
@@ -71,6 +77,13 @@ pub(crate) struct Probes {
 impl Probes {
     pub(crate) fn record(&mut self, result: &ProbeResult) {
         self.any = true;
+        self.cannot_connect = matches!(
+            result,
+            ProbeResult::Failed {
+                cause: ProbeFailure::Refused | ProbeFailure::ConnectTimeout | ProbeFailure::Tls,
+                ..
+            }
+        );
         match result {
             ProbeResult::Passed { took } => {
                 self.passes = self.passes.saturating_add(1);
@@ -96,13 +109,13 @@ pub(crate) struct Traffic {
     pub window: Window,
     /// The last moment of it: what began just now shows here.
     recent: Window,
-    /// Answers, and those of them that were 500 or late.
-    pub errors: Window,
     /// Failures since the last success.
     pub failures_in_row: u32,
     /// Connect failures since the last success, and since when.
     pub connect_failures: u32,
     connect_since: Time,
+    /// Connect failures in the window, whatever succeeded over older connections.
+    unconnected: Window,
     /// The last failure that no good news has answered yet.
     suspicion: Option<Time>,
     /// How often the weight is halved, and since when.
@@ -118,10 +131,10 @@ impl Traffic {
         Traffic {
             window: Window::new(health.window),
             recent: Window::new(health.window / RECENT),
-            errors: Window::new(health.window),
             failures_in_row: 0,
             connect_failures: 0,
             connect_since: Time::ZERO,
+            unconnected: Window::new(health.window),
             suspicion: None,
             halvings: 0,
             halved_at: Time::ZERO,
@@ -168,6 +181,17 @@ impl Traffic {
         if succeeded > 0 {
             (self.failures_in_row, self.connect_failures) = (0, 0);
         }
+        let unconnected = tally
+            .count(Outcome::ConnectFailed)
+            .saturating_add(tally.count(Outcome::TlsFailed));
+        if unconnected > 0 {
+            let counts = Counts {
+                all: unconnected,
+                failed: unconnected,
+                late: 0,
+            };
+            self.unconnected.add(counts, now);
+        }
         self.failures_in_row = self.failures_in_row.saturating_add(trailing);
         if connect > 0 {
             if self.connect_failures == 0 || now.since(self.connect_since) > health.window {
@@ -200,9 +224,8 @@ impl Traffic {
 
     /// Halves or doubles the weight by one step: fast down, slowly up.
     pub(crate) fn adjust_weight(&mut self, health: &HealthParams, now: Time) {
-        let bad = [self.window.sum(now), self.recent.sum(now)]
-            .iter()
-            .any(|counts| is_gray(*counts, health));
+        let counts = self.window.sum(now);
+        let bad = is_gray(counts, health) || is_gray(self.recent.sum(now), health);
         let since = now.since(self.halved_at);
         let first = self.halvings == 0;
         if bad && self.halvings < MOST_HALVINGS && (first || since >= health.window / HALVING) {
@@ -210,7 +233,7 @@ impl Traffic {
             self.halved_at = now;
         } else if bad {
             self.halved_at = self.halved_at.max(now - health.window / HALVING);
-        } else if !first && since >= health.window {
+        } else if !first && since >= health.window * if counts.all > 0 { 1 } else { UNSEEN } {
             self.halvings -= 1;
             self.halved_at = now;
         }
@@ -225,6 +248,23 @@ impl Traffic {
     /// Share of its normal load: 1, a half, a quarter or an eighth.
     pub(crate) fn weight(&self) -> f64 {
         0.5_f64.powi(self.halvings.cast_signed())
+    }
+
+    /// Whether no connection can be made any more, as probes that fail to connect say as well: what
+    /// succeeds over connections that are there already does not speak for the endpoint then.
+    pub(crate) fn is_unreachable(
+        &mut self,
+        probes: &Probes,
+        health: &HealthParams,
+        now: Time,
+    ) -> bool {
+        probes.cannot_connect && self.unconnected.sum(now).failed >= health.connect_failures.max(1)
+    }
+
+    /// Whether it fails as it did before it was left. What has only just come back is not given the
+    /// benefit of the doubt.
+    pub(crate) const fn fails_at_once(&self) -> bool {
+        self.failures_in_row >= FAILS_AT_ONCE
     }
 
     /// Whether it alone says that the endpoint must be left.
@@ -247,7 +287,6 @@ impl Traffic {
         window.clear(health.window);
         *self = Traffic {
             window,
-            errors: self.errors.clone(),
             ..Traffic::new(health)
         };
     }
@@ -272,7 +311,10 @@ pub(crate) fn evidence(
         // Its facts are the silence's own.
         Reason::Silence(_) => Vec::new(),
         Reason::Consecutive => vec![("failed_in_a_row", traffic.failures_in_row.to_string())],
-        Reason::Connect => vec![("connect_failures", traffic.connect_failures.to_string())],
+        Reason::Connect => {
+            let failures = traffic.unconnected.peek(now).failed;
+            vec![("connect_failures", failures.to_string())]
+        }
         Reason::Ratio => {
             let threshold = format!("{:.0}%", pool.health.failing * 100.0);
             vec![("failed", spoken_counts(counts)), ("threshold", threshold)]
@@ -288,7 +330,7 @@ fn is_gray(counts: Counts, health: &HealthParams) -> bool {
         && f64::from(bad) >= f64::from(counts.all) * health.failing * DEGRADING
 }
 
-/// What of a batch is no fault of its endpoint: 500 and late answers that the pool's other endpoints
+/// What of a batch is no fault of its endpoint: 500 and late answers that the pool's other providers
 /// give as well are the application's, or a client's, and no reason to leave for them.
 pub(crate) fn excused(own: Counts, elsewhere: Counts, tally: &Tally) -> Excused {
     let share = |part: u32, counts: Counts| f64::from(part) / f64::from(counts.all.max(1));

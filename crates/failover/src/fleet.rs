@@ -4,18 +4,19 @@
 //! Owns the data and how to find it by id. Unknown ids find nothing. It decides nothing.
 
 use crate::endpoint::Endpoint;
+use crate::facts::{self, Excused};
 use crate::held::Word;
 use crate::hold::Homecoming;
 use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
-use crate::input::Target;
+use crate::input::{Outcome, Tally, Target};
 use crate::output::{Subject, SubjectKind};
 use crate::place::Place;
 use crate::policy::Policy;
-use crate::table::PoolTable;
+use crate::table::{EndpointInfo, PoolTable};
 use crate::time::Time;
 use crate::trust::Trust;
 use crate::verdict::Verdict;
-use crate::window::Window;
+use crate::window::{Counts, Window};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -91,8 +92,6 @@ pub(crate) struct PoolState {
     pub detour: Option<ProviderId>,
     /// Orders would make a detour, and nobody has answered yet who could take them.
     pub awaits_detour: bool,
-    /// Answers of all its endpoints, and those of them that were 500 or late.
-    pub errors: Window,
     pub trust: Trust,
     /// When it last began to trust its detector again.
     pub calm_since: Option<Time>,
@@ -112,6 +111,8 @@ pub(crate) struct LaneState {
     pub weight: f64,
     pub hash: u64,
     pub endpoints: Vec<EndpointId>,
+    /// Answers of its endpoints, and those of them that were 500 or late.
+    pub errors: Window,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -121,6 +122,36 @@ pub(crate) struct BackendState {
     /// What it resolved to, and is kept for a while.
     pub retained: Vec<SocketAddr>,
     pub endpoints: Vec<EndpointId>,
+}
+
+impl PoolState {
+    /// Counts what one of its endpoints met, and says what of it is no fault of that endpoint.
+    pub(crate) fn excused(
+        &mut self,
+        info: EndpointInfo,
+        tally: &Tally,
+        now: Time,
+        provider_of: impl Fn(SiteId) -> ProviderId,
+    ) -> Excused {
+        let errors = Counts {
+            all: tally.answers(),
+            failed: tally.count(Outcome::ServerError),
+            late: tally.late,
+        };
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.site == info.site) {
+            lane.errors.add(errors, now);
+        }
+        if errors.failed == 0 && errors.late == 0 {
+            return Excused::default();
+        }
+        let (mut own, mut elsewhere) = (Counts::default(), Counts::default());
+        for lane in &mut self.lanes {
+            let of_it = provider_of(lane.site) == info.provider;
+            let counts = if of_it { &mut own } else { &mut elsewhere };
+            *counts = counts.with(lane.errors.sum(now));
+        }
+        facts::excused(own, elsewhere, tally)
+    }
 }
 
 impl Fleet {

@@ -37,7 +37,9 @@ impl Engine {
             _ if is_down || is_left => Leaving::AtOnce,
             Some(OperatorWord::Evacuated) => Leaving::AtOnce,
             Some(OperatorWord::Draining) => Leaving::Slowly,
-            Some(OperatorWord::Active) | None if endpoint.detour => Leaving::Detour,
+            Some(OperatorWord::Active) | None if endpoint.detour && trust == Trust::All => {
+                Leaving::Detour
+            }
             Some(OperatorWord::Active) | None => Leaving::Stays,
         }
     }

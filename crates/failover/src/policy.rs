@@ -183,6 +183,8 @@ pub struct RetryParams {
     pub floor_per_second: f64,
     /// Attempts of one public read in all, the first among them. At least 1.
     pub attempts: u32,
+    /// Hedges per public read over time, 0 to 1; none at 0.
+    pub hedge: f64,
 }
 
 impl Default for ProbeParams {
@@ -238,6 +240,7 @@ impl Default for RetryParams {
             budget: 0.1,
             floor_per_second: 3.0,
             attempts: 4,
+            hedge: 0.05,
         }
     }
 }

@@ -259,7 +259,13 @@ impl Engine {
         let lost_at = scene.lost_at.filter(|_| moved.is_none());
         let called_home = pool.writer_called_home && scene.home_serves();
         let writer = moved.as_ref().map_or(before, |moved| moved.to);
+        let waits_until = scene.waits_until();
         let home_at = scene.homecoming_at(writer);
+        let look_at = if lost_at.is_some() && waits_until > self.now {
+            home_at.min(waits_until)
+        } else {
+            home_at
+        };
         let is_home = writer == scene.home();
         let pool = &mut self.fleet.pools[id.index()];
         pool.writer_called_home = called_home && !is_home;
@@ -270,7 +276,7 @@ impl Engine {
         } else if newly_lost {
             self.ask_around(lanes);
         }
-        home_at
+        look_at
     }
 
     /// When anything in a lane that takes orders last gave good news.
@@ -290,7 +296,7 @@ impl Engine {
                 .filter(|e| e.order_weight > 0.0)
                 .take(MOST_ASKED)
             {
-                self.hurry(endpoint.id);
+                self.rush(endpoint.id);
             }
         }
     }

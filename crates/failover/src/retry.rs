@@ -101,6 +101,9 @@ const fn reach(attempts: u32, allowed: u32) -> Reach {
     }
 }
 
+/// Hedges per second that a pool has whatever it is asked.
+const HEDGE_FLOOR: f64 = 0.2;
+
 /// How many retries a worker may still send to one pool.
 ///
 /// Over a trailing window of ten seconds: a share of the requests in it, plus the floor that lets a
@@ -139,6 +142,17 @@ impl Budget {
             buckets: [0.0; Self::SECONDS],
             second: 0,
         }
+    }
+
+    /// A budget of hedges: a share of public reads, and a little that lets a quiet pool hedge at all.
+    pub fn of_hedges(params: RetryParams, workers: usize) -> Budget {
+        let floor = if params.hedge > 0.0 { HEDGE_FLOOR } else { 0.0 };
+        let hedges = RetryParams {
+            budget: params.hedge,
+            floor_per_second: floor,
+            ..params
+        };
+        Budget::new(hedges, workers)
     }
 
     /// Counts a request; retries and hedges are none.
@@ -182,6 +196,7 @@ mod tests {
         budget: 0.1,
         floor_per_second: 3.0,
         attempts: 4,
+        hedge: 0.05,
     };
 
     fn after(class: Class, attempts: u32, sent: Sent, panic: bool) -> Next {

@@ -102,6 +102,13 @@ impl Slot {
         }
     }
 
+    /// Much hangs on the next probe: it is due at once.
+    pub(crate) fn rush(&mut self, now: Time) {
+        if self.started.is_none() {
+            self.next = self.next.min(now);
+        }
+    }
+
     /// The process stood still. What was under way is waited for anew, the rest spreads again: a
     /// thousand probes at once would be a storm of our own making.
     pub(crate) fn resume(&mut self, params: &ProbeParams, rng: &mut Rng, now: Time) {

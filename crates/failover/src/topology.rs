@@ -168,6 +168,7 @@ fn lanes(policy: &Policy, id: PoolId) -> Vec<LaneState> {
             weight: f64::from(weight.max(1)),
             hash: stable_hash(policy.sites[site.index()].name.as_bytes()),
             endpoints: Vec::new(),
+            errors: Window::new(pool.health.window),
         })
         .collect()
 }
@@ -204,7 +205,6 @@ fn pools(
                 writer_called_home: false,
                 detour: None,
                 awaits_detour: false,
-                errors: Window::new(pool.health.window),
                 trust: Trust::Empty,
                 calm_since: None,
                 active_tier: 0,

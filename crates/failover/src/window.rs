@@ -27,8 +27,7 @@ impl Counts {
         }
     }
 
-    /// These without those of `part`.
-    pub(crate) const fn without(self, part: Counts) -> Counts {
+    const fn without(self, part: Counts) -> Counts {
         Counts {
             all: self.all.saturating_sub(part.all),
             failed: self.failed.saturating_sub(part.failed),
@@ -36,7 +35,8 @@ impl Counts {
         }
     }
 
-    const fn with(self, more: Counts) -> Counts {
+    /// These and more.
+    pub(crate) const fn with(self, more: Counts) -> Counts {
         Counts {
             all: self.all.saturating_add(more.all),
             failed: self.failed.saturating_add(more.failed),

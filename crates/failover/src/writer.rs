@@ -46,6 +46,9 @@ pub(crate) struct Scene<'a> {
     pub now: Time,
 }
 
+/// A provider that is well, and not at the other end of the world, answers a probe in less.
+const A_MOMENT: Duration = Duration::from_millis(30);
+
 /// A move of the writer.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Move {
@@ -162,9 +165,19 @@ impl Scene<'_> {
             }
         };
         let proved = || usable().filter(|(_, at)| good(at));
+        let whole = |view: &LaneView| view.ramp.is_none();
         let best = proved()
-            .find(|((_, view), _)| view.ramp.is_none())
+            .find(|((_, view), _)| whole(view))
             .or_else(|| proved().next());
+        // The next in the failover order may only need a moment more to answer.
+        let awaited = usable().find(|((_, view), _)| whole(view));
+        let at = |found: &Option<((&Lane, &LaneView), _)>| {
+            found.as_ref().map(|((lane, _), _)| lane.provider)
+        };
+        let is_awaited = awaited.is_some() && at(&awaited) != at(&best);
+        if !by_operator && is_awaited && self.now < self.waits_until() {
+            return None;
+        }
         let ((to, _), _) = best.or_else(|| usable().next().filter(|_| by_operator))?;
         let cause = if by_operator {
             Cause::Operator
@@ -184,6 +197,12 @@ impl Scene<'_> {
             cause,
             evidence,
         })
+    }
+
+    /// Until then a lost writer waits for the next provider in the failover order to answer, though
+    /// others have.
+    pub(crate) fn waits_until(&self) -> Time {
+        self.lost_at.map_or(Time::ZERO, |at| at + A_MOMENT)
     }
 
     fn homewards(&self, current: ProviderId) -> Option<Move> {

@@ -18,6 +18,7 @@ struct Stage {
     settling: bool,
     newborn: bool,
     called_home: bool,
+    now: Time,
 }
 
 impl Stage {
@@ -55,6 +56,7 @@ impl Stage {
             settling: false,
             newborn: false,
             called_home: false,
+            now: Time::from_millis(100_002),
         }
     }
 
@@ -89,7 +91,7 @@ impl Stage {
             panic: self.panic,
             settling: self.settling,
             called_home: self.called_home,
-            now: Time::from_millis(100_002),
+            now: self.now,
         };
         let moved = scene.decide(Some(writer))?;
         Some((moved.to?, moved.cause))
@@ -119,6 +121,8 @@ fn it_goes_only_where_something_has_answered_since() {
     stage.answered = vec![Some(Time::from_millis(100_000)); 3];
     assert_eq!(stage.decide(HOME), None);
     stage.answered[2] = Some(Time::from_millis(100_001));
+    assert_eq!(stage.decide(HOME), None, "the next in order has a moment");
+    stage.now = stage.now + Duration::from_millis(30);
     assert_eq!(stage.decide(HOME), Some((ProviderId(2), Cause::WriterLost)));
 }
 

@@ -101,6 +101,8 @@ pub(crate) static PARTS: [Part; 9] = [
         families: &[
             &POOL_ATTEMPTS,
             &POOL_RETRIES,
+            &POOL_HEDGES,
+            &POOL_RESCUES,
             &POOL_BUDGET_EXHAUSTED,
             &POOL_UNPLACED,
             &UPSTREAM_ATTEMPTS,
@@ -239,6 +241,16 @@ pub(crate) static POOL_RETRIES: Family = counter(
     "leeward_pool_retries_total",
     &["pool", "class"],
     "Attempts that followed a failed one of the same request.",
+);
+pub(crate) static POOL_HEDGES: Family = counter(
+    "leeward_pool_hedges_total",
+    &["pool"],
+    "Second attempts of public reads beside a first one that took longer than usual.",
+);
+pub(crate) static POOL_RESCUES: Family = counter(
+    "leeward_pool_rescues_total",
+    &["pool", "class"],
+    "Requests that were placed elsewhere because the endpoint they waited for fell silent or went down.",
 );
 pub(crate) static POOL_BUDGET_EXHAUSTED: Family = counter(
     "leeward_pool_retry_budget_exhausted_total",

@@ -80,6 +80,9 @@ pub struct PoolSlots {
     pub unplaced: Counter,
     attempts: [Counter; Class::ALL.len()],
     retries: [Counter; Class::ALL.len()],
+    rescues: [Counter; Class::ALL.len()],
+    /// Second attempts beside a slow first one.
+    pub hedges: Counter,
 }
 
 impl PoolSlots {
@@ -91,6 +94,11 @@ impl PoolSlots {
     /// Attempts that followed a failed one.
     pub const fn retries(&self, class: Class) -> Counter {
         self.retries[class as usize]
+    }
+
+    /// Requests placed elsewhere because their endpoint fell silent or went down.
+    pub const fn rescues(&self, class: Class) -> Counter {
+        self.rescues[class as usize]
     }
 }
 
@@ -193,11 +201,14 @@ impl Metrics {
             |family| Class::ALL.map(|class| registry.counter(family, &[pool, class.as_str()]));
         let attempts = by_class(&family::POOL_ATTEMPTS);
         let retries = by_class(&family::POOL_RETRIES);
+        let rescues = by_class(&family::POOL_RESCUES);
         PoolSlots {
             retry_budget_exhausted: registry.counter(&family::POOL_BUDGET_EXHAUSTED, &[pool]),
             unplaced: registry.counter(&family::POOL_UNPLACED, &[pool]),
+            hedges: registry.counter(&family::POOL_HEDGES, &[pool]),
             attempts,
             retries,
+            rescues,
         }
     }
 

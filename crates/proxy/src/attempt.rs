@@ -6,11 +6,15 @@
 
 use crate::body::{ClientBody, Continue, Gate};
 use crate::error::{AttemptError, Step};
+use crate::exchange::Head;
 use crate::headers::framing_is_ambiguous;
 use crate::lease::{AnswerBody, Broken, Lease};
 use crate::upstream::{Freshness, Upgraded, Upstream};
 use crate::upstream_h2::StreamEnd;
 use crate::upstream_io::Wire;
+use crate::waiting::Wait;
+use crate::whole::{self, Whole};
+use crate::worker::Worker;
 use http::header::EXPECT;
 use http::{Request, Response, StatusCode};
 use leeward_config::policy::Protocol;
@@ -35,6 +39,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) deadline: Option<Instant>,
     /// From when on the try may be left for another.
     pub(crate) patience: Option<Instant>,
+    /// How long answers take at most that are not overdue; `None` while nobody knows.
+    pub(crate) usual: Option<Duration>,
+    /// An answer of up to so many bytes is held until it is whole.
+    pub(crate) hold: Option<whole::Hold>,
 }
 
 /// The head of an answer, and the connection that its body comes over.
@@ -42,8 +50,10 @@ pub(crate) struct Answer {
     pub(crate) response: Response<AnswerBody>,
     pub(crate) lease: Lease,
     pub(crate) upgraded: Option<oneshot::Receiver<Upgraded>>,
-    /// From the beginning of the try to the head.
-    pub(crate) latency: Duration,
+    /// When the head came.
+    pub(crate) head: Head,
+    /// The body, where it was held until it was whole.
+    pub(crate) whole: Option<Whole>,
 }
 
 /// A try that was left because another may be made.
@@ -56,14 +66,24 @@ pub(crate) enum Ended {
 /// How often a try that is past its patience asks again whether it may be left.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Makes one try. `may_leave` is asked once the patience is over, and now and then after that.
+/// Makes one try. `may_leave` is asked once the patience is over, and now and then after that. Until
+/// there is a connection, nothing is sent, and `elsewhere` ends the try.
 pub(crate) async fn attempt(
+    worker: &Worker,
     upstream: &Rc<Upstream>,
     plan: Plan<'_>,
+    elsewhere: impl Future<Output = ()>,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Result<Answer, Ended> {
     let started = std::time::Instant::now();
-    let mut lease = match within(plan.deadline, upstream.lend(plan.need, plan.protocol)).await {
+    let waits = Wait::begin(worker, upstream, started, plan.usual);
+    let lent = within(plan.deadline, upstream.lend(plan.need, plan.protocol));
+    let lent = tokio::select! {
+        biased;
+        lent = lent => lent,
+        () = elsewhere => return Err(Ended::Left(turned_away(), Reach::Provider)),
+    };
+    let mut lease = match lent {
         Some(Ok(lease)) => lease,
         Some(Err(error)) => return Err(failed(error.step, Sent::Nothing, error.detail)),
         None => return Err(not_connected()),
@@ -71,6 +91,7 @@ pub(crate) async fn attempt(
     let Some(wire) = lease.wire().cloned() else {
         return Err(not_connected());
     };
+    waits.sends(&wire);
     let mark = Mark {
         written: wire.written(),
         read: wire.read(),
@@ -78,22 +99,46 @@ pub(crate) async fn attempt(
     };
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
     let (deadline, patience, body) = (plan.deadline, plan.patience, plan.body);
-    let order = plan.order;
+    let (order, usual, hold) = (plan.order, plan.usual, plan.hold);
     let Some(answer) = lease.send(request(plan)) else {
         return Err(not_connected());
     };
-    match wait(answer, deadline, patience, may_leave).await {
+    let waited = wait(answer, deadline, patience, may_leave).await;
+    drop(waits);
+    let now = std::time::Instant::now();
+    if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now) {
+        // The engine believes it to be silent.
+        worker.tallies.hurry();
+    }
+    match waited {
         Waited::Answered(Ok(response)) if framing_is_ambiguous(response.headers()) => {
             lease.give_up();
             let detail = "the answer's framing says two things at once".into();
             Err(failed(Step::Protocol, Sent::Maybe, detail))
         }
-        Waited::Answered(Ok(response)) => Ok(Answer {
-            response,
-            lease,
-            upgraded,
-            latency: started.elapsed(),
-        }),
+        Waited::Answered(Ok(mut response)) => {
+            let latency = now.saturating_duration_since(started);
+            let late = usual.is_some_and(|usual| latency > usual);
+            let wanted = hold.filter(|hold| hold.wants(&response));
+            let whole = match wanted {
+                None => None,
+                Some(hold) => match hold.collect(response.body_mut(), deadline).await {
+                    Ok(whole) => Some(whole),
+                    Err(error) => {
+                        lease.give_up();
+                        let detail = format!("the answer was cut: {error}");
+                        return Err(failed(Step::Cut, Sent::Maybe, detail));
+                    }
+                },
+            };
+            Ok(Answer {
+                response,
+                lease,
+                upgraded,
+                head: Head { latency, late },
+                whole,
+            })
+        }
         Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),
         Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, order, &wire, &mark))),
         Waited::Leave(reach) => {
@@ -211,6 +256,14 @@ fn failed(step: Step, sent: Sent, detail: String) -> Ended {
 fn not_connected() -> Ended {
     let detail = "no connection before the deadline".into();
     failed(Step::Connect, Sent::Nothing, detail)
+}
+
+fn turned_away() -> AttemptError {
+    AttemptError {
+        step: Step::Left,
+        sent: Sent::Nothing,
+        detail: "its endpoint was left before there was a connection".into(),
+    }
 }
 
 /// Ends a try that got no answer: by reset first, then its bytes are counted. A stream that is given

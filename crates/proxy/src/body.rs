@@ -1,12 +1,13 @@
 //! Bodies on their way through: what a client sends, and what it gets.
 //!
 //! [`RequestBody`] streams a client's body to one attempt and keeps a bounded part, so that another
-//! attempt can send it again. What a client gets is [`ResponseBody`]: leeward's own words, or a
-//! backend's body under an [`crate::relay::Relay`].
+//! attempt can send it again. What a client gets is [`ResponseBody`]: leeward's own words, a backend's
+//! body that is whole, or one under an [`crate::relay::Relay`].
 
 use crate::body_guard::BodyGuard;
 use crate::framing::Refusal;
 use crate::relay::Relay;
+use crate::whole::Whole;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -283,7 +284,9 @@ pub(crate) enum ResponseBody {
     Empty,
     /// leeward's own words.
     Text(Bytes),
-    /// A backend's body.
+    /// A backend's body that was held until it was whole.
+    Whole(Whole),
+    /// A backend's body on its way.
     Relay(Box<Relay>),
 }
 
@@ -302,6 +305,7 @@ impl Body for ResponseBody {
                 let frame = (!text.is_empty()).then(|| Ok(Frame::data(text)));
                 Poll::Ready(frame)
             }
+            ResponseBody::Whole(whole) => Poll::Ready(whole.next().map(Ok)),
             ResponseBody::Relay(relay) => relay.poll_frame(cx),
         }
     }
@@ -310,6 +314,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Empty => true,
             ResponseBody::Text(text) => text.is_empty(),
+            ResponseBody::Whole(whole) => whole.is_over(),
             ResponseBody::Relay(relay) => relay.is_end_stream(),
         }
     }
@@ -318,6 +323,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Empty => SizeHint::with_exact(0),
             ResponseBody::Text(text) => SizeHint::with_exact(text.len() as u64),
+            ResponseBody::Whole(whole) => SizeHint::with_exact(whole.bytes()),
             ResponseBody::Relay(relay) => relay.size_hint(),
         }
     }

@@ -4,7 +4,8 @@
 
 use crate::error::{AttemptError, Step};
 use crate::respond::Fate;
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 use leeward_failover::retry::Sent;
 use leeward_failover::{Class, Outcome};
 use leeward_metrics::RequestOutcome;
@@ -18,9 +19,11 @@ pub(crate) enum Failure {
     Attempt(AttemptError),
 }
 
-/// What a whole answer with this status says of the endpoint.
-pub(crate) fn health(status: StatusCode) -> Outcome {
+/// What a whole answer with this head says of the endpoint. 503 with Retry-After says that it is
+/// full, not that it is sick.
+pub(crate) fn health(status: StatusCode, headers: &HeaderMap) -> Outcome {
     match status.as_u16() {
+        503 if headers.contains_key(RETRY_AFTER) => Outcome::Backpressure,
         502..=504 => Outcome::GatewayError,
         500.. => Outcome::ServerError,
         _ => Outcome::Success,
@@ -86,7 +89,7 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from the backend; whether the request was executed is unknown",
         ),
-        Some(Step::Deadline) => (
+        Some(Step::Deadline | Step::Left) => (
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from a backend in time",
         ),
@@ -124,7 +127,7 @@ mod tests {
     fn four_hundreds_never_speak_against_a_backend_and_are_never_repeated() {
         for code in [400, 401, 403, 408, 409, 418, 429] {
             let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(health(status), Outcome::Success);
+            assert_eq!(health(status, &HeaderMap::new()), Outcome::Success);
             assert!(
                 Class::ALL.iter().all(|class| !repeatable(*class, status)),
                 "{code}"
@@ -160,13 +163,14 @@ mod tests {
 
     #[test]
     fn gateway_errors_are_told_apart_from_server_errors() {
+        let mut headers = HeaderMap::new();
         assert_eq!(
-            health(StatusCode::INTERNAL_SERVER_ERROR),
+            health(StatusCode::INTERNAL_SERVER_ERROR, &headers),
             Outcome::ServerError
         );
-        assert_eq!(
-            health(StatusCode::SERVICE_UNAVAILABLE),
-            Outcome::GatewayError
-        );
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(health(unavailable, &headers), Outcome::GatewayError);
+        headers.insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
+        assert_eq!(health(unavailable, &headers), Outcome::Backpressure);
     }
 }

@@ -6,7 +6,7 @@
 use crate::effects::Effects;
 use crate::serving::Serving;
 use crate::worker::Shared;
-use leeward_failover::{BackendId, EndpointId, Engine, Input, ProbeResult, Status, Tally};
+use leeward_failover::{BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(crate) const INBOX: usize = 4096;
 pub(crate) enum ControlMessage {
     /// What requests of one worker met.
     Traffic(Vec<(EndpointId, Tally)>),
+    /// Endpoints that say nothing to requests of one worker that wait for them.
+    Silence(Vec<(EndpointId, Overdue)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
     /// Another policy, built and ready to serve.
@@ -84,6 +86,12 @@ pub(crate) async fn run(
                 let now = shared.now();
                 for (endpoint, tally) in batch {
                     engine.handle(Input::Traffic { endpoint, tally }, now);
+                }
+            }
+            Some(ControlMessage::Silence(silent)) => {
+                let now = shared.now();
+                for (endpoint, overdue) in silent {
+                    engine.handle(Input::Silence { endpoint, overdue }, now);
                 }
             }
             Some(ControlMessage::Status(answer)) => {

@@ -211,6 +211,10 @@ impl Effects {
                 ProbeResult::Failed { cause, .. } => Err(*cause),
             };
             shared.metrics.probe(&io.labels, counted);
+            if let Ok(took) = counted {
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                io.probe_took.store(micros, Ordering::Relaxed);
+            }
             // The control task is gone when the proxy ends.
             let _ = reports.send(Report::Probe { endpoint, result });
         });

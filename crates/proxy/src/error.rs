@@ -75,6 +75,10 @@ pub(crate) enum Step {
     Protocol,
     /// No answer before the deadline.
     Deadline,
+    /// The body of the answer broke off while it was held.
+    Cut,
+    /// It was given up because its endpoint was left meanwhile.
+    Left,
     /// The client's own body ended badly; the backend did nothing wrong.
     ClientBody,
 }
@@ -89,7 +93,9 @@ impl AttemptError {
             Step::Refused => Some(Outcome::GatewayError),
             Step::Reset | Step::BrokenReuse | Step::Protocol => Some(Outcome::Reset),
             Step::Deadline => Some(Outcome::Timeout),
-            Step::ClientBody => None,
+            Step::Cut => Some(Outcome::Truncated),
+            // The engine knows already, or would not have left it.
+            Step::Left | Step::ClientBody => None,
         }
     }
 }

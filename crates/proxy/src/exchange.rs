@@ -17,6 +17,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// When the head of an answer came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Head {
+    /// From the beginning of the attempt.
+    pub(crate) latency: Duration,
+    /// Whether that was longer than its like usually take.
+    pub(crate) late: bool,
+}
+
 /// The account of one request.
 pub(crate) struct Exchange {
     pub(crate) worker: Rc<Worker>,
@@ -86,9 +95,12 @@ impl Exchange {
         })
     }
 
-    /// Tallies one attempt at `upstream`; `latency` is the time to its response head.
-    pub(crate) fn note(&self, upstream: &Upstream, outcome: Outcome, latency: Duration) {
-        self.worker.tallies.note(upstream.io.id, outcome, latency);
+    /// Tallies one attempt at `upstream`.
+    pub(crate) fn note(&self, upstream: &Upstream, outcome: Outcome, head: Head) {
+        let Head { latency, late } = head;
+        self.worker
+            .tallies
+            .note(upstream.io.id, outcome, latency, late);
         self.worker.cells.inc(upstream.io.slots.attempts(outcome));
         if outcome == Outcome::Success {
             self.worker

@@ -1,55 +1,43 @@
 //! One request on its route: attempts until one is answered or none may follow, then the answer.
 //!
-//! Everything that may take long happens in `attempt`; everything that decides is in
+//! Everything that may take long happens in `turn` and `attempt`; everything that decides is in
 //! `leeward_failover`. Called by `handler`.
 
-use crate::attempt::{Answer, Ended, Plan, attempt};
+use crate::attempt::Answer;
 use crate::body::{ClientBody, ResponseBody};
 use crate::body_guard::BodyGuard;
 use crate::classify::{self, Failure};
-use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
 use crate::forwarding::Seen;
 use crate::handler::refuse;
 use crate::headers::{self, Hop};
 use crate::relay::{Relay, Settle};
 use crate::respond;
-use crate::snapshot::EndpointIo;
-use crate::upstream::{Freshness, Upstream};
+use crate::turn::Turn;
+use crate::upstream::Upstream;
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use leeward_config::policy::Route;
-use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want, select};
-use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
+use leeward_failover::retry::Sent;
+use leeward_failover::select::Reach;
+use leeward_failover::{EndpointId, Outcome, PoolId, Repeat};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// One request on its route.
 pub(crate) struct Job {
-    exchange: Exchange,
-    head: http::request::Parts,
-    hop: Hop,
-    body: ClientBody,
-    pool: PoolId,
-    key: Option<u64>,
-    deadline: Option<Instant>,
+    pub(crate) exchange: Exchange,
+    pub(crate) head: http::request::Parts,
+    pub(crate) hop: Hop,
+    pub(crate) body: ClientBody,
+    pub(crate) pool: PoolId,
+    pub(crate) key: Option<u64>,
+    pub(crate) deadline: Option<Instant>,
     /// Endpoints that were tried, in order.
-    tried: Vec<EndpointId>,
+    pub(crate) tried: RefCell<Vec<EndpointId>>,
     /// Whether any of them may have received something.
-    sent: Sent,
-}
-
-/// What an attempt came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives for a moment; a box would cost every request"
-)]
-enum Turn {
-    Answered(Answer, Rc<Upstream>),
-    Again(Reach),
-    Over(Failure),
+    pub(crate) sent: Cell<Sent>,
 }
 
 impl Job {
@@ -79,7 +67,6 @@ impl Job {
         };
         let body = ClientBody::new(incoming, keep, guard);
         headers::frame_body(&mut head.headers, body.exists());
-        let tried = Vec::new();
         Self {
             exchange,
             head,
@@ -88,20 +75,20 @@ impl Job {
             pool,
             key,
             deadline,
-            tried,
-            sent: Sent::Nothing,
+            tried: RefCell::default(),
+            sent: Cell::new(Sent::Nothing),
         }
     }
 
-    pub(crate) async fn run(mut self) -> Response<ResponseBody> {
+    pub(crate) async fn run(self) -> Response<ResponseBody> {
         self.exchange
             .worker
-            .budget(self.pool, |budget, now| budget.request(now));
+            .count_request(self.pool, self.exchange.class);
         let mut reach = Reach::Endpoint;
         // An answer that said 5xx, kept for the case that nobody gives a better one.
         let mut spare: Option<(Answer, Rc<Upstream>)> = None;
         loop {
-            let Some(upstream) = self.select(reach) else {
+            let Some(upstream) = self.select(reach, None) else {
                 return match spare {
                     Some((answer, _)) => self.relay(answer, None),
                     None => self.unanswered(&Failure::Unplaced),
@@ -109,11 +96,11 @@ impl Job {
             };
             match self.turn(&upstream).await {
                 Turn::Answered(answer, upstream) => {
-                    let said = classify::health(answer.response.status());
+                    let said = answer.says();
                     match self.wants_better(&answer) {
                         Some(further) => {
-                            self.exchange.note(&upstream, said, answer.latency);
-                            self.sent = Sent::Maybe;
+                            self.exchange.note(&upstream, said, answer.head);
+                            self.sent.set(Sent::Maybe);
                             spare = Some((answer, upstream));
                             reach = further;
                         }
@@ -131,242 +118,6 @@ impl Job {
         }
     }
 
-    /// The endpoint of the next attempt.
-    fn select(&mut self, reach: Reach) -> Option<Rc<Upstream>> {
-        let Exchange {
-            worker,
-            held,
-            class,
-            ..
-        } = &self.exchange;
-        let want = Want {
-            pool: self.pool,
-            class: *class,
-            key: self.key,
-            tried: &self.tried,
-            reach,
-        };
-        let pick = worker.draw(|rng| {
-            select(&held.table, &want, rng, |endpoint| {
-                worker.in_flight(endpoint)
-            })
-        })?;
-        let upstream = worker.upstream(held, pick.endpoint)?;
-        let slots = &held.serving.pools[self.pool.index()];
-        worker.cells.inc(slots.attempts(*class));
-        if !self.tried.is_empty() {
-            worker.cells.inc(slots.retries(*class));
-        }
-        Some(upstream)
-    }
-
-    /// One attempt, and another on a new connection when the one that was reused had been closed
-    /// by the backend: that is nobody's failure.
-    async fn turn(&mut self, upstream: &Rc<Upstream>) -> Turn {
-        let need = if self.exchange.class.goes_to_writer() {
-            Freshness::Proven
-        } else {
-            Freshness::Any
-        };
-        let mut ended = self.attempt(upstream, need).await;
-        if let Err(Ended::Failed(error)) = &ended
-            && matches!(error.step, Step::Stale | Step::BrokenReuse)
-            && self.may_repeat_stale(error.sent)
-        {
-            if let Some(outcome) = error.outcome() {
-                self.exchange.note(upstream, outcome, Duration::ZERO);
-            }
-            self.remember(error.sent);
-            ended = self.attempt(upstream, Freshness::New).await;
-        }
-        match ended {
-            Ok(answer) => {
-                self.tried.push(upstream.io.id);
-                Turn::Answered(answer, upstream.clone())
-            }
-            Err(Ended::Left(error, reach)) => {
-                self.failed(upstream, &error);
-                Turn::Again(reach)
-            }
-            Err(Ended::Failed(error)) => {
-                self.failed(upstream, &error);
-                self.after(error)
-            }
-        }
-    }
-
-    async fn attempt(&self, upstream: &Rc<Upstream>, need: Freshness) -> Result<Answer, Ended> {
-        let mut head = self.head.clone();
-        let held = &self.exchange.held;
-        let backend = &held.serving.policy.backends[upstream.io.backend.index()];
-        headers::set_host(
-            &mut head.headers,
-            &backend.host_header,
-            &upstream.io.authority,
-        );
-        let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
-        let plan = Plan {
-            head,
-            body: &self.body,
-            need,
-            protocol: upstream.io.protocol(class, upgrade),
-            order: class == Class::Order,
-            upgrade,
-            deadline: self.deadline,
-            patience: self.patience(),
-        };
-        let io = upstream.io.clone();
-        let attempts = self.attempts() + 1;
-        attempt(upstream, plan, &mut || self.may_leave(&io, attempts)).await
-    }
-
-    /// Attempts that have ended.
-    fn attempts(&self) -> u32 {
-        u32::try_from(self.tried.len()).unwrap_or(u32::MAX)
-    }
-
-    /// A repeatable request gives each attempt its share of the time that is left, so that a
-    /// backend that hangs cannot use up all of it.
-    fn patience(&self) -> Option<Instant> {
-        let deadline = self.deadline?;
-        let class = self.exchange.class;
-        let allowed = match class.repeat() {
-            Repeat::Budgeted => self.retry_params().attempts,
-            Repeat::Once => 2,
-            Repeat::ProvenNotSent | Repeat::AtConnect => return None,
-        };
-        let left = allowed.saturating_sub(self.attempts());
-        let now = Instant::now();
-        (left > 1).then(|| now + deadline.saturating_duration_since(now) / left)
-    }
-
-    /// Whether an attempt without an answer may be left: another is allowed, or the endpoint has
-    /// been found down meanwhile (then it is a rescue, which the budget does not count).
-    fn may_leave(&self, io: &EndpointIo, attempts: u32) -> Option<Reach> {
-        if !self.body.replayable() {
-            return None;
-        }
-        if self.exchange.worker.is_left(io.id) {
-            return (attempts < self.allowed()).then_some(Reach::Provider);
-        }
-        match self.next(attempts, Sent::Maybe) {
-            Next::Again(reach) => Some(reach),
-            Next::Stop(_) => None,
-        }
-    }
-
-    fn allowed(&self) -> u32 {
-        match self.exchange.class.repeat() {
-            Repeat::Budgeted => self.retry_params().attempts,
-            Repeat::Once => 2,
-            Repeat::ProvenNotSent | Repeat::AtConnect => 1,
-        }
-    }
-
-    fn retry_params(&self) -> &leeward_failover::RetryParams {
-        &self.exchange.held.serving.policy.engine.pools[self.pool.index()].retry
-    }
-
-    fn next(&self, attempts: u32, sent: Sent) -> Next {
-        let Exchange {
-            worker,
-            held,
-            class,
-            ..
-        } = &self.exchange;
-        let panic = held
-            .table
-            .pools
-            .get(self.pool.index())
-            .is_some_and(|pool| pool.panic);
-        let params = self.retry_params();
-        let asked = worker.budget(self.pool, |budget, now| {
-            leeward_failover::retry::after_failure(
-                *class, attempts, sent, params, panic, budget, now,
-            )
-        });
-        let next = asked.unwrap_or(Next::Stop(Stop::Budget));
-        if next == Next::Stop(Stop::Budget) {
-            worker
-                .cells
-                .inc(held.serving.pools[self.pool.index()].retry_budget_exhausted);
-        }
-        next
-    }
-
-    fn may_repeat_stale(&self, sent: Sent) -> bool {
-        self.body.replayable()
-            && match self.exchange.class.repeat() {
-                Repeat::Budgeted | Repeat::Once => true,
-                Repeat::ProvenNotSent | Repeat::AtConnect => sent == Sent::Nothing,
-            }
-    }
-
-    fn remember(&mut self, sent: Sent) {
-        if sent == Sent::Maybe {
-            self.sent = Sent::Maybe;
-        }
-    }
-
-    fn failed(&mut self, upstream: &Upstream, error: &AttemptError) {
-        self.remember(error.sent);
-        self.tried.push(upstream.io.id);
-        if let Some(outcome) = error.outcome() {
-            self.exchange.note(upstream, outcome, Duration::ZERO);
-        }
-        let class = self.exchange.class;
-        if class == Class::Order && error.sent == Sent::Maybe {
-            tracing::warn!(
-                route = %route_of(&self.exchange).name,
-                backend = %upstream.io.labels.backend,
-                address = %upstream.io.address,
-                detail = %error.detail,
-                "an order was given up and its outcome is unknown"
-            );
-        } else {
-            tracing::debug!(
-                class = class.as_str(),
-                backend = %upstream.io.labels.backend,
-                address = %upstream.io.address,
-                step = ?error.step,
-                detail = %error.detail,
-                "an attempt failed"
-            );
-        }
-    }
-
-    fn after(&self, error: AttemptError) -> Turn {
-        let in_time = self
-            .deadline
-            .is_none_or(|deadline| Instant::now() < deadline);
-        if error.step == Step::ClientBody || !in_time {
-            return Turn::Over(Failure::Attempt(error));
-        }
-        if !self.body.replayable() {
-            return Turn::Over(Failure::Attempt(error));
-        }
-        match self.next(self.attempts(), error.sent) {
-            Next::Again(reach) => Turn::Again(reach),
-            Next::Stop(_) => Turn::Over(Failure::Attempt(error)),
-        }
-    }
-
-    /// Whether a read or a cancel that was answered 5xx may be tried elsewhere.
-    fn wants_better(&self, answer: &Answer) -> Option<Reach> {
-        let status = answer.response.status();
-        let in_time = self
-            .deadline
-            .is_none_or(|deadline| Instant::now() < deadline);
-        if !classify::repeatable(self.exchange.class, status) || !in_time || !self.body.replayable()
-        {
-            return None;
-        }
-        match self.next(self.attempts(), Sent::Maybe) {
-            Next::Again(reach) => Some(reach),
-            Next::Stop(_) => None,
-        }
-    }
-
     /// Hands a backend's answer to the client. `said` is what it says of the endpoint, unless that
     /// has been tallied.
     fn relay(self, answer: Answer, said: Option<Outcome>) -> Response<ResponseBody> {
@@ -374,7 +125,8 @@ impl Job {
             mut response,
             lease,
             upgraded,
-            latency,
+            head: came,
+            whole,
         } = answer;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);
@@ -398,7 +150,7 @@ impl Job {
         let settle = Settle {
             lease,
             client_body: self.body,
-            tally: said.map(|said| (said, latency)),
+            tally: said.map(|said| (said, came)),
             outcome,
             exchange: self.exchange,
         };
@@ -410,6 +162,10 @@ impl Job {
                 }
                 _ => settle.refuse_switch(),
             };
+        }
+        if let Some(whole) = whole {
+            settle.whole();
+            return Response::from_parts(head, ResponseBody::Whole(whole));
         }
         if hyper::body::Body::is_end_stream(&incoming)
             || headers::answer_has_no_body(&self.head.method)
@@ -434,7 +190,7 @@ impl Job {
             let slots = &self.exchange.held.serving.pools[self.pool.index()];
             self.exchange.worker.cells.inc(slots.unplaced);
         }
-        let told = classify::unanswered(class, self.sent, failure);
+        let told = classify::unanswered(class, self.sent.get(), failure);
         tracing::debug!(
             client = %self.exchange.client,
             class = class.as_str(),
@@ -447,7 +203,8 @@ impl Job {
     }
 }
 
-fn route_of(exchange: &Exchange) -> &Route {
+/// The route of a request.
+pub(crate) fn route_of(exchange: &Exchange) -> &Route {
     // Only called once a route was found; the first one stands in otherwise.
     &exchange.held.serving.policy.routes[exchange.route.unwrap_or_default()]
 }

@@ -95,6 +95,11 @@ impl Watch {
         self.0.leaving.get()
     }
 
+    /// Ready when its endpoint is treated in another way than now.
+    pub(crate) async fn changes(&self) {
+        self.changed().await;
+    }
+
     /// Ready when its endpoint is left at once; at once when it is already.
     pub(crate) async fn left(&self) {
         while self.leaving() != Leaving::AtOnce {

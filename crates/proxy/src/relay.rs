@@ -5,7 +5,7 @@
 //! then cuts the client's connection: half an order book never looks like a whole one.
 
 use crate::body::{BodyError, ClientBody, ResponseBody};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Head};
 use crate::headers::prepare_trailers;
 use crate::lease::{AnswerBody, Lease};
 use crate::respond;
@@ -40,7 +40,7 @@ pub(crate) struct Settle {
     pub(crate) outcome: RequestOutcome,
     /// What a whole answer says of the endpoint, and the time to its head; `None` when that has
     /// been tallied.
-    pub(crate) tally: Option<(Outcome, Duration)>,
+    pub(crate) tally: Option<(Outcome, Head)>,
 }
 
 impl Relay {
@@ -160,9 +160,9 @@ impl Settle {
 
     /// The backend switched protocols though nobody had asked it to (RFC 9110 section 15.2.2).
     pub(crate) fn refuse_switch(self) -> Response<ResponseBody> {
-        if let Some((_, latency)) = self.tally {
+        if let Some((_, head)) = self.tally {
             self.exchange
-                .note(self.lease.upstream(), Outcome::Reset, latency);
+                .note(self.lease.upstream(), Outcome::Reset, head);
         }
         self.exchange.end(RequestOutcome::Unavailable);
         respond::unanswered(
@@ -174,17 +174,17 @@ impl Settle {
     }
 
     fn cut_short(self) {
-        if let Some((_, latency)) = self.tally {
+        if let Some((_, head)) = self.tally {
             self.exchange
-                .note(self.lease.upstream(), Outcome::Truncated, latency);
+                .note(self.lease.upstream(), Outcome::Truncated, head);
         }
         self.exchange.cut_client();
         self.exchange.end(RequestOutcome::Truncated);
     }
 
     fn tally(&self) {
-        if let Some((outcome, latency)) = self.tally {
-            self.exchange.note(self.lease.upstream(), outcome, latency);
+        if let Some((outcome, head)) = self.tally {
+            self.exchange.note(self.lease.upstream(), outcome, head);
         }
     }
 }

@@ -11,6 +11,7 @@ use leeward_failover::{BackendId, Class, EndpointId, EndpointInfo, PoolId, Table
 use leeward_metrics::{EndpointLabels, EndpointSlots, Metrics, ProviderSlots};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What the data path reads.
 pub(crate) struct Snapshot {
@@ -30,7 +31,6 @@ pub(crate) struct EndpointIo {
     pub(crate) backend: BackendId,
     pub(crate) address: SocketAddr,
     /// For HTTP/1.1 alone.
-    /// For HTTP/1.1 alone.
     pub(crate) connect: ConnectSpec,
     /// For a connection that speaks HTTP/2, or may; `None` when the policy does not want one.
     pub(crate) shared: Option<ConnectSpec>,
@@ -43,6 +43,8 @@ pub(crate) struct EndpointIo {
     pub(crate) authority: String,
     pub(crate) labels: EndpointLabels,
     pub(crate) slots: EndpointSlots,
+    /// How long the last probe that passed took, in microseconds. Written once a probe.
+    pub(crate) probe_took: AtomicU64,
     pub(crate) provider: ProviderSlots,
 }
 
@@ -97,6 +99,7 @@ impl EndpointIo {
             },
             authority: io.authority.clone(),
             slots: metrics.endpoint(&labels),
+            probe_took: AtomicU64::new(0),
             provider: io.provider,
             labels,
         }

@@ -24,8 +24,15 @@ pub(crate) struct Tallies {
 }
 
 impl Tallies {
-    /// Counts one attempt; `latency` is the time to its response head.
-    pub(crate) fn note(&self, endpoint: EndpointId, outcome: Outcome, latency: Duration) {
+    /// Counts one attempt; `latency` is the time to its response head, and `late` whether that was
+    /// longer than usual.
+    pub(crate) fn note(
+        &self,
+        endpoint: EndpointId,
+        outcome: Outcome,
+        latency: Duration,
+        late: bool,
+    ) {
         let mut by_endpoint = self.by_endpoint.borrow_mut();
         if by_endpoint.len() <= endpoint.index() {
             by_endpoint.resize_with(endpoint.index() + 1, Tally::default);
@@ -33,10 +40,9 @@ impl Tallies {
         let tally = &mut by_endpoint[endpoint.index()];
         let first = tally.is_empty();
         tally.add(outcome, latency);
-        let newly_urgent = outcome.is_failure()
-            && !self
-                .urgent
-                .replace(self.urgent.get() || outcome.is_failure());
+        if late {
+            tally.add_late();
+        }
         if first {
             let mut touched = self.touched.borrow_mut();
             touched.push(endpoint);
@@ -44,7 +50,14 @@ impl Tallies {
                 self.waiting.notify_one();
             }
         }
-        if newly_urgent {
+        if outcome.is_failure() {
+            self.hurry();
+        }
+    }
+
+    /// What was counted does not wait for the batch to be full: it matters now.
+    pub(crate) fn hurry(&self) {
+        if !self.urgent.replace(true) {
             self.waiting.notify_one();
         }
     }

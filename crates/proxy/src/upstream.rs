@@ -11,6 +11,7 @@ use crate::lease::{Lease, Lent};
 use crate::snapshot::EndpointIo;
 use crate::upstream_h2::{Dialed, Shared, SharedConnection, share};
 use crate::upstream_io::{UpstreamStream, Wire};
+use crate::waiting::Waiting;
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -34,6 +35,8 @@ pub(crate) struct Upstream {
     /// The backend was asked, and does not speak HTTP/2.
     speaks_http1: Cell<bool>,
     in_flight: Cell<u32>,
+    /// Attempts that wait for an answer.
+    pub(crate) waiting: Waiting,
 }
 
 /// When an idle connection may be used again.
@@ -84,6 +87,7 @@ impl Upstream {
             shared: Shared::default(),
             speaks_http1: Cell::new(false),
             in_flight: Cell::new(0),
+            waiting: Waiting::new(),
         })
     }
 

@@ -8,16 +8,18 @@ use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::leaving::Departures;
 use crate::listener;
+use crate::pace::Pace;
 use crate::reload::Reloads;
 use crate::serve::ClientConn;
 use crate::snapshot::Snapshot;
 use crate::tally::Tallies;
 use crate::upstream::Upstream;
+use crate::waiting::{self, Watched};
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use leeward_failover::retry::Budget;
 use leeward_failover::select::Rng;
-use leeward_failover::{EndpointId, Leaving, PoolId, Time, Verdict};
+use leeward_failover::{Class, EndpointId, PoolId, Time};
 use leeward_metrics::{Cells, Metrics};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -99,6 +101,12 @@ pub(crate) struct Setup {
     pub(crate) inbox: mpsc::Receiver<WorkerMessage>,
 }
 
+/// What a worker may still repeat of one pool's requests.
+struct Budgets {
+    retries: Budget,
+    hedges: Budget,
+}
+
 /// One data worker, on its own thread.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -110,7 +118,10 @@ pub(crate) struct Worker {
     cache: RefCell<Cache<SharedSnapshot, Arc<Snapshot>>>,
     held: RefCell<Held>,
     upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
-    budgets: RefCell<Vec<Budget>>,
+    budgets: RefCell<Vec<Budgets>>,
+    /// By route.
+    paces: RefCell<Vec<Pace>>,
+    pub(crate) watched: Watched,
     rng: RefCell<Rng>,
     conns: RefCell<HashMap<u64, Rc<ClientConn>>>,
     next_conn: Cell<u64>,
@@ -163,6 +174,7 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
             }
         });
         tokio::task::spawn_local(housekeeping(worker.clone()));
+        tokio::task::spawn_local(waiting::look(worker.clone()));
         obey(&worker, inbox, accepting).await;
         Ok(())
     })
@@ -277,6 +289,8 @@ impl Worker {
             held: RefCell::new(held.clone()),
             upstreams: RefCell::default(),
             budgets: RefCell::default(),
+            paces: RefCell::default(),
+            watched: Watched::default(),
             rng: RefCell::new(rng),
             conns: RefCell::default(),
             next_conn: Cell::new(0),
@@ -309,8 +323,14 @@ impl Worker {
         let pools = &held.serving.policy.engine.pools;
         *self.budgets.borrow_mut() = pools
             .iter()
-            .map(|pool| Budget::new(pool.retry, workers))
+            .map(|pool| Budgets {
+                retries: Budget::new(pool.retry, workers),
+                hedges: Budget::of_hedges(pool.retry, workers),
+            })
             .collect();
+        let mut paces = self.paces.borrow_mut();
+        paces.clear();
+        paces.resize_with(held.serving.policy.routes.len(), Pace::default);
     }
 
     /// Drops the connections to endpoints that are gone or are reached in another way now.
@@ -359,39 +379,6 @@ impl Worker {
             .for_each(|conn| conn.drain());
     }
 
-    /// Whether the newest table has left an endpoint: nothing new goes there. Looks through all of
-    /// it, since a reload may have moved the pool: not for the usual way of a request.
-    pub(crate) fn is_left(&self, endpoint: EndpointId) -> bool {
-        let held = self.snapshot();
-        match held.table.leaving(endpoint) {
-            Leaving::AtOnce => return true,
-            Leaving::Slowly => return false,
-            Leaving::Stays | Leaving::Detour => {}
-        }
-        let panicking = |id: EndpointId| {
-            let pool = held
-                .endpoints
-                .get(id.index())
-                .and_then(Option::as_ref)
-                .map(|io| io.pool);
-            pool.and_then(|pool| held.table.pools.get(pool.index()))
-                .is_some_and(|pool| pool.panic)
-        };
-        if panicking(endpoint) {
-            return false;
-        }
-        let found = held
-            .table
-            .pools
-            .iter()
-            .flat_map(|pool| &pool.lanes)
-            .find_map(|lane| {
-                let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
-                Some(!lane.usable || found.verdict == Verdict::Down)
-            });
-        found.unwrap_or(true)
-    }
-
     /// Uses the retry budget of a pool; `None` when the newest policy has no such pool.
     pub(crate) fn budget<T>(
         &self,
@@ -402,7 +389,32 @@ impl Worker {
         self.budgets
             .borrow_mut()
             .get_mut(pool.index())
-            .map(|budget| act(budget, now))
+            .map(|budgets| act(&mut budgets.retries, now))
+    }
+
+    /// A request of a pool begins: its budgets grow.
+    pub(crate) fn count_request(&self, pool: PoolId, class: Class) {
+        let now = self.shared.now();
+        if let Some(budgets) = self.budgets.borrow_mut().get_mut(pool.index()) {
+            budgets.retries.request(now);
+            if class == Class::PublicRead {
+                budgets.hedges.request(now);
+            }
+        }
+    }
+
+    /// Takes one hedge from the budget of a pool; false when none is left.
+    pub(crate) fn spend_hedge(&self, pool: PoolId) -> bool {
+        let now = self.shared.now();
+        let mut budgets = self.budgets.borrow_mut();
+        let budgets = budgets.get_mut(pool.index());
+        budgets.is_some_and(|budgets| budgets.hedges.spend(now))
+    }
+
+    /// Looks at how long the answers of a route take; `None` where the newest policy has no such
+    /// route.
+    pub(crate) fn pace<T>(&self, route: usize, look: impl FnOnce(&mut Pace) -> T) -> Option<T> {
+        self.paces.borrow_mut().get_mut(route).map(look)
     }
 
     /// Draws from this worker's dice.

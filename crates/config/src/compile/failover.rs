@@ -50,6 +50,7 @@ pub(super) fn retry(fields: &mut Fields<'_>) -> RetryParams {
             .rate("floor", 0.0..=100_000.0)
             .unwrap_or(d.floor_per_second),
         attempts: f.count("attempts", d.attempts, 1..=20),
+        hedge: f.share("hedge", d.hedge, 0.0..=0.5),
     };
     f.finish();
     found

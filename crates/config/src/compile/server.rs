@@ -142,6 +142,7 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> Limits {
         body_min_rate: f.size("body_min_rate", default.body_min_rate, 0..=1024 * MIB),
         write_stall: f.duration("write_stall", default.write_stall, MS..=HOUR),
         keep_body: size(&mut f, "keep_body", default.keep_body, 0, 16 * MIB),
+        hold_answer: size(&mut f, "hold_answer", default.hold_answer, 0, MIB),
         max_body: f.size("max_body", default.max_body, 0..=1024 * 1024 * MIB),
         max_streams: f.count("max_streams", default.max_streams, 1..=10_000),
     };

@@ -87,7 +87,7 @@ fn every_setting_of_the_engine_arrives() {
       ramp: 2m
       keep_warm: 0
     orders: { writer: any, move: operator, failback: automatic, fenced: true }
-    retry: { budget: 0.2, floor: 1.5/s, attempts: 2 }
+    retry: { budget: 0.2, floor: 1.5/s, attempts: 2, hedge: 3% }
 ",
     );
     let pool = &policy.engine.pools[0];
@@ -120,7 +120,8 @@ fn every_setting_of_the_engine_arrives() {
         RetryParams {
             budget: 0.2,
             floor_per_second: 1.5,
-            attempts: 2
+            attempts: 2,
+            hedge: 0.03,
         }
     );
 }

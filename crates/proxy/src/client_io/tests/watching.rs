@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     body_min_rate: 100,
     write_stall: Duration::from_secs(20),
     keep_body: 65536,
+    hold_answer: 0,
     max_body: 1 << 30,
     max_streams: 100,
 };

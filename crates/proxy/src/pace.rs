@@ -1,0 +1,161 @@
+//! How long a route's answers usually take, as one worker sees them.
+//!
+//! Two questions hang on it: when a public read is so late that another attempt beside it is worth
+//! its price (`race`), and when a request is overdue (`waiting`). Owns a decaying histogram and its
+//! quantiles; decides neither.
+
+use std::time::Duration;
+
+/// Answers below which nothing is known.
+const ENOUGH: u32 = 20;
+/// Answers at which the older half is forgotten.
+const MEMORY: u32 = 2048;
+/// Answers between two looks at the quantiles.
+const LOOK: u32 = 16;
+/// Nothing is hedged sooner than this.
+const LEAST_HEDGE: Duration = Duration::from_millis(10);
+/// Nothing is overdue sooner than this.
+const LEAST_OVERDUE: Duration = Duration::from_millis(50);
+/// An answer is overdue when it takes this many times what nearly all take.
+const OVERDUE: u32 = 3;
+
+/// Four buckets for each doubling.
+const PER_DOUBLING: f64 = 4.0;
+const BUCKETS: usize = 80;
+/// The upper bound of the first bucket, in microseconds.
+const FIRST: f64 = 32.0;
+
+/// The times to the head of one route's answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    buckets: [u32; BUCKETS],
+    count: u32,
+    until_look: u32,
+    /// When another attempt beside is worth it, and when a request is overdue.
+    known: Option<(Duration, Duration)>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            buckets: [0; BUCKETS],
+            count: 0,
+            until_look: ENOUGH,
+            known: None,
+        }
+    }
+}
+
+impl Pace {
+    /// An answer's head took so long, or had not come by then.
+    pub(crate) fn record(&mut self, took: Duration) {
+        self.buckets[bucket(took)] += 1;
+        self.count += 1;
+        self.until_look = self.until_look.saturating_sub(1);
+        if self.until_look == 0 {
+            self.until_look = LOOK;
+            self.look();
+        }
+    }
+
+    /// After how long another attempt beside is worth it; `None` while nothing is known.
+    pub(crate) fn hedge_after(&self) -> Option<Duration> {
+        self.known.map(|(hedge, _)| hedge)
+    }
+
+    /// After how long a request is overdue; `None` while nothing is known.
+    pub(crate) fn overdue_after(&self) -> Option<Duration> {
+        self.known.map(|(_, overdue)| overdue)
+    }
+
+    fn look(&mut self) {
+        if self.count >= MEMORY {
+            for bucket in &mut self.buckets {
+                *bucket /= 2;
+            }
+            self.count = self.buckets.iter().sum();
+        }
+        let (half, most) = (self.quantile(0.5), self.quantile(0.99));
+        let hedge = most.max(half * 2).max(LEAST_HEDGE);
+        let overdue = (most * OVERDUE).max(LEAST_OVERDUE);
+        self.known = Some((hedge, overdue));
+    }
+
+    /// The upper bound of the bucket that the quantile falls into.
+    fn quantile(&self, part: f64) -> Duration {
+        let wanted = f64::from(self.count) * part;
+        let mut seen = 0.0;
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            seen += f64::from(*bucket);
+            if seen >= wanted {
+                return bound(index);
+            }
+        }
+        bound(BUCKETS - 1)
+    }
+}
+
+fn bucket(took: Duration) -> usize {
+    let micros = (took.as_nanos() as f64 / 1000.0).max(1.0);
+    let index = ((micros / FIRST).log2() * PER_DOUBLING).ceil();
+    (index.max(0.0) as usize).min(BUCKETS - 1)
+}
+
+fn bound(index: usize) -> Duration {
+    Duration::from_secs_f64(FIRST * (index as f64 / PER_DOUBLING).exp2() / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_route_that_has_answered_little() {
+        let mut pace = Pace::default();
+        for _ in 0..19 {
+            pace.record(ms(2));
+        }
+        assert_eq!(pace.hedge_after(), None);
+        pace.record(ms(2));
+        assert_eq!(pace.hedge_after(), Some(LEAST_HEDGE));
+        assert_eq!(pace.overdue_after(), Some(LEAST_OVERDUE));
+    }
+
+    #[test]
+    fn quantiles_are_off_by_a_fifth_at_most() {
+        let mut pace = Pace::default();
+        for took in 1..=1000 {
+            pace.record(ms(took));
+        }
+        for (part, exact) in [(0.5, 500.0), (0.99, 990.0)] {
+            let found = pace.quantile(part).as_secs_f64() * 1000.0;
+            assert!((exact..exact * 1.2).contains(&found), "{part}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_slow_route_is_overdue_late_and_a_change_is_learned() {
+        let mut pace = Pace::default();
+        for _ in 0..4000 {
+            pace.record(ms(2));
+        }
+        for _ in 0..2000 {
+            pace.record(ms(400));
+        }
+        let overdue = pace.overdue_after().unwrap();
+        assert!(overdue > ms(1200) && overdue < ms(1500), "{overdue:?}");
+    }
+
+    #[test]
+    fn no_time_is_too_short_or_too_long() {
+        let mut pace = Pace::default();
+        for took in [Duration::ZERO, Duration::MAX] {
+            (0..100).for_each(|_| pace.record(took));
+        }
+        assert!(pace.overdue_after().is_some());
+    }
+}

@@ -1,0 +1,204 @@
+//! A second attempt beside a first one: a hedge where the first is slow, a rescue where its endpoint
+//! falls silent or is left.
+//!
+//! Whichever answers first is relayed, the other is ended. Only requests that may be repeated come
+//! here, and only once they have waited longer than usual: the usual way of a request pays for one
+//! timer. Called by `turn`; everything that decides is in `leeward_failover`.
+
+use crate::attempt::{Answer, Ended};
+use crate::classify;
+use crate::error::{AttemptError, Step};
+use crate::job::Job;
+use crate::upstream::Upstream;
+use leeward_failover::retry::Sent;
+use leeward_failover::select::Reach;
+use leeward_failover::{Class, Leaving, Repeat};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where nothing is known of a route, its requests look after themselves after this long.
+const LOOK_AFTER: Duration = Duration::from_millis(10);
+
+/// How an attempt ended, and at which endpoint.
+pub(crate) type Finish = (Rc<Upstream>, Result<Answer, Ended>);
+
+/// Why a second attempt is made beside the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// It takes long.
+    Hedge,
+    /// Its endpoint says nothing to anybody.
+    Rescue,
+}
+
+impl Job {
+    /// From when on an attempt that begins now is not waited for alone; `None` where it always is.
+    pub(crate) fn alone_until(&self) -> Option<Instant> {
+        match self.exchange.class.repeat() {
+            Repeat::Budgeted | Repeat::Once => {
+                let hedge = self.pace(|pace| pace.hedge_after());
+                Some(Instant::now() + hedge.unwrap_or(LOOK_AFTER))
+            }
+            Repeat::ProvenNotSent | Repeat::AtConnect => None,
+        }
+    }
+
+    /// Waits on for an attempt at `one` that began at `started` and takes longer than usual.
+    pub(crate) async fn race<F>(
+        &self,
+        one: &Rc<Upstream>,
+        mut first: Pin<&mut Option<F>>,
+        started: Instant,
+    ) -> Finish
+    where
+        F: Future<Output = Result<Answer, Ended>>,
+    {
+        let watch = self.exchange.worker.departures.watch(one.io.id);
+        let mut hedged = false;
+        let two = loop {
+            let leaving = watch.leaving();
+            if leaving == Leaving::AtOnce && self.may_be_rescued() {
+                first.set(None);
+                self.count_rescue();
+                return (one.clone(), Err(left()));
+            }
+            let why = match leaving {
+                Leaving::Detour | Leaving::AtOnce => Some(Beside::Rescue),
+                _ if hedged => None,
+                _ => Some(Beside::Hedge),
+            };
+            hedged = true;
+            if let Some(two) = why.and_then(|why| self.beside(one, why)) {
+                break two;
+            }
+            tokio::select! {
+                biased;
+                ended = running(first.as_mut()) => return (one.clone(), ended),
+                () = watch.changes() => {}
+            }
+        };
+        let mut second = std::pin::pin!(Some(self.attempt(&two)));
+        let mut spare: Option<(Rc<Upstream>, Answer)> = None;
+        loop {
+            let (other_runs, finish) = tokio::select! {
+                biased;
+                ended = running(first.as_mut()) => {
+                    first.set(None);
+                    (second.is_some(), (one.clone(), ended))
+                }
+                ended = running(second.as_mut()) => {
+                    second.set(None);
+                    (first.is_some(), (two.clone(), ended))
+                }
+                () = watch.left(), if first.is_some() && second.is_some() => {
+                    self.remember(Sent::Maybe);
+                    first.set(None);
+                    continue;
+                }
+            };
+            match finish {
+                (upstream, Ok(answer)) if other_runs && self.is_poor(&answer) => {
+                    spare = Some((upstream, answer));
+                }
+                (upstream, Err(Ended::Failed(error) | Ended::Left(error, _))) if other_runs => {
+                    self.failed(&upstream, &error);
+                }
+                finish => {
+                    if first.is_some() {
+                        // The other one had not answered by now: that is something to learn, or
+                        // only what is fast would count.
+                        self.learn(started.elapsed());
+                    }
+                    return self.better(finish, spare);
+                }
+            }
+        }
+    }
+
+    /// The last attempt of a race has ended; the other one may have brought an answer of sorts.
+    fn better(&self, last: Finish, spare: Option<(Rc<Upstream>, Answer)>) -> Finish {
+        let Some((upstream, answer)) = spare else {
+            return last;
+        };
+        match last {
+            (better, Ok(best)) => {
+                self.exchange.note(&upstream, answer.says(), answer.head);
+                self.remember(Sent::Maybe);
+                self.tried.borrow_mut().push(upstream.io.id);
+                (better, Ok(best))
+            }
+            (failed, Err(Ended::Failed(error) | Ended::Left(error, _))) => {
+                self.failed(&failed, &error);
+                (upstream, Ok(answer))
+            }
+        }
+    }
+
+    /// Whether another answer would be better than this one.
+    fn is_poor(&self, answer: &Answer) -> bool {
+        classify::repeatable(self.exchange.class, answer.response.status())
+    }
+
+    /// Where a second attempt goes beside one at `one`; `None` where there is none to be made.
+    fn beside(&self, one: &Rc<Upstream>, why: Beside) -> Option<Rc<Upstream>> {
+        let may = self.exchange.class == Class::PublicRead
+            && self.in_time()
+            && self.body.is_complete()
+            && self.body.replayable()
+            && self.attempts() + 1 < self.allowed()
+            && !self.in_panic();
+        if !may {
+            return None;
+        }
+        if why == Beside::Hedge {
+            self.pace(|pace| pace.hedge_after())?;
+            if !self.exchange.worker.spend_hedge(self.pool) {
+                return None;
+            }
+        }
+        let two = self.select(Reach::Provider, Some(one.io.id))?;
+        match why {
+            Beside::Hedge => {
+                let slots = &self.exchange.held.serving.pools[self.pool.index()];
+                self.exchange.worker.cells.inc(slots.hedges);
+            }
+            Beside::Rescue => self.count_rescue(),
+        }
+        Some(two)
+    }
+
+    /// Whether an attempt at an endpoint that is left may be made elsewhere: within the attempts that
+    /// its class has, and without a question to the retry budget.
+    fn may_be_rescued(&self) -> bool {
+        self.body.replayable() && self.attempts() + 1 < self.allowed()
+    }
+
+    fn count_rescue(&self) {
+        let Self { exchange, pool, .. } = self;
+        let slots = &exchange.held.serving.pools[pool.index()];
+        exchange.worker.cells.inc(slots.rescues(exchange.class));
+    }
+}
+
+/// An attempt that is given up because its endpoint is left.
+fn left() -> Ended {
+    let error = AttemptError {
+        step: Step::Left,
+        sent: Sent::Maybe,
+        detail: "the endpoint was left while the request waited".into(),
+    };
+    Ended::Left(error, Reach::Provider)
+}
+
+/// The end of an attempt, if it still runs.
+pub(crate) async fn running<F: Future>(mut attempt: Pin<&mut Option<F>>) -> F::Output {
+    poll_fn(|cx| match attempt.as_mut().as_pin_mut() {
+        Some(attempt) => attempt.poll(cx),
+        None => Poll::Pending,
+    })
+    .await
+}

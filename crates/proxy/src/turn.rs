@@ -1,0 +1,377 @@
+//! One turn of a request: where the next attempt goes, the attempt, and what follows from it.
+//!
+//! Called by `job` until one is answered or none may follow. A second attempt beside a slow one is
+//! `race`'s.
+
+use crate::attempt::{Answer, Ended, Plan, attempt};
+use crate::classify::{self, Failure};
+use crate::error::{AttemptError, Step};
+use crate::exchange::{Exchange, Head};
+use crate::headers;
+use crate::job::{Job, route_of};
+use crate::pace::Pace;
+use crate::race::{Finish, running};
+use crate::upstream::{Freshness, Upstream};
+use crate::whole::Hold;
+use crate::worker::Held;
+use leeward_failover::retry::{Next, Sent, Stop};
+use leeward_failover::select::{Reach, Want, select};
+use leeward_failover::{Class, EndpointId, Leaving, Outcome, Repeat, RetryParams};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A probe needs a connection and an answer: a request that takes longer than two of them together
+/// is slow, however fast its route is elsewhere.
+const PROBES: u32 = 2;
+
+/// What a turn came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for a moment; a box would cost every request"
+)]
+pub(crate) enum Turn {
+    Answered(Answer, Rc<Upstream>),
+    Again(Reach),
+    Over(Failure),
+}
+
+impl Answer {
+    /// What it says of its endpoint.
+    pub(crate) fn says(&self) -> Outcome {
+        classify::health(self.response.status(), self.response.headers())
+    }
+}
+
+impl Job {
+    /// The endpoint of the next attempt, or of one beside an attempt at `beside`.
+    pub(crate) fn select(&self, reach: Reach, beside: Option<EndpointId>) -> Option<Rc<Upstream>> {
+        let Exchange { worker, class, .. } = &self.exchange;
+        let mut tried = self.tried.borrow_mut();
+        let first = tried.is_empty() && beside.is_none();
+        let held = if first {
+            self.exchange.held.clone()
+        } else {
+            self.newest()
+        };
+        tried.extend(beside);
+        let want = Want {
+            pool: self.pool,
+            class: *class,
+            key: self.key,
+            tried: &tried,
+            reach,
+        };
+        let pick = worker.draw(|rng| {
+            select(&held.table, &want, rng, |endpoint| {
+                worker.in_flight(endpoint)
+            })
+        });
+        if beside.is_some() {
+            tried.pop();
+        }
+        let upstream = worker.upstream(&held, pick?.endpoint)?;
+        let slots = &held.serving.pools[self.pool.index()];
+        worker.cells.inc(slots.attempts(*class));
+        if !tried.is_empty() {
+            worker.cells.inc(slots.retries(*class));
+        }
+        Some(upstream)
+    }
+
+    /// The newest snapshot, unless it is of another policy: an attempt that follows should know what
+    /// was learned since the first, under the policy that the request began with.
+    fn newest(&self) -> Held {
+        let newest = self.exchange.worker.snapshot();
+        let held = &self.exchange.held;
+        if Arc::ptr_eq(&newest.serving, &held.serving) {
+            newest
+        } else {
+            held.clone()
+        }
+    }
+
+    /// The end of an attempt that is waited for alone.
+    async fn alone<F: Future<Output = Result<Answer, Ended>>>(
+        &self,
+        upstream: &Rc<Upstream>,
+        attempt: Pin<&mut Option<F>>,
+    ) -> Finish {
+        (upstream.clone(), running(attempt).await)
+    }
+
+    /// One attempt, and another beside it where it takes long.
+    pub(crate) async fn turn(&self, upstream: &Rc<Upstream>) -> Turn {
+        let started = Instant::now();
+        let mut first = std::pin::pin!(Some(self.attempt(upstream)));
+        let (upstream, ended) = match self.alone_until() {
+            None => self.alone(upstream, first.as_mut()).await,
+            Some(until) => {
+                let alone = self.alone(upstream, first.as_mut());
+                match timeout_at(until, alone).await {
+                    Ok(finish) => finish,
+                    Err(_) => Box::pin(self.race(upstream, first, started)).await,
+                }
+            }
+        };
+        match ended {
+            Ok(answer) => {
+                self.tried.borrow_mut().push(upstream.io.id);
+                self.learn(answer.head.latency);
+                Turn::Answered(answer, upstream)
+            }
+            Err(Ended::Left(error, reach)) => {
+                self.failed(&upstream, &error);
+                Turn::Again(reach)
+            }
+            Err(Ended::Failed(error)) => {
+                self.failed(&upstream, &error);
+                self.after(error)
+            }
+        }
+    }
+
+    /// One attempt, and another on a new connection when the one that was reused had been closed by
+    /// the backend: that is nobody's failure.
+    pub(crate) async fn attempt(&self, upstream: &Rc<Upstream>) -> Result<Answer, Ended> {
+        let need = if self.exchange.class.goes_to_writer() {
+            Freshness::Proven
+        } else {
+            Freshness::Any
+        };
+        let ended = self.try_once(upstream, need).await;
+        let Err(Ended::Failed(error)) = &ended else {
+            return ended;
+        };
+        if !matches!(error.step, Step::Stale | Step::BrokenReuse)
+            || !self.may_repeat_stale(error.sent)
+        {
+            return ended;
+        }
+        if let Some(outcome) = error.outcome() {
+            self.exchange.note(upstream, outcome, Head::default());
+        }
+        self.remember(error.sent);
+        self.try_once(upstream, Freshness::New).await
+    }
+
+    async fn try_once(&self, upstream: &Rc<Upstream>, need: Freshness) -> Result<Answer, Ended> {
+        let mut head = self.head.clone();
+        let held = &self.exchange.held;
+        let backend = &held.serving.policy.backends[upstream.io.backend.index()];
+        headers::set_host(
+            &mut head.headers,
+            &backend.host_header,
+            &upstream.io.authority,
+        );
+        let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
+        let limits = &held.serving.policy.limits;
+        let probes = Duration::from_micros(upstream.io.probe_took.load(Ordering::Relaxed)) * PROBES;
+        let hold = Hold {
+            most: limits.hold_answer,
+            stall: limits.body_idle,
+        };
+        let plan = Plan {
+            head,
+            body: &self.body,
+            need,
+            protocol: upstream.io.protocol(class, upgrade),
+            order: class == Class::Order,
+            upgrade,
+            deadline: self.deadline,
+            patience: self.patience(),
+            usual: self
+                .pace(Pace::overdue_after)
+                .map(|usual| usual.max(probes)),
+            hold: (class.repeat() != Repeat::AtConnect).then_some(hold),
+        };
+        let attempts = self.attempts() + 1;
+        let worker = &self.exchange.worker;
+        let elsewhere = self.turned_away(upstream.io.id);
+        attempt(worker, upstream, plan, elsewhere, &mut || {
+            self.may_leave(attempts)
+        })
+        .await
+    }
+
+    /// Ready when what is not sent yet should go elsewhere: its endpoint is left, or orders make a
+    /// detour round its provider. Requests that may be repeated have `race` for that.
+    async fn turned_away(&self, endpoint: EndpointId) {
+        let Exchange { worker, class, .. } = &self.exchange;
+        if matches!(class.repeat(), Repeat::Budgeted | Repeat::Once) {
+            return std::future::pending().await;
+        }
+        let watch = worker.departures.watch(endpoint);
+        loop {
+            match watch.leaving() {
+                Leaving::AtOnce => return,
+                Leaving::Detour if self.has_way_round(endpoint) => return,
+                _ => watch.changes().await,
+            }
+        }
+    }
+
+    /// Whether a request that an endpoint does not answer may go to another provider now.
+    fn has_way_round(&self, endpoint: EndpointId) -> bool {
+        let table = &self.newest().table;
+        let provider = table.endpoint(endpoint).map(|info| info.provider);
+        let pool = table.pools.get(self.pool.index());
+        let writer = pool.and_then(|pool| pool.writer);
+        !self.exchange.class.goes_to_writer() || writer.is_none() || writer != provider
+    }
+
+    /// Attempts that have ended.
+    pub(crate) fn attempts(&self) -> u32 {
+        u32::try_from(self.tried.borrow().len()).unwrap_or(u32::MAX)
+    }
+
+    /// A repeatable request gives each attempt its share of the time that is left, so that a
+    /// backend that hangs cannot use up all of it.
+    fn patience(&self) -> Option<Instant> {
+        let deadline = self.deadline?;
+        let left = self.allowed().saturating_sub(self.attempts());
+        let now = Instant::now();
+        (left > 1).then(|| now + deadline.saturating_duration_since(now) / left)
+    }
+
+    /// Whether an attempt without an answer may be left for another.
+    fn may_leave(&self, attempts: u32) -> Option<Reach> {
+        if !self.body.replayable() {
+            return None;
+        }
+        match self.next(attempts, Sent::Maybe) {
+            Next::Again(reach) => Some(reach),
+            Next::Stop(_) => None,
+        }
+    }
+
+    /// Attempts that a request of this class has, once something may have been sent.
+    pub(crate) fn allowed(&self) -> u32 {
+        match self.exchange.class.repeat() {
+            Repeat::Budgeted => self.retry_params().attempts,
+            Repeat::Once => 2,
+            Repeat::ProvenNotSent | Repeat::AtConnect => 1,
+        }
+    }
+
+    fn retry_params(&self) -> &RetryParams {
+        &self.exchange.held.serving.policy.engine.pools[self.pool.index()].retry
+    }
+
+    /// Whether the pool distrusts its detector.
+    pub(crate) fn in_panic(&self) -> bool {
+        let pools = &self.exchange.held.table.pools;
+        pools.get(self.pool.index()).is_some_and(|pool| pool.panic)
+    }
+
+    fn next(&self, attempts: u32, sent: Sent) -> Next {
+        let Exchange {
+            worker,
+            held,
+            class,
+            ..
+        } = &self.exchange;
+        let (panic, params) = (self.in_panic(), self.retry_params());
+        let asked = worker.budget(self.pool, |budget, now| {
+            leeward_failover::retry::after_failure(
+                *class, attempts, sent, params, panic, budget, now,
+            )
+        });
+        let next = asked.unwrap_or(Next::Stop(Stop::Budget));
+        if next == Next::Stop(Stop::Budget) {
+            worker
+                .cells
+                .inc(held.serving.pools[self.pool.index()].retry_budget_exhausted);
+        }
+        next
+    }
+
+    /// How long answers of this route usually take.
+    pub(crate) fn pace<T>(&self, ask: impl FnOnce(&Pace) -> Option<T>) -> Option<T> {
+        let route = self.exchange.route?;
+        self.exchange.worker.pace(route, |pace| ask(pace)).flatten()
+    }
+
+    /// An answer of this route took so long.
+    pub(crate) fn learn(&self, took: Duration) {
+        if let Some(route) = self.exchange.route {
+            self.exchange.worker.pace(route, |pace| pace.record(took));
+        }
+    }
+
+    fn may_repeat_stale(&self, sent: Sent) -> bool {
+        self.body.replayable()
+            && match self.exchange.class.repeat() {
+                Repeat::Budgeted | Repeat::Once => true,
+                Repeat::ProvenNotSent | Repeat::AtConnect => sent == Sent::Nothing,
+            }
+    }
+
+    pub(crate) fn remember(&self, sent: Sent) {
+        if sent == Sent::Maybe {
+            self.sent.set(Sent::Maybe);
+        }
+    }
+
+    /// Takes note of an attempt that brought no answer.
+    pub(crate) fn failed(&self, upstream: &Upstream, error: &AttemptError) {
+        self.remember(error.sent);
+        self.tried.borrow_mut().push(upstream.io.id);
+        if let Some(outcome) = error.outcome() {
+            self.exchange.note(upstream, outcome, Head::default());
+        }
+        let class = self.exchange.class;
+        if class == Class::Order && error.sent == Sent::Maybe {
+            tracing::warn!(
+                route = %route_of(&self.exchange).name,
+                backend = %upstream.io.labels.backend,
+                address = %upstream.io.address,
+                detail = %error.detail,
+                "an order was given up and its outcome is unknown"
+            );
+        } else {
+            tracing::debug!(
+                class = class.as_str(),
+                backend = %upstream.io.labels.backend,
+                address = %upstream.io.address,
+                step = ?error.step,
+                detail = %error.detail,
+                "an attempt failed"
+            );
+        }
+    }
+
+    fn after(&self, error: AttemptError) -> Turn {
+        if error.step == Step::ClientBody || !self.in_time() || !self.body.replayable() {
+            return Turn::Over(Failure::Attempt(error));
+        }
+        match self.next(self.attempts(), error.sent) {
+            Next::Again(reach) => Turn::Again(reach),
+            Next::Stop(_) => Turn::Over(Failure::Attempt(error)),
+        }
+    }
+
+    /// Whether a read or a cancel that was answered 5xx may be tried elsewhere.
+    pub(crate) fn wants_better(&self, answer: &Answer) -> Option<Reach> {
+        let status = answer.response.status();
+        if !classify::repeatable(self.exchange.class, status)
+            || !self.in_time()
+            || !self.body.replayable()
+        {
+            return None;
+        }
+        match self.next(self.attempts(), Sent::Maybe) {
+            Next::Again(reach) => Some(reach),
+            Next::Stop(_) => None,
+        }
+    }
+
+    /// Whether the request's time is not up yet.
+    pub(crate) fn in_time(&self) -> bool {
+        self.deadline
+            .is_none_or(|deadline| Instant::now() < deadline)
+    }
+}

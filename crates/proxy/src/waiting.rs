@@ -1,0 +1,322 @@
+//! Requests that wait for an endpoint's answer, and the look at those that wait too long.
+//!
+//! Each attempt is noted while it waits. Now and then the worker looks at the endpoints at which any
+//! does: where requests are overdue and nothing was answered since they were sent, the engine is
+//! told, with what the kernel knows of their paths. It judges nothing: what a silence means is the
+//! engine's to say.
+
+use crate::control::ControlMessage;
+use crate::upstream::Upstream;
+use crate::upstream_io::Wire;
+use crate::worker::Worker;
+use leeward_failover::{EndpointId, Overdue};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Time between two looks while anything waits.
+const LOOK: Duration = Duration::from_millis(20);
+/// A look that comes later than this was late because the worker itself stood still: answers may lie
+/// unread, and nobody else is to blame.
+const STOOD_STILL: Duration = Duration::from_millis(20);
+/// A silence that has not changed is told again after this long.
+const TELL_AGAIN: Duration = Duration::from_millis(60);
+/// Endpoints that one look tells of at most.
+const MOST_TOLD: usize = 256;
+/// Paths of one endpoint that one look asks the kernel about at most.
+const MOST_PATHS: usize = 8;
+/// What was sent and is not acknowledged after this long, or four round trips, does not arrive: no
+/// kernel delays its acknowledgements for longer.
+const UNHEARD: Duration = Duration::from_millis(100);
+/// A connection that does not come about in this long counts as a dead path: its SYN is lost.
+const UNCONNECTED: Duration = Duration::from_millis(250);
+
+/// The attempts that wait at one endpoint, as one worker knows them.
+pub(crate) struct Waiting {
+    slots: RefCell<Vec<Option<Slot>>>,
+    free: RefCell<Vec<usize>>,
+    /// When the endpoint last answered anything.
+    answered: Cell<Instant>,
+    /// The worker looks at it.
+    looked_at: Cell<bool>,
+    /// What was last told of it, and when.
+    told: Cell<Option<(Overdue, Instant)>>,
+}
+
+/// One attempt that waits.
+struct Slot {
+    since: Instant,
+    /// From when on it is overdue; `None` while nothing is known of its route.
+    overdue: Option<Instant>,
+    /// Its connection, and how many bytes that had taken before; `None` until it stands.
+    path: Option<(Rc<Wire>, u64)>,
+}
+
+impl Waiting {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            answered: Cell::new(Instant::now()),
+            looked_at: Cell::new(false),
+            told: Cell::new(None),
+        }
+    }
+
+    /// An attempt begins to wait; the number is to be given back.
+    fn enter(&self, since: Instant, patience: Option<Duration>) -> usize {
+        let slot = Slot {
+            since,
+            overdue: patience.map(|patience| since + patience),
+            path: None,
+        };
+        let mut slots = self.slots.borrow_mut();
+        match self.free.borrow_mut().pop() {
+            Some(number) => {
+                slots[number] = Some(slot);
+                number
+            }
+            None => {
+                slots.push(Some(slot));
+                slots.len() - 1
+            }
+        }
+    }
+
+    /// The attempt goes over this connection.
+    fn sends(&self, number: usize, wire: &Rc<Wire>) {
+        if let Some(slot) = &mut self.slots.borrow_mut()[number] {
+            slot.path = Some((wire.clone(), wire.written()));
+        }
+    }
+
+    /// The attempt has ended. It may have been answered.
+    fn leave(&self, number: usize) {
+        self.slots.borrow_mut()[number] = None;
+        self.free.borrow_mut().push(number);
+    }
+
+    /// The endpoint answered something. True where it was told to be silent.
+    pub(crate) fn answered(&self, now: Instant) -> bool {
+        self.answered.set(now);
+        self.told.take().is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.slots.borrow().len() == self.free.borrow().len()
+    }
+
+    /// What is to be told of it now, if anything.
+    fn look(&self, now: Instant) -> Option<Overdue> {
+        let overdue = self.overdue(now)?;
+        let again = self.told.get().is_none_or(|(told, at)| {
+            let worse =
+                overdue.requests >= told.requests * 2 || overdue.dead_paths > told.dead_paths;
+            worse || now.duration_since(at) >= TELL_AGAIN
+        });
+        again.then(|| {
+            self.told.set(Some((overdue, now)));
+            overdue
+        })
+    }
+
+    /// The requests that are overdue and were sent after the last answer.
+    fn overdue(&self, now: Instant) -> Option<Overdue> {
+        let mut found = Overdue::default();
+        let mut asked = 0;
+        let slots = self.slots.borrow();
+        let unanswered = slots.iter().flatten();
+        for slot in unanswered.filter(|slot| slot.since >= self.answered.get()) {
+            let age = now.saturating_duration_since(slot.since);
+            let is_overdue = slot.overdue.is_some_and(|at| at <= now);
+            let asks = asked < MOST_PATHS && age >= UNHEARD;
+            asked += usize::from(asks);
+            let dead = asks && slot.is_dead(age);
+            if is_overdue || dead {
+                found.requests += 1;
+                found.dead_paths += u32::from(dead);
+                found.oldest = found.oldest.max(age);
+            }
+        }
+        (found.requests > 0).then_some(found)
+    }
+}
+
+impl Slot {
+    /// Whether what it sent does not arrive, as far as the kernel knows.
+    fn is_dead(&self, age: Duration) -> bool {
+        let Some((wire, written)) = &self.path else {
+            return age >= UNCONNECTED;
+        };
+        let Some(path) = wire.path() else {
+            return false;
+        };
+        // The SYN is acknowledged like a byte.
+        let unheard = wire.written() > *written && path.acknowledged <= *written + 1;
+        path.is_dead() || unheard && age >= UNHEARD.max(path.rtt * 4)
+    }
+}
+
+/// An attempt that waits, for as long as this lives.
+pub(crate) struct Wait<'a> {
+    upstream: &'a Upstream,
+    number: usize,
+}
+
+impl<'a> Wait<'a> {
+    /// An attempt at `upstream` begins to wait at `since`; it is overdue after `patience`.
+    pub(crate) fn begin(
+        worker: &Worker,
+        upstream: &'a Rc<Upstream>,
+        since: Instant,
+        patience: Option<Duration>,
+    ) -> Self {
+        let number = upstream.waiting.enter(since, patience);
+        worker.watched.watch(upstream);
+        Self { upstream, number }
+    }
+
+    /// It goes over this connection.
+    pub(crate) fn sends(&self, wire: &Rc<Wire>) {
+        self.upstream.waiting.sends(self.number, wire);
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.upstream.waiting.leave(self.number);
+    }
+}
+
+/// The endpoints at which anything waits, as one worker knows them.
+#[derive(Default)]
+pub(crate) struct Watched {
+    upstreams: RefCell<Vec<Rc<Upstream>>>,
+    came: Notify,
+}
+
+impl Watched {
+    /// Something waits at an endpoint.
+    pub(crate) fn watch(&self, upstream: &Rc<Upstream>) {
+        if upstream.waiting.looked_at.replace(true) {
+            return;
+        }
+        let mut upstreams = self.upstreams.borrow_mut();
+        upstreams.push(upstream.clone());
+        if upstreams.len() == 1 {
+            self.came.notify_one();
+        }
+    }
+
+    fn look(&self, now: Instant) -> Vec<(EndpointId, Overdue)> {
+        let mut silent = Vec::new();
+        self.upstreams.borrow_mut().retain(|upstream| {
+            let waiting = &upstream.waiting;
+            if waiting.is_empty() {
+                waiting.looked_at.set(false);
+                return false;
+            }
+            if silent.len() < MOST_TOLD
+                && let Some(overdue) = waiting.look(now)
+            {
+                silent.push((upstream.io.id, overdue));
+            }
+            true
+        });
+        silent
+    }
+}
+
+/// Looks for as long as the worker lives, whenever anything waits.
+pub(crate) async fn look(worker: Rc<Worker>) {
+    let watched = &worker.watched;
+    loop {
+        if watched.upstreams.borrow().is_empty() {
+            watched.came.notified().await;
+        }
+        let due = Instant::now() + LOOK;
+        tokio::time::sleep_until(due.into()).await;
+        let now = Instant::now();
+        if now.saturating_duration_since(due) >= STOOD_STILL {
+            continue;
+        }
+        let silent = watched.look(now);
+        if !silent.is_empty() {
+            // A control task that is behind hears of it with the next look.
+            let _ = worker
+                .shared
+                .control
+                .try_send(ControlMessage::Silence(silent));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// Three requests, sent 10 ms after each other; the first moment.
+    fn three() -> (Waiting, Instant) {
+        let waiting = Waiting::new();
+        let start = Instant::now();
+        for n in 0..3 {
+            waiting.enter(start + ms(n * 10), Some(PATIENCE));
+        }
+        (waiting, start)
+    }
+
+    #[test]
+    fn requests_are_overdue_one_by_one() {
+        let (waiting, start) = three();
+        assert_eq!(waiting.overdue(start + ms(49)), None);
+        let overdue = waiting.overdue(start + ms(60)).unwrap();
+        assert_eq!((overdue.requests, overdue.oldest), (2, ms(60)));
+    }
+
+    #[test]
+    fn an_answer_excuses_what_was_sent_before_it() {
+        let (waiting, start) = three();
+        assert!(!waiting.answered(start + ms(15)));
+        let overdue = waiting.overdue(start + ms(100)).unwrap();
+        assert_eq!((overdue.requests, overdue.oldest), (1, ms(80)));
+        waiting.answered(start + ms(101));
+        assert_eq!(waiting.overdue(start + ms(200)), None);
+    }
+
+    #[test]
+    fn a_silence_is_told_at_once_when_it_grows_and_now_and_then_when_not() {
+        let (waiting, start) = three();
+        assert!(waiting.look(start + ms(50)).is_some());
+        assert!(waiting.look(start + ms(55)).is_none());
+        assert!(waiting.look(start + ms(60)).is_some(), "it has doubled");
+        assert!(waiting.look(start + ms(70)).is_none());
+        assert!(waiting.look(start + ms(125)).is_some());
+        assert!(waiting.answered(start + ms(126)), "it was told");
+    }
+
+    #[test]
+    fn a_connection_that_does_not_come_about_is_a_dead_path() {
+        let waiting = Waiting::new();
+        let start = Instant::now();
+        waiting.enter(start, None);
+        assert_eq!(waiting.overdue(start + ms(240)), None);
+        let overdue = waiting.overdue(start + ms(250)).unwrap();
+        assert_eq!((overdue.requests, overdue.dead_paths), (1, 1));
+    }
+
+    #[test]
+    fn slots_are_used_again() {
+        let (waiting, start) = three();
+        waiting.leave(1);
+        assert_eq!(waiting.enter(start, None), 1);
+        (0..3).for_each(|number| waiting.leave(number));
+        assert!(waiting.is_empty());
+    }
+}
