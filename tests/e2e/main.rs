@@ -47,6 +47,8 @@ mod reload;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod tls;

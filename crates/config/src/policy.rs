@@ -136,6 +136,17 @@ pub struct Pool {
     pub order_protocol: Protocol,
     /// Requests at a time on one HTTP/2 connection at most; the backend may allow fewer.
     pub max_streams: usize,
+    /// How an error shows in an answer whose status says success; `None` where it does not.
+    pub error_if: Option<ErrorSigns>,
+}
+
+/// How an error shows in an answer whose status says success. One sign is enough.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ErrorSigns {
+    /// Fields that the answer has, or has with exactly this value.
+    pub headers: Vec<(HeaderName, Option<String>)>,
+    /// JSON pointers into a body that is held whole, and what holds there.
+    pub json: Vec<(String, JsonCheck)>,
 }
 
 /// What is spoken to a backend.
@@ -374,6 +385,7 @@ impl Default for Pool {
             idle_timeout: Duration::from_secs(15),
             max_idle: 256,
             order_reuse_within: Duration::from_secs(1),
+            error_if: None,
             order_protocol: Protocol::Http1,
             max_streams: 100,
         }

@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     pub(crate) head: Head,
     /// The body, where it was held until it was whole.
     pub(crate) whole: Option<Whole>,
+    /// It shows an error though its status says success.
+    pub(crate) disguised: bool,
 }
 
 /// A try that was left because another may be made.
@@ -137,6 +139,7 @@ pub(crate) async fn attempt(
                 upgraded,
                 head: Head { latency, late },
                 whole,
+                disguised: false,
             })
         }
         Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),

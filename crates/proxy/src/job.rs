@@ -127,6 +127,7 @@ impl Job {
             upgraded,
             head: came,
             whole,
+            ..
         } = answer;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);

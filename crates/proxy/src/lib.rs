@@ -49,6 +49,7 @@ pub mod route;
 mod serve;
 mod serve_h2;
 mod serving;
+mod signs;
 mod snapshot;
 mod state_dir;
 mod tally;

@@ -11,6 +11,7 @@ use crate::headers;
 use crate::job::{Job, route_of};
 use crate::pace::Pace;
 use crate::race::{Finish, running};
+use crate::signs;
 use crate::upstream::{Freshness, Upstream};
 use crate::whole::Hold;
 use crate::worker::Held;
@@ -42,6 +43,9 @@ pub(crate) enum Turn {
 impl Answer {
     /// What it says of its endpoint.
     pub(crate) fn says(&self) -> Outcome {
+        if self.disguised {
+            return Outcome::ServerError;
+        }
         classify::health(self.response.status(), self.response.headers())
     }
 }
@@ -191,10 +195,14 @@ impl Job {
         let attempts = self.attempts() + 1;
         let worker = &self.exchange.worker;
         let elsewhere = self.turned_away(upstream.io.id);
-        attempt(worker, upstream, plan, elsewhere, &mut || {
+        let mut answer = attempt(worker, upstream, plan, elsewhere, &mut || {
             self.may_leave(attempts)
         })
-        .await
+        .await?;
+        if let Some(signs) = &held.serving.policy.pools[upstream.io.pool.index()].error_if {
+            answer.disguised = signs::shows_error(signs, &answer);
+        }
+        Ok(answer)
     }
 
     /// Ready when what is not sent yet should go elsewhere: its endpoint is left, or orders make a

@@ -164,17 +164,19 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         note.order_params = order_params;
         speakers(&fields, &members, order_protocol);
 
+        let (health, error_if) = failover::health(&mut fields);
         let affinity = pool_affinity(&mut fields, affinity);
         let order_protocol = order_protocol.map_or(Protocol::Http1, |(_, protocol)| protocol);
         pools.io.push(Pool {
             order_protocol,
+            error_if,
             ..io(&mut fields, probe, affinity)
         });
         pools.engine.push(engine::Pool {
             name: entry.key.clone(),
             tiers: failover.tiers,
             probe: probe_params,
-            health: failover::health(&mut fields),
+            health,
             failover: failover.params,
             orders: order_params,
             retry: failover::retry(&mut fields),
@@ -202,6 +204,7 @@ fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) 
         ),
         order_protocol: d.order_protocol,
         max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
+        error_if: None,
     }
 }
 
