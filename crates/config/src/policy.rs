@@ -136,6 +136,8 @@ pub struct Pool {
     pub order_protocol: Protocol,
     /// Requests at a time on one HTTP/2 connection at most; the backend may allow fewer.
     pub max_streams: usize,
+    /// Over how long streams are ended where an operator drains.
+    pub drain_streams: Duration,
 }
 
 /// What is spoken to a backend.
@@ -373,6 +375,7 @@ impl Default for Pool {
             order_reuse_within: Duration::from_secs(1),
             order_protocol: Protocol::Http1,
             max_streams: 100,
+            drain_streams: Duration::from_secs(60),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::id::{EndpointId, PoolId, ProviderId};
 use crate::input::{Input, Outcome, ProbeResult, Tally, Target};
 use crate::journal::Journal;
 use crate::output::{Change, Output};
+use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::table::{EndpointInfo, Table};
 use crate::time::Time;
@@ -139,6 +140,16 @@ impl Engine {
     /// What is known of an endpoint; `None` when it is gone.
     pub fn endpoint(&self, id: EndpointId) -> Option<EndpointInfo> {
         self.directory.get(id.index()).copied().flatten()
+    }
+
+    /// The policy that it goes by.
+    pub fn policy(&self) -> &Policy {
+        &self.fleet.policy
+    }
+
+    /// The name of a place or an endpoint, as in the journal.
+    pub fn name_of(&self, target: Target) -> String {
+        self.fleet.subject(target).name
     }
 
     /// The newest table.

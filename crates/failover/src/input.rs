@@ -283,6 +283,13 @@ pub enum OperatorWord {
 }
 
 impl OperatorWord {
+    /// Every word.
+    pub const ALL: [OperatorWord; 3] = [
+        OperatorWord::Active,
+        OperatorWord::Draining,
+        OperatorWord::Evacuated,
+    ];
+
     /// The word in the status and the logs.
     pub const fn as_str(self) -> &'static str {
         match self {

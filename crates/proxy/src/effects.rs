@@ -190,12 +190,13 @@ impl Effects {
     }
 
     fn publish(&self, table: Arc<Table>) {
-        let before = self.shared.snapshot.swap(Arc::new(Snapshot {
+        let now = Arc::new(Snapshot {
             serving: self.serving.clone(),
-            table: table.clone(),
+            table,
             endpoints: self.endpoints.clone(),
-        }));
-        leaving::tell_workers(&self.shared, &before.table, &table);
+        });
+        let before = self.shared.snapshot.swap(now.clone());
+        leaving::tell_workers(&self.shared, &before.table, &now.table);
     }
 
     fn probe(&self, endpoint: EndpointId) {
@@ -253,12 +254,14 @@ impl Effects {
             let provider = &providers[engine.sites[site].provider.index()];
             let share = mean_share(&table.pools, |lane| lane == SiteId::from(site));
             metrics.set_site(&held.name, provider, held.verdict, share);
+            metrics.set_site_operator(&held.name, provider, held.operator);
         }
         for (provider, held) in status.providers.iter().enumerate() {
             let share = mean_share(&table.pools, |lane| {
                 engine.sites[lane.index()].provider.index() == provider
             });
             metrics.set_provider(&held.name, held.verdict, share);
+            metrics.set_provider_operator(&held.name, held.operator);
         }
         for pool in &status.pools {
             let tier = pool.active_tier;
@@ -309,7 +312,7 @@ const fn change_word(change: &Change) -> &'static str {
 fn in_words(change: &Change) -> String {
     match change {
         Change::Verdict { from, to } => format!("{} -> {}", from.as_str(), to.as_str()),
-        Change::Operator { from, to } => format!("operator {from:?} -> {to:?}"),
+        Change::Operator { from, to } => format!("operator {} -> {}", from.as_str(), to.as_str()),
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
         Change::Panic { on: true } => "panic on".into(),

@@ -34,6 +34,7 @@ mod journal;
 mod lease;
 mod leaving;
 mod listener;
+mod operator;
 mod path_info;
 mod per_client;
 mod probe;

@@ -202,6 +202,11 @@ fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) 
         ),
         order_protocol: d.order_protocol,
         max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
+        drain_streams: fields.duration(
+            "drain_streams",
+            d.drain_streams,
+            Duration::ZERO..=60 * MINUTE,
+        ),
     }
 }
 
