@@ -6,7 +6,7 @@ mod text;
 
 use crate::{AddressCounts, AddressRefusal, LookupResult};
 use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
-use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
+use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
