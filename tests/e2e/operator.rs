@@ -1,5 +1,6 @@
 //! Operators' words from outside: said by the command line, seen in what clients and streams meet.
 
+mod failback;
 mod guards;
 mod streams;
 

@@ -22,6 +22,7 @@ mod tree;
 mod units;
 mod variables;
 mod watch;
+mod windows;
 
 pub use problem::{Problem, Severity};
 pub use watch::{Nudge, Wake, Watch};

@@ -106,6 +106,7 @@ impl Engine {
                 reason,
                 forced,
             } => self.speak(&targets, word, lasts, reason, forced),
+            Input::Window { pool, open } => self.window(pool, open),
             Input::Memory { memory, away } => self.recall(&memory, away),
             Input::Wake => {}
         }

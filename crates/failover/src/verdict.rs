@@ -77,6 +77,10 @@ pub enum Cause {
     ProviderDown,
     /// Its endpoints answer again and the hold-down has ended.
     HoldDownOver,
+    /// It is well again, and waits for an operator to bring it home.
+    AwaitsOperator,
+    /// It is well again, and waits for a window in which it may come home.
+    AwaitsWindow,
     /// The ramp has ended.
     RampOver,
     /// It failed again while its share grew.
@@ -103,7 +107,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 24] = [
+    pub const ALL: [Cause; 26] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -117,6 +121,8 @@ impl Cause {
         Cause::SitesDown,
         Cause::ProviderDown,
         Cause::HoldDownOver,
+        Cause::AwaitsOperator,
+        Cause::AwaitsWindow,
         Cause::RampOver,
         Cause::FailedInRamp,
         Cause::Operator,
@@ -146,6 +152,8 @@ impl Cause {
             Cause::SitesDown => "sites_down",
             Cause::ProviderDown => "provider_down",
             Cause::HoldDownOver => "hold_down_over",
+            Cause::AwaitsOperator => "awaits_operator",
+            Cause::AwaitsWindow => "awaits_window",
             Cause::RampOver => "ramp_over",
             Cause::FailedInRamp => "failed_in_ramp",
             Cause::Operator => "operator",

@@ -68,6 +68,7 @@ pub(crate) async fn run(
     mut reports: mpsc::UnboundedReceiver<Report>,
 ) {
     loop {
+        effects.look_at_windows(&mut engine);
         effects.apply(&mut engine);
         if engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST {
             effects.ready();

@@ -56,6 +56,7 @@ mod tunnel;
 mod upstream;
 mod upstream_h2;
 mod upstream_io;
+mod windows;
 mod worker;
 
 pub use app::{Running, start};

@@ -168,6 +168,7 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         let order_protocol = order_protocol.map_or(Protocol::Http1, |(_, protocol)| protocol);
         pools.io.push(Pool {
             order_protocol,
+            windows: failover.windows,
             ..io(&mut fields, probe, affinity)
         });
         pools.engine.push(engine::Pool {
@@ -202,6 +203,7 @@ fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) 
         ),
         order_protocol: d.order_protocol,
         max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
+        windows: d.windows,
         drain_streams: fields.duration(
             "drain_streams",
             d.drain_streams,
