@@ -39,6 +39,8 @@ mod h2;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod process;

@@ -4,6 +4,8 @@ pub use crate::clients::{
     Clients, ForwardingFields, Networks, ProxyProtocol, Trusted, TrustedFields,
 };
 
+pub use crate::windows::Window;
+
 use http::header::HeaderName;
 use leeward_failover::{BackendId, Class, Policy as EnginePolicy, PoolId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -138,6 +140,10 @@ pub struct Pool {
     pub max_streams: usize,
     /// How an error shows in an answer whose status says success; `None` where it does not.
     pub error_if: Option<ErrorSigns>,
+    /// Over how long streams are ended where an operator drains.
+    pub drain_streams: Duration,
+    /// When its places may come home, where the engine's part says that windows decide.
+    pub windows: Vec<Window>,
 }
 
 /// How an error shows in an answer whose status says success. One sign is enough.
@@ -388,6 +394,8 @@ impl Default for Pool {
             error_if: None,
             order_protocol: Protocol::Http1,
             max_streams: 100,
+            drain_streams: Duration::from_secs(60),
+            windows: Vec::new(),
         }
     }
 }

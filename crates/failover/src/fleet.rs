@@ -100,6 +100,8 @@ pub(crate) struct PoolState {
     /// Until then, what has not been probed yet counts as well: at the start nobody knows anything,
     /// and the first answer must not win it all.
     pub newborn_until: Time,
+    /// Its places may come home now, where the policy has windows for that.
+    pub window_open: bool,
     /// As published.
     pub table: Arc<PoolTable>,
 }

@@ -4,7 +4,7 @@
 //! in `endpoint` and `place` ask whether a hold-down or a ramp is over.
 
 use crate::held::millis;
-use crate::policy::FailoverParams;
+use crate::policy::{Failback, FailoverParams};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub(crate) struct Homecoming {
     pub max: Duration,
     /// From the first request to a full share.
     pub ramp: Duration,
+    /// Who says when.
+    pub failback: Failback,
 }
 
 impl Homecoming {
@@ -26,6 +28,7 @@ impl Homecoming {
             first: params.hold_down_first,
             max: params.hold_down_max,
             ramp: params.ramp,
+            failback: params.failback,
         }
     }
 
@@ -35,6 +38,7 @@ impl Homecoming {
             first: self.first.max(other.first),
             max: self.max.max(other.max),
             ramp: self.ramp.max(other.ramp),
+            failback: self.failback.max(other.failback),
         }
     }
 }
@@ -202,6 +206,7 @@ mod tests {
         first: Duration::from_secs(30),
         max: Duration::from_secs(900),
         ramp: Duration::from_secs(60),
+        failback: Failback::Automatic,
     };
 
     fn at(seconds: u64) -> Time {

@@ -18,7 +18,7 @@
 //! ```text
 //! engine      takes it in ── reload (a policy, addresses), operator (a word), or
 //! endpoint    judges one address by its facts: probes, traffic, window, silence
-//! infer       from endpoints to sites to providers, whose way back is in place and hold
+//! infer       from endpoints to sites to providers, whose way back is in place, hold and failback
 //! pool        decides who serves: trust (whom to believe), spread (who carries how much),
 //!             writer (who takes orders), detour (who takes them for now)
 //! leaving     says what becomes of what runs where nothing new goes
@@ -33,6 +33,7 @@ mod detour;
 mod endpoint;
 mod engine;
 mod facts;
+mod failback;
 mod fleet;
 mod held;
 mod hold;
@@ -81,8 +82,8 @@ pub use output::{
     Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status, Subject, SubjectKind,
 };
 pub use policy::{
-    Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
-    ProviderKind, RetryParams, Site, TierSite, Writer,
+    Backend, Failback, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams,
+    Provider, ProviderKind, RetryParams, Site, TierSite, Writer,
 };
 pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect};
 pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};

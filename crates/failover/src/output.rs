@@ -229,8 +229,10 @@ pub struct EndpointStatus {
     pub evidence: Vec<(&'static str, String)>,
     /// Since when, on the engine's clock.
     pub since: Time,
-    /// The operator's word.
+    /// The operator's word about this endpoint alone.
     pub operator: crate::OperatorWord,
+    /// What becomes of work that is under way there, by its verdict, its site's and operators' words.
+    pub leaving: crate::Leaving,
     /// What is left of the hold-down, in milliseconds.
     pub hold_down_left_ms: Option<u64>,
     /// Until the next probe, in milliseconds.

@@ -103,6 +103,7 @@ impl Engine {
             evidence: endpoint.held.evidence.clone(),
             since: endpoint.held.since,
             operator: endpoint.word.word,
+            leaving: self.leaving_of(endpoint),
             hold_down_left_ms: hold_down_left(endpoint.held.verdict, &endpoint.hold, now),
             next_probe_in_ms: millis(endpoint.slot.next().since(now)),
             last_probe: endpoint.probes.last.clone(),

@@ -209,6 +209,7 @@ fn pools(
                 calm_since: None,
                 active_tier: 0,
                 newborn_until: now + NEWBORN,
+                window_open: false,
                 table: Arc::default(),
             },
         });

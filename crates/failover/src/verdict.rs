@@ -85,6 +85,10 @@ pub enum Cause {
     ProviderDown,
     /// Its endpoints answer again and the hold-down has ended.
     HoldDownOver,
+    /// It is well again, and waits for an operator to bring it home.
+    AwaitsOperator,
+    /// It is well again, and waits for a window in which it may come home.
+    AwaitsWindow,
     /// The ramp has ended.
     RampOver,
     /// It failed again while its share grew.
@@ -111,7 +115,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 28] = [
+    pub const ALL: [Cause; 30] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -129,6 +133,8 @@ impl Cause {
         Cause::SitesDown,
         Cause::ProviderDown,
         Cause::HoldDownOver,
+        Cause::AwaitsOperator,
+        Cause::AwaitsWindow,
         Cause::RampOver,
         Cause::FailedInRamp,
         Cause::Operator,
@@ -162,6 +168,8 @@ impl Cause {
             Cause::SitesDown => "sites_down",
             Cause::ProviderDown => "provider_down",
             Cause::HoldDownOver => "hold_down_over",
+            Cause::AwaitsOperator => "awaits_operator",
+            Cause::AwaitsWindow => "awaits_window",
             Cause::RampOver => "ramp_over",
             Cause::FailedInRamp => "failed_in_ramp",
             Cause::Operator => "operator",

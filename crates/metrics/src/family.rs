@@ -105,6 +105,7 @@ pub(crate) static PARTS: [Part; 9] = [
             &POOL_RESCUES,
             &POOL_BUDGET_EXHAUSTED,
             &POOL_UNPLACED,
+            &POOL_STREAMS_ENDED,
             &UPSTREAM_ATTEMPTS,
             &UPSTREAM_IN_FLIGHT,
             &UPSTREAM_HEAD,
@@ -122,6 +123,8 @@ pub(crate) static PARTS: [Part; 9] = [
             &SITE_SHARE,
             &PROVIDER_VERDICT,
             &PROVIDER_SHARE,
+            &SITE_OPERATOR,
+            &PROVIDER_OPERATOR,
             &DECISIONS,
         ],
     },
@@ -262,6 +265,11 @@ pub(crate) static POOL_UNPLACED: Family = counter(
     &["pool"],
     "Requests for which the pool had no endpoint.",
 );
+pub(crate) static POOL_STREAMS_ENDED: Family = counter(
+    "leeward_pool_streams_ended_total",
+    &["pool", "reason"],
+    "Upgraded connections and long answers ended because their endpoint is left or drained.",
+);
 pub(crate) static UPSTREAM_ATTEMPTS: Family = counter(
     "leeward_upstream_attempts_total",
     &["pool", "provider", "site", "backend", "address", "outcome"],
@@ -314,6 +322,16 @@ pub(crate) static SITE_SHARE: Family = gauge(
     "leeward_site_share",
     &["provider", "site"],
     "Share of the first attempts of reads that goes to a site, 0 to 1.",
+);
+pub(crate) static SITE_OPERATOR: Family = gauge(
+    "leeward_site_operator",
+    &["provider", "site", "word"],
+    "1 for what an operator said of a site, 0 for the others.",
+);
+pub(crate) static PROVIDER_OPERATOR: Family = gauge(
+    "leeward_provider_operator",
+    &["provider", "word"],
+    "1 for what an operator said of a provider, 0 for the others.",
 );
 pub(crate) static PROVIDER_VERDICT: Family = gauge(
     "leeward_provider_verdict",

@@ -78,6 +78,7 @@ pub struct PoolSlots {
     pub retry_budget_exhausted: Counter,
     /// Requests for which there was no endpoint.
     pub unplaced: Counter,
+    streams_ended: [Counter; 2],
     attempts: [Counter; Class::ALL.len()],
     retries: [Counter; Class::ALL.len()],
     rescues: [Counter; Class::ALL.len()],
@@ -86,6 +87,11 @@ pub struct PoolSlots {
 }
 
 impl PoolSlots {
+    /// Streams that were ended because their endpoint is left, or drained.
+    pub const fn streams_ended(&self, drained: bool) -> Counter {
+        self.streams_ended[drained as usize]
+    }
+
     /// Attempts, first ones and retries.
     pub const fn attempts(&self, class: Class) -> Counter {
         self.attempts[class as usize]
@@ -142,6 +148,9 @@ impl RefusedSlots {
         self.refused[reason as usize]
     }
 }
+
+/// The values of `reason` for streams that were ended.
+pub(crate) const STREAMS_ENDED: [&str; 2] = ["left", "drained"];
 
 /// The families that an endpoint's workers count.
 static ENDPOINT_FAMILIES: [&Family; 5] = [
@@ -206,6 +215,8 @@ impl Metrics {
             retry_budget_exhausted: registry.counter(&family::POOL_BUDGET_EXHAUSTED, &[pool]),
             unplaced: registry.counter(&family::POOL_UNPLACED, &[pool]),
             hedges: registry.counter(&family::POOL_HEDGES, &[pool]),
+            streams_ended: STREAMS_ENDED
+                .map(|why| registry.counter(&family::POOL_STREAMS_ENDED, &[pool, why])),
             attempts,
             retries,
             rescues,

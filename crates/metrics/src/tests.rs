@@ -6,7 +6,7 @@ mod text;
 
 use crate::{AddressCounts, AddressRefusal, LookupResult};
 use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
-use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
+use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -66,6 +66,8 @@ fn busy() -> Metrics {
     metrics.set_endpoint(&endpoint(), Verdict::Healthy, 0.25);
     metrics.set_site("aws/use1", "aws", Verdict::Healthy, 0.25);
     metrics.set_provider("aws", Verdict::Healthy, 1.0);
+    metrics.set_site_operator("aws/use1", "aws", OperatorWord::Active);
+    metrics.set_provider_operator("aws", OperatorWord::Draining);
     metrics.set_pool(
         "trading",
         false,

@@ -4,6 +4,7 @@
 //! judges, and the data path never waits for it (P9).
 
 use crate::effects::Effects;
+use crate::operator::{self, Saying};
 use crate::serving::Serving;
 use crate::worker::Shared;
 use leeward_failover::{BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally};
@@ -25,6 +26,11 @@ pub(crate) enum ControlMessage {
     Silence(Vec<(EndpointId, Overdue)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
+    /// An operator wants something said.
+    Say {
+        saying: Saying,
+        answer: oneshot::Sender<operator::Answer>,
+    },
     /// Another policy, built and ready to serve.
     Serve {
         serving: Arc<Serving>,
@@ -64,6 +70,7 @@ pub(crate) async fn run(
     mut reports: mpsc::UnboundedReceiver<Report>,
 ) {
     loop {
+        effects.look_at_windows(&mut engine);
         effects.apply(&mut engine);
         if engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST {
             effects.ready();
@@ -97,6 +104,15 @@ pub(crate) async fn run(
             Some(ControlMessage::Status(answer)) => {
                 // Whoever asked may have given up.
                 let _ = answer.send(engine.status(shared.now()));
+            }
+            Some(ControlMessage::Say { saying, answer }) => {
+                let now = shared.now();
+                let (said, input) = operator::say(&engine, saying, now);
+                if let Some(input) = input {
+                    engine.handle(input, now);
+                }
+                // Whoever asked may have given up; the word holds all the same.
+                let _ = answer.send(said);
             }
             Some(ControlMessage::Serve { serving, done }) => {
                 // What was reported before has the ids of the policy before.

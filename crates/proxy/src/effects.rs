@@ -10,6 +10,7 @@ use crate::probe::{ProbeSpec, probe};
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
 use crate::state_dir::Keeper;
+use crate::windows::Windows;
 use crate::worker::Shared;
 use leeward_failover::{
     Change, EndpointId, Engine, Event, Input, Output, PoolTable, ProbeResult, SiteId, Status, Table,
@@ -32,6 +33,7 @@ pub(crate) struct Effects {
     /// Asks for the addresses of the policy's backends.
     names: Names,
     reports: Reports,
+    windows: Windows,
     /// What outlives the process; `None` without a `state_dir`.
     keeper: Option<Keeper>,
 }
@@ -58,7 +60,15 @@ impl Effects {
             serving,
             names,
             reports,
+            windows: Windows::default(),
             keeper,
+        }
+    }
+
+    /// Tells the engine of windows that have opened or closed.
+    pub(crate) fn look_at_windows(&mut self, engine: &mut Engine) {
+        for input in self.windows.look(&self.serving.policy, since_1970()) {
+            engine.handle(input, self.shared.now());
         }
     }
 
@@ -70,6 +80,7 @@ impl Effects {
         engine.handle(Input::Policy(policy), self.shared.now());
         self.probes = probes(&self.serving);
         self.names.follow(&self.serving.policy, engine.table());
+        self.windows.forget();
         self.refresh_endpoints(engine.table());
         self.publish(engine.table().clone());
         self.forget(&before);
@@ -136,7 +147,8 @@ impl Effects {
 
     /// How long it is until [`Effects::apply`] has to be called though nothing happened.
     pub(crate) fn due_in(&self) -> Duration {
-        self.keeper.as_ref().map_or(Duration::MAX, Keeper::due_in)
+        let keeper = self.keeper.as_ref().map_or(Duration::MAX, Keeper::due_in);
+        keeper.min(self.windows.due_in(since_1970()))
     }
 
     /// The end: what is known now is kept.
@@ -190,12 +202,13 @@ impl Effects {
     }
 
     fn publish(&self, table: Arc<Table>) {
-        let before = self.shared.snapshot.swap(Arc::new(Snapshot {
+        let now = Arc::new(Snapshot {
             serving: self.serving.clone(),
-            table: table.clone(),
+            table,
             endpoints: self.endpoints.clone(),
-        }));
-        leaving::tell_workers(&self.shared, &before.table, &table);
+        });
+        let before = self.shared.snapshot.swap(now.clone());
+        leaving::tell_workers(&self.shared, &before.table, &now.table);
     }
 
     fn probe(&self, endpoint: EndpointId) {
@@ -237,10 +250,7 @@ impl Effects {
             evidence = %evidence.join(" "),
             "decision"
         );
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
+        let time = since_1970().as_secs_f64();
         let entry = Entry { time, event };
         if let Some(keeper) = &mut self.keeper {
             keeper.record(&entry, &self.shared.metrics);
@@ -257,12 +267,14 @@ impl Effects {
             let provider = &providers[engine.sites[site].provider.index()];
             let share = mean_share(&table.pools, |lane| lane == SiteId::from(site));
             metrics.set_site(&held.name, provider, held.verdict, share);
+            metrics.set_site_operator(&held.name, provider, held.operator);
         }
         for (provider, held) in status.providers.iter().enumerate() {
             let share = mean_share(&table.pools, |lane| {
                 engine.sites[lane.index()].provider.index() == provider
             });
             metrics.set_provider(&held.name, held.verdict, share);
+            metrics.set_provider_operator(&held.name, held.operator);
         }
         for pool in &status.pools {
             let tier = pool.active_tier;
@@ -280,6 +292,13 @@ impl Effects {
             }
         }
     }
+}
+
+/// By the wall clock.
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 fn probes(serving: &Serving) -> Vec<Rc<ProbeSpec>> {
@@ -313,7 +332,7 @@ const fn change_word(change: &Change) -> &'static str {
 fn in_words(change: &Change) -> String {
     match change {
         Change::Verdict { from, to } => format!("{} -> {}", from.as_str(), to.as_str()),
-        Change::Operator { from, to } => format!("operator {from:?} -> {to:?}"),
+        Change::Operator { from, to } => format!("operator {} -> {}", from.as_str(), to.as_str()),
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
         Change::Detour { from, to } => format!("orders {from} -> {to}"),

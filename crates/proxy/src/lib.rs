@@ -35,6 +35,7 @@ mod lease;
 mod leaving;
 mod listener;
 mod pace;
+mod operator;
 mod path_info;
 mod per_client;
 mod probe;
@@ -61,6 +62,7 @@ mod upstream_h2;
 mod upstream_io;
 mod waiting;
 mod whole;
+mod windows;
 mod worker;
 
 pub use app::{Running, start};

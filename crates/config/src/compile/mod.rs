@@ -7,6 +7,7 @@ mod backends;
 mod clients;
 mod discovery;
 mod expect;
+mod failback;
 mod failover;
 mod http;
 mod listeners;

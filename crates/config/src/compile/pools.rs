@@ -170,6 +170,7 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         pools.io.push(Pool {
             order_protocol,
             error_if,
+            windows: failover.windows,
             ..io(&mut fields, probe, affinity)
         });
         pools.engine.push(engine::Pool {
@@ -205,6 +206,12 @@ fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) 
         order_protocol: d.order_protocol,
         max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
         error_if: None,
+        windows: d.windows,
+        drain_streams: fields.duration(
+            "drain_streams",
+            d.drain_streams,
+            Duration::ZERO..=60 * MINUTE,
+        ),
     }
 }
 

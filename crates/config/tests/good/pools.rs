@@ -1,8 +1,10 @@
 //! Pools: weights, tiers, probes and settings.
 
 use super::{HEAD, good, secs, with_pool};
-use leeward_config::policy::{Affinity, Comparison, HttpProbe, JsonCheck, Probe};
-use leeward_failover::{FailoverParams, HealthParams, Mover, OrderParams, RetryParams, Writer};
+use leeward_config::policy::{Affinity, Comparison, HttpProbe, JsonCheck, Probe, Window};
+use leeward_failover::{
+    Failback, FailoverParams, HealthParams, Mover, OrderParams, RetryParams, Writer,
+};
 use std::time::Duration;
 
 #[test]
@@ -86,6 +88,7 @@ fn every_setting_of_the_engine_arrives() {
       hold_down: { first: 10s, max: 1h }
       ramp: 2m
       keep_warm: 0
+      failback: manual
     orders: { writer: any, move: operator, failback: automatic, fenced: true }
     retry: { budget: 0.2, floor: 1.5/s, attempts: 2, hedge: 3% }
 ",
@@ -106,6 +109,7 @@ fn every_setting_of_the_engine_arrives() {
         hold_down_max: secs(3600),
         ramp: secs(120),
         keep_warm: 0.0,
+        failback: Failback::Manual,
     };
     assert_eq!(pool.failover, failover);
     let orders = OrderParams {
@@ -134,6 +138,8 @@ fn every_setting_of_connections_arrives() {
     idle_timeout: 20s
     max_idle: 10
     order_reuse_within: 0s
+    drain_streams: 90s
+    failover: { failback: { windows: [{ days: [sat, sun], from: 22:00, to: 02:00 }, { from: 00:00, to: 24:00 }] } }
 ",
     );
     let pool = &policy.pools[0];
@@ -149,6 +155,22 @@ fn every_setting_of_connections_arrives() {
         (pool.max_idle, pool.order_reuse_within),
         (10, Duration::ZERO)
     );
+    assert_eq!(pool.drain_streams, secs(90));
+    let windows = [
+        Window {
+            days: [false, false, false, false, false, true, true],
+            from: 22 * 60,
+            to: 2 * 60,
+        },
+        Window {
+            days: [true; 7],
+            from: 0,
+            to: 24 * 60,
+        },
+    ];
+    assert_eq!(pool.windows, windows);
+    let failback = policy.engine.pools[0].failover.failback;
+    assert_eq!(failback, Failback::Windows);
 }
 
 /// The probe over HTTP of a policy with these keys in its probe.
