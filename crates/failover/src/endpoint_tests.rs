@@ -337,7 +337,7 @@ fn what_an_operator_brings_back_returns_on_a_ramp() {
 fn no_count_is_too_large() {
     let mut bench = Bench::healthy();
     let tally = Tally {
-        counts: [u32::MAX; 9],
+        counts: [u32::MAX; Outcome::ALL.len()],
         trailing_failures: u32::MAX,
         latency_micros: u64::MAX,
     };

@@ -156,11 +156,13 @@ pub enum Outcome {
     Timeout,
     /// A reused connection that the backend had closed at the moment of reuse: nobody's failure.
     StaleConnection,
+    /// 503 with Retry-After: the backend is full. Not sickness while it also answers with success.
+    Backpressure,
 }
 
 impl Outcome {
     /// Every outcome, in the order of [`Tally`]'s counts.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Success,
         Outcome::ServerError,
         Outcome::GatewayError,
@@ -170,6 +172,7 @@ impl Outcome {
         Outcome::Truncated,
         Outcome::Timeout,
         Outcome::StaleConnection,
+        Outcome::Backpressure,
     ];
 
     /// The word in labels and logs.
@@ -184,12 +187,28 @@ impl Outcome {
             Outcome::Truncated => "truncated",
             Outcome::Timeout => "timeout",
             Outcome::StaleConnection => "stale_connection",
+            Outcome::Backpressure => "backpressure",
         }
     }
 
     /// Whether it speaks against the endpoint.
     pub const fn is_failure(self) -> bool {
-        !matches!(self, Outcome::Success | Outcome::StaleConnection)
+        !matches!(
+            self,
+            Outcome::Success | Outcome::StaleConnection | Outcome::Backpressure
+        )
+    }
+
+    /// Whether the endpoint gave an answer, good or bad.
+    pub const fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Outcome::Success
+                | Outcome::ServerError
+                | Outcome::GatewayError
+                | Outcome::Truncated
+                | Outcome::Backpressure
+        )
     }
 
     /// Whether no connection came about.
@@ -221,6 +240,12 @@ impl Tally {
         } else if outcome.is_failure() {
             self.trailing_failures = self.trailing_failures.saturating_add(1);
         }
+    }
+
+    /// How many answers there were, good or bad.
+    pub fn answers(&self) -> u32 {
+        let answers = Outcome::ALL.iter().filter(|outcome| outcome.is_answer());
+        answers.fold(0, |sum, outcome| sum.saturating_add(self.count(*outcome)))
     }
 
     /// How often `outcome` happened.

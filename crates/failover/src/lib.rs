@@ -40,6 +40,7 @@ mod input;
 #[cfg(debug_assertions)]
 mod invariants;
 mod journal;
+pub mod limit;
 mod listing;
 mod memory;
 mod operator;
