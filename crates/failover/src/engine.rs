@@ -204,6 +204,7 @@ impl Engine {
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let changed = endpoint.served(&tally, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
+        self.demanded(id, &tally);
         if tally.count(Outcome::Success) > 0 {
             self.proved(id);
         }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
-//! failed attempt may go elsewhere.
+//! failed attempt may go elsewhere; [`limit`] says how much a site may be given.
 //!
 //! An observation's way through the files:
 //!
@@ -19,8 +19,8 @@
 //! engine      takes it in ── reload (a policy, addresses), operator (a word), or
 //! endpoint    judges one address by its facts: probes, traffic, window
 //! infer       from endpoints to sites to providers, whose way back is in place and hold
-//! pool        decides who serves: trust (whom to believe), spread (who carries how much),
-//!             writer (who takes orders)
+//! pool        decides who serves: trust (whom to believe), spread and fill (who carries how much
+//!             of the demand), writer (who takes orders)
 //! journal     numbers what changed; the table goes out when it is another one
 //! ```
 //!
@@ -28,9 +28,11 @@
 //! builds it, `status` shows it, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 mod class;
+mod demand;
 mod endpoint;
 mod engine;
 mod facts;
+mod fill;
 mod fleet;
 mod held;
 mod hold;

@@ -99,11 +99,13 @@ pub enum Cause {
     AddressesChanged,
     /// It is known from before a restart.
     Remembered,
+    /// More or fewer requests come than before, against what sites declare that they carry.
+    DemandChanged,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 24] = [
+    pub const ALL: [Cause; 25] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -128,6 +130,7 @@ impl Cause {
         Cause::PolicyLoaded,
         Cause::AddressesChanged,
         Cause::Remembered,
+        Cause::DemandChanged,
     ];
 
     /// The word in labels, logs and the journal.
@@ -157,6 +160,7 @@ impl Cause {
             Cause::PolicyLoaded => "policy_loaded",
             Cause::AddressesChanged => "addresses_changed",
             Cause::Remembered => "remembered",
+            Cause::DemandChanged => "demand_changed",
         }
     }
 }

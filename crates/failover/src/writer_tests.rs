@@ -30,6 +30,9 @@ impl Stage {
             share: 0.0,
             warm: 0.0,
             capacity: 1.0,
+            rate: None,
+            tight: false,
+            most: 1.0,
             hash: 0,
             usable: true,
             endpoints: Vec::new(),
@@ -43,6 +46,7 @@ impl Stage {
             kept_away: false,
             left: false,
             ramp: None,
+            declared: crate::trust::Declared::default(),
             endpoints: Vec::new(),
         };
         Stage {

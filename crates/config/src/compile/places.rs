@@ -92,6 +92,7 @@ fn provider(report: &Report<'_>, entry: &Entry, places: &mut Places) {
     let mut found = Provider {
         name: entry.key.clone(),
         kind: ProviderKind::Cloud,
+        max_share: None,
     };
     let example = "aws: { kind: cloud, sites: [us-east-1] }";
     let fields =

@@ -97,6 +97,7 @@ impl Draft {
             self.policy.providers.push(Provider {
                 name,
                 kind: ProviderKind::Cloud,
+                max_share: None,
             });
             self.policy.providers.len() - 1
         });
