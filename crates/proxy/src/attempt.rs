@@ -4,6 +4,7 @@
 //! is decided by the caller. A try that is given up ends its connection by reset before it is
 //! judged, so that what was not sent by then never will be.
 
+use crate::admit::Permit;
 use crate::body::{ClientBody, Continue, Gate};
 use crate::error::{AttemptError, Step};
 use crate::headers::framing_is_ambiguous;
@@ -44,6 +45,8 @@ pub(crate) struct Answer {
     pub(crate) upgraded: Option<oneshot::Receiver<Upgraded>>,
     /// From the beginning of the try to the head.
     pub(crate) latency: Duration,
+    /// Its room at the site, to the end of the answer.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// A try that was left because another may be made.
@@ -93,6 +96,7 @@ pub(crate) async fn attempt(
             lease,
             upgraded,
             latency: started.elapsed(),
+            permit: None,
         }),
         Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),
         Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, order, &wire, &mark))),

@@ -3,6 +3,7 @@
 //! Everything that may take long happens in `attempt`; everything that decides is in
 //! `leeward_failover`. Called by `handler`.
 
+use crate::admit::{self, Placed};
 use crate::attempt::{Answer, Ended, Plan, attempt};
 use crate::body::{ClientBody, ResponseBody};
 use crate::body_guard::BodyGuard;
@@ -20,7 +21,7 @@ use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use leeward_config::policy::Route;
 use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want, select};
+use leeward_failover::select::{Reach, Want};
 use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use std::rc::Rc;
 use std::time::Duration;
@@ -101,15 +102,22 @@ impl Job {
         // An answer that said 5xx, kept for the case that nobody gives a better one.
         let mut spare: Option<(Answer, Rc<Upstream>)> = None;
         loop {
-            let Some(upstream) = self.select(reach) else {
-                return match spare {
-                    Some((answer, _)) => self.relay(answer, None),
-                    None => self.unanswered(&Failure::Unplaced),
-                };
+            let (upstream, permit) = match (self.select(reach), spare.take()) {
+                (Placed::At(upstream, permit), kept) => {
+                    spare = kept;
+                    (upstream, permit)
+                }
+                (_, Some((answer, _))) => return self.relay(answer, None),
+                (Placed::Full, None) if self.sent == Sent::Nothing => {
+                    return admit::shed(self.exchange);
+                }
+                _ => return self.unanswered(&Failure::Unplaced),
             };
             match self.turn(&upstream).await {
-                Turn::Answered(answer, upstream) => {
-                    let said = classify::health(answer.response.status());
+                Turn::Answered(mut answer, upstream) => {
+                    permit.head(&answer.response, answer.latency);
+                    answer.permit = Some(permit);
+                    let said = admit::said(&answer.response);
                     match self.wants_better(&answer) {
                         Some(further) => {
                             self.exchange.note(&upstream, said, answer.latency);
@@ -132,7 +140,7 @@ impl Job {
     }
 
     /// The endpoint of the next attempt.
-    fn select(&mut self, reach: Reach) -> Option<Rc<Upstream>> {
+    fn select(&mut self, reach: Reach) -> Placed {
         let Exchange {
             worker,
             held,
@@ -146,18 +154,15 @@ impl Job {
             tried: &self.tried,
             reach,
         };
-        let pick = worker.draw(|rng| {
-            select(&held.table, &want, rng, |endpoint| {
-                worker.in_flight(endpoint)
-            })
-        })?;
-        let upstream = worker.upstream(held, pick.endpoint)?;
-        let slots = &held.serving.pools[self.pool.index()];
-        worker.cells.inc(slots.attempts(*class));
-        if !self.tried.is_empty() {
-            worker.cells.inc(slots.retries(*class));
+        let placed = admit::place(worker, held, &want);
+        if let Placed::At(..) = placed {
+            let slots = &held.serving.pools[self.pool.index()];
+            worker.cells.inc(slots.attempts(*class));
+            if !self.tried.is_empty() {
+                worker.cells.inc(slots.retries(*class));
+            }
         }
-        Some(upstream)
+        placed
     }
 
     /// One attempt, and another on a new connection when the one that was reused had been closed
@@ -375,6 +380,7 @@ impl Job {
             lease,
             upgraded,
             latency,
+            permit,
         } = answer;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);
@@ -399,6 +405,7 @@ impl Job {
             lease,
             client_body: self.body,
             tally: said.map(|said| (said, latency)),
+            permit,
             outcome,
             exchange: self.exchange,
         };

@@ -4,6 +4,7 @@
 //!
 //! Started and told to drain by `app`; everything else in the data path hangs on its [`Worker`].
 
+use crate::admit::Gates;
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::listener;
@@ -102,6 +103,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cells: Cells,
     pub(crate) tallies: Tallies,
+    /// Room at each site.
+    pub(crate) gates: Gates,
     cache: RefCell<Cache<SharedSnapshot, Arc<Snapshot>>>,
     held: RefCell<Held>,
     upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
@@ -262,6 +265,7 @@ impl Worker {
             cells: shared.metrics.worker(),
             shared,
             tallies: Tallies::default(),
+            gates: Gates::default(),
             cache: RefCell::new(cache),
             held: RefCell::new(held.clone()),
             upstreams: RefCell::default(),
@@ -292,6 +296,7 @@ impl Worker {
     }
 
     fn make_budgets(&self, held: &Held) {
+        self.gates.follow(&held.serving.sites, &self.cells);
         let workers = self.shared.peers.len();
         let pools = &held.serving.policy.engine.pools;
         *self.budgets.borrow_mut() = pools

@@ -104,6 +104,8 @@ fn provider(report: &Report<'_>, entry: &Entry, places: &mut Places) {
             ("decentralized", ProviderKind::Decentralized),
         ];
         found.kind = fields.word("kind", &kinds).unwrap_or(found.kind);
+        let most = fields.share("max_share", 1.0, 0.001..=1.0);
+        found.max_share = (most < 1.0).then_some(most);
         match fields.require("sites", "[us-east-1]") {
             Some(node) => sites(report, node, id, &entry.key, places),
             None => places.torn = true,

@@ -70,17 +70,23 @@ impl Pace {
             return;
         }
         let rate = self.rate(now);
+        let busy = since.saturating_sub(PAUSE).as_secs_f64();
+        let took = f64::from(self.taken) / busy.max(0.01);
         (self.top, self.kept) = if since < SOON {
-            (rate, SEARCH)
+            (took.clamp(rate * 0.3, rate).max(FLOOR), SEARCH)
         } else {
-            let took = f64::from(self.taken) / since.as_secs_f64();
             (took.clamp(rate * 0.5, rate).max(FLOOR), TRIM)
         };
         self.cut_at = now;
         self.taken = 0;
     }
 
-    /// Requests per second.
+    /// What the site takes, as far as is known; requests per second.
+    pub fn top(&self) -> f64 {
+        self.top
+    }
+
+    /// Requests per second that are let in now.
     pub fn rate(&self, now: Time) -> f64 {
         let x = now.since(self.cut_at).as_secs_f64() / RETURN - 1.0;
         (self.top * (1.0 + (1.0 - self.kept) * x * x * x)).max(FLOOR)
