@@ -339,7 +339,7 @@ fn a_bounded_provider_keeps_to_its_share_while_anybody_else_serves() {
         [0.0, 0.05, 0.95]
     );
     // Nobody else is left: it serves (P4).
-    assert_eq!(shares(&[gone.clone(), second.clone()]), [0.0, 1.0]);
+    assert_eq!(shares(&[gone, second.clone()]), [0.0, 1.0]);
     // Whoever returns keeps its ramp meanwhile.
     let back = returning(lane(0, 0, 1, 0), 0.1);
     assert_eq!(shares(&[back, second]), [0.1, 0.9]);

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 const TIERS: &str = "[[aws/one], [gcp/one], [metal/one]]";
 /// Requests per second that the last provider carries.
-const LEFT: f64 = 100.0;
+const LEFT: f64 = 60.0;
 /// Each client asks some 20 times a second.
 const PACE: Duration = Duration::from_millis(50);
-const READERS: usize = 12;
-const ORDERERS: usize = 2;
+const READERS: usize = 16;
+const ORDERERS: usize = 1;
 
 struct Scene {
     backends: [Backend; 3],
@@ -48,7 +48,7 @@ impl Scene {
     /// Lets two providers die under load, and waits until orders run at the third.
     async fn lose_two(&self) -> Load {
         let load = Load::start(self.proxy.plain(), READERS, ORDERERS, PACE);
-        load.wait_for(600).await;
+        load.wait_for(400).await;
         let [aws, gcp, metal] = &self.backends;
         metal.bound(LEFT, LEFT / 5.0);
         for lost in [aws, gcp] {
@@ -100,34 +100,38 @@ fn assert_shed_well(told: &[&Told]) -> usize {
 
 #[tokio::test]
 async fn what_is_left_takes_every_order_and_as_many_reads_as_fit() {
-    for workers in [1, 2] {
-        let scene = Scene::start(workers, ", capacity: 100/s").await;
-        let load = scene.lose_two().await;
-        // What came while nobody knew is over: from here on everything has to be right.
-        load.wait_for(200).await;
-        let metal = &scene.backends[2];
-        metal.bound(LEFT, LEFT / 5.0);
-        let moment = Instant::now();
-        load.wait_for(2000).await;
-        let carried = metal.carried();
-        let told = load.stop().await;
-        let late = since(&told, moment);
-        assert_eq!(failed_orders(late.iter().copied()), [""; 0]);
-        let shed = assert_shed_well(&late);
-        assert!(shed > 500, "{shed} were shed; {carried:?}");
-        let lost = late.iter().filter(|t| !t.is_ok()).count();
-        assert!(lost - shed <= 20, "{lost} lost, {shed} shed; {carried:?}");
-        assert!(carried.used() > 0.9, "{carried:?} is {}", carried.used());
-        assert_truth(&told, &scene.executed());
-        scene.assert_metal_was_never_left().await;
-        let labels = [("site", "metal/one"), ("class", "public_read")];
-        let counted = scene
-            .proxy
-            .metrics()
-            .await
-            .sum("leeward_site_shed_total", &labels);
-        assert!(counted >= Some(shed as f64), "{counted:?} of {shed}");
-    }
+    check_declared(1).await;
+}
+
+#[tokio::test]
+async fn several_workers_share_what_is_left() {
+    check_declared(2).await;
+}
+
+async fn check_declared(workers: usize) {
+    let scene = Scene::start(workers, ", capacity: 60/s").await;
+    let load = scene.lose_two().await;
+    // What came while nobody knew is over: from here on everything has to be right.
+    load.wait_for(200).await;
+    let metal = &scene.backends[2];
+    metal.bound(LEFT, LEFT / 5.0);
+    let moment = Instant::now();
+    load.wait_for(1000).await;
+    let carried = metal.carried();
+    let told = load.stop().await;
+    let late = since(&told, moment);
+    assert_eq!(failed_orders(late.iter().copied()), [""; 0]);
+    let shed = assert_shed_well(&late);
+    assert!(shed > 100, "{shed} were shed; {carried:?}");
+    let lost = late.iter().filter(|t| !t.is_ok()).count();
+    assert!(lost - shed <= 20, "{lost} lost, {shed} shed; {carried:?}");
+    assert!(carried.used() > 0.9, "{carried:?} is {}", carried.used());
+    assert_truth(&told, &scene.executed());
+    scene.assert_metal_was_never_left().await;
+    let labels = [("site", "metal/one"), ("class", "public_read")];
+    let metrics = scene.proxy.metrics().await;
+    let counted = metrics.sum("leeward_site_shed_total", &labels);
+    assert!(counted >= Some(shed as f64), "{counted:?} of {shed}");
 }
 
 #[tokio::test]
@@ -137,7 +141,7 @@ async fn a_capacity_that_nobody_declared_is_learned() {
     let metal = &scene.backends[2];
     metal.bound(LEFT, LEFT / 5.0);
     let moment = Instant::now();
-    load.wait_for(2500).await;
+    load.wait_for(1500).await;
     let carried = metal.carried();
     let told = load.stop().await;
     let late = since(&told, moment);
@@ -147,7 +151,7 @@ async fn a_capacity_that_nobody_declared_is_learned() {
         "{} orders: {hurt:?}; {carried:?}",
         hurt.len()
     );
-    assert!(assert_shed_well(&late) > 500, "{carried:?}");
+    assert!(assert_shed_well(&late) > 150, "{carried:?}");
     assert!(carried.refused <= 40, "{carried:?}");
     assert!(carried.used() > 0.7, "{carried:?} is {}", carried.used());
     assert_truth(&told, &scene.executed());

@@ -51,11 +51,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The first back-pressure, at `sent` requests per second.
-    pub fn new(sent: f64, now: Time) -> Pace {
+    /// The first back-pressure, at `sent` requests per second. A `declared` rate is taken to be
+    /// nearly right, until more follows.
+    pub fn new(sent: f64, declared: Option<f64>, now: Time) -> Pace {
         Pace {
-            top: sent.max(FLOOR),
-            kept: HALT,
+            top: sent.min(declared.unwrap_or(f64::INFINITY)).max(FLOOR),
+            kept: if declared.is_some() { TRIM } else { HALT },
             cut_at: now,
             taken: 0,
             due: now.0,

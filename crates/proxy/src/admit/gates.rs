@@ -128,6 +128,7 @@ impl Gate {
             gate: self.clone(),
             worker: worker.clone(),
             class,
+            declared: lane.rate,
         })
     }
 
@@ -154,6 +155,8 @@ pub(crate) struct Permit {
     gate: Rc<Gate>,
     worker: Rc<Worker>,
     class: Class,
+    /// What the site declares.
+    declared: Option<f64>,
 }
 
 impl Permit {
@@ -164,7 +167,8 @@ impl Permit {
         if super::is_backpressure(response) {
             let workers = self.worker.shared.peers.len() as f64;
             let sent = limiter.sent(now) * workers;
-            self.gate.site.pushed_back(sent, now, &self.gate.cells);
+            let (site, cells) = (&self.gate.site, &self.gate.cells);
+            site.pushed_back(sent, self.declared, now, cells);
         } else if matches!(self.class, Class::PublicRead | Class::PrivateRead) {
             limiter.answered(latency, now);
             drop(limiter);

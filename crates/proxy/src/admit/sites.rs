@@ -94,8 +94,8 @@ impl SiteIo {
         }
     }
 
-    /// The site said that it is full, at `sent` requests per second.
-    pub(super) fn pushed_back(&self, sent: f64, now: Time, cells: &Cells) {
+    /// The site said that it is full, at `sent` requests per second where `declared` were declared.
+    pub(super) fn pushed_back(&self, sent: f64, declared: Option<f64>, now: Time, cells: &Cells) {
         let mut learned = self.lock();
         let before = learned.as_ref().map_or(0.0, Pace::top);
         let pace = match &mut *learned {
@@ -105,7 +105,7 @@ impl SiteIo {
             }
             none => {
                 self.is_learned.store(true, Ordering::Relaxed);
-                none.insert(Pace::new(sent, now))
+                none.insert(Pace::new(sent, declared, now))
             }
         };
         self.show(before, pace.top(), cells);

@@ -194,7 +194,10 @@ impl Conversation<'_> {
         }
         if !probe && self.shared.is_full() {
             let body = self.wire.body(Framing::of_request(&head)).await;
-            let full = "HTTP/1.1 503 Full\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+            let name = &self.shared.name;
+            let full = format!(
+                "HTTP/1.1 503 Full\r\nX-Backend: {name}\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+            );
             let sent = self.wire.send(full.as_bytes()).await;
             return if sent.is_ok() && body.end == End::Whole {
                 Next::Request
