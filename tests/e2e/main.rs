@@ -17,6 +17,8 @@ mod badinput_cases;
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod capacity;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod delivery;

@@ -227,6 +227,7 @@ impl Engine {
         let excused = state.excused(info, &tally, now, |site| fleet.sites[site.index()].provider);
         let changed = endpoint.served(&tally, excused, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
+        self.demanded(id, &tally);
         if tally.count(Outcome::Success) > 0 {
             self.proved(id);
         }

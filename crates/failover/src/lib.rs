@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
-//! failed attempt may go elsewhere.
+//! failed attempt may go elsewhere; [`limit`] says how much a site may be given.
 //!
 //! An observation's way through the files:
 //!
@@ -19,7 +19,8 @@
 //! engine      takes it in ── reload (a policy, addresses), operator (a word), or
 //! endpoint    judges one address by its facts: probes, traffic, window, silence
 //! infer       from endpoints to sites to providers, whose way back is in place, hold and failback
-//! pool        decides who serves: trust (whom to believe), spread (who carries how much),
+//! pool        decides who serves: trust (whom to believe), spread and fill (who carries how much
+//!             of the demand),
 //!             writer (who takes orders), detour (who takes them for now)
 //! leaving     says what becomes of what runs where nothing new goes
 //! journal     numbers what changed; the table goes out when it is another one
@@ -29,11 +30,13 @@
 //! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 mod class;
+mod demand;
 mod detour;
 mod endpoint;
 mod engine;
 mod facts;
 mod failback;
+mod fill;
 mod fleet;
 mod held;
 mod hold;
@@ -44,6 +47,7 @@ mod input;
 mod invariants;
 mod journal;
 mod leaving;
+pub mod limit;
 mod listing;
 mod memory;
 mod operator;
@@ -79,7 +83,8 @@ pub use memory::{
     BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
 };
 pub use output::{
-    Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status, Subject, SubjectKind,
+    CapacityStatus, Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status,
+    Subject, SubjectKind,
 };
 pub use policy::{
     Backend, Failback, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams,

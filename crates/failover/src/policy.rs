@@ -27,6 +27,10 @@ pub struct Provider {
     pub name: String,
     /// What kind of provider.
     pub kind: ProviderKind,
+    /// Share of a pool's requests that it takes at most while others serve, above 0 to 1; `None` for
+    /// no bound.
+    #[serde(default)]
+    pub max_share: Option<f64>,
 }
 
 /// What kind of provider.

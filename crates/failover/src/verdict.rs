@@ -111,11 +111,13 @@ pub enum Cause {
     AddressesChanged,
     /// It is known from before a restart.
     Remembered,
+    /// More or fewer requests come than before, against what sites declare that they carry.
+    DemandChanged,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 30] = [
+    pub const ALL: [Cause; 31] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -146,6 +148,7 @@ impl Cause {
         Cause::PolicyLoaded,
         Cause::AddressesChanged,
         Cause::Remembered,
+        Cause::DemandChanged,
     ];
 
     /// The word in labels, logs and the journal.
@@ -181,6 +184,7 @@ impl Cause {
             Cause::PolicyLoaded => "policy_loaded",
             Cause::AddressesChanged => "addresses_changed",
             Cause::Remembered => "remembered",
+            Cause::DemandChanged => "demand_changed",
         }
     }
 }

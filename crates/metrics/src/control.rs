@@ -4,6 +4,7 @@
 //! not one of leeward's own becomes `other`. Called by the control thread, a few times a decision.
 
 use crate::Metrics;
+use crate::capacity;
 use crate::cells::Sheet;
 use crate::family::{self, Family};
 use crate::labels::{BuildInfo, CHANGES, EndpointLabels};
@@ -202,6 +203,8 @@ impl Metrics {
             &family::POOL_PANIC,
             &family::POOL_ACTIVE_TIER,
             &family::POOL_WRITER,
+            &capacity::POOL_DEMAND,
+            &capacity::SITE_CAPACITY,
         ] {
             numbers.remove(family, &[pool]);
         }

@@ -3,6 +3,8 @@
 //! A contract with dashboards and alerts: a change here is a change for every operator, and
 //! `docs/metrics.md` is written from it. Read by everything else in this crate.
 
+use crate::capacity;
+
 /// What is counted, and by which labels.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Family {
@@ -31,7 +33,7 @@ impl Kind {
     }
 }
 
-const fn counter(
+pub(crate) const fn counter(
     name: &'static str,
     labels: &'static [&'static str],
     help: &'static str,
@@ -44,7 +46,11 @@ const fn counter(
     }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+pub(crate) const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
     Family {
         name,
         kind: Kind::Gauge,
@@ -73,7 +79,7 @@ pub(crate) struct Part {
 }
 
 /// Every family, in the order of the reference.
-pub(crate) static PARTS: [Part; 9] = [
+pub(crate) static PARTS: [Part; 10] = [
     Part {
         title: "Requests",
         families: &[
@@ -112,6 +118,18 @@ pub(crate) static PARTS: [Part; 9] = [
             &UPSTREAM_OPEN,
             &UPSTREAM_CREATED,
             &UPSTREAM_REUSED,
+        ],
+    },
+    Part {
+        title: "Capacity",
+        families: &[
+            &capacity::SITE_IN_FLIGHT,
+            &capacity::SITE_LIMIT,
+            &capacity::SITE_LEARNED,
+            &capacity::SITE_CAPACITY,
+            &capacity::SITE_SPILLED,
+            &capacity::SITE_SHED,
+            &capacity::POOL_DEMAND,
         ],
     },
     Part {

@@ -64,6 +64,8 @@ fn busy() -> Metrics {
     );
     cells.up(metrics.endpoint(&endpoint()).open);
     metrics.set_endpoint(&endpoint(), Verdict::Healthy, 0.25);
+    cells.shift(metrics.site("trading", "aws", "aws/use1").limit, 64);
+    metrics.set_capacity("trading", Some(120.0), &[("aws", "aws/use1", 2000.0)]);
     metrics.set_site("aws/use1", "aws", Verdict::Healthy, 0.25);
     metrics.set_provider("aws", Verdict::Healthy, 1.0);
     metrics.set_site_operator("aws/use1", "aws", OperatorWord::Active);
@@ -97,6 +99,28 @@ fn busy() -> Metrics {
     );
     metrics.set_ready(true);
     metrics
+}
+
+#[test]
+fn a_limit_that_moves_shows_what_it_is_over_all_workers() {
+    let metrics = metrics();
+    let (one, two) = (metrics.worker(), metrics.worker());
+    let site = metrics.site("trading", "aws", "aws/use1");
+    one.shift(site.limit, 100);
+    two.shift(site.limit, 100);
+    one.shift(site.limit, -60);
+    let series = r#"leeward_site_requests_limit{pool="trading",provider="aws",site="aws/use1"}"#;
+    assert_eq!(read(&metrics).get(series), 140.0);
+}
+
+#[test]
+fn what_is_no_longer_declared_is_not_shown() {
+    let metrics = metrics();
+    metrics.set_capacity("trading", Some(120.0), &[("aws", "aws/use1", 2000.0)]);
+    assert!(metrics.render().contains("leeward_site_capacity{"));
+    metrics.set_capacity("trading", None, &[]);
+    let text = metrics.render();
+    assert!(!text.contains("leeward_site_capacity{") && !text.contains("leeward_pool_demand{"));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::state_dir::Keeper;
 use crate::windows::Windows;
 use crate::worker::Shared;
 use leeward_failover::{
-    Change, EndpointId, Engine, Event, Input, Output, PoolTable, ProbeResult, SiteId, Status, Table,
+    Change, EndpointId, Engine, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId,
+    Status, Table,
 };
 use leeward_metrics::EndpointLabels;
 use std::rc::Rc;
@@ -285,6 +286,7 @@ impl Effects {
                 pool.writer.as_deref(),
                 &providers,
             );
+            self.show_capacity(pool);
             for endpoint in &pool.endpoints {
                 if let Some(Some(io)) = self.endpoints.get(endpoint.id.index()) {
                     metrics.set_endpoint(&io.labels, endpoint.verdict, endpoint.share);
@@ -299,6 +301,18 @@ fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+impl Effects {
+    fn show_capacity(&self, pool: &PoolStatus) {
+        let rates = pool.capacity.iter().filter_map(|lane| {
+            let (provider, _) = lane.site.split_once('/')?;
+            Some((provider, lane.site.as_str(), lane.rate?))
+        });
+        let rates: Vec<(&str, &str, f64)> = rates.collect();
+        let metrics = &self.shared.metrics;
+        metrics.set_capacity(&pool.name, pool.demand, &rates);
+    }
 }
 
 fn probes(serving: &Serving) -> Vec<Rc<ProbeSpec>> {

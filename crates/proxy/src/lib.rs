@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
-//!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
+//!                         -> admit -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
 //! life of an observation  probe, tally, dns -> control -> (engine) -> effects -> snapshot
 //! over a restart          effects -> state_dir -> app -> (engine)
 //! ```
@@ -11,6 +11,7 @@
 //! `app` puts it together, `worker` is a data thread, `admin` what people and Prometheus see.
 
 mod admin;
+mod admit;
 mod app;
 mod attempt;
 mod body;
@@ -34,8 +35,8 @@ mod journal;
 mod lease;
 mod leaving;
 mod listener;
-mod pace;
 mod operator;
+mod pace;
 mod path_info;
 mod per_client;
 mod probe;

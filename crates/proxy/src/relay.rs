@@ -5,6 +5,7 @@
 //! the connection goes back, the outcome is tallied. A body cut short is an error to hyper, which
 //! then cuts the client's connection: half an order book never looks like a whole one.
 
+use crate::admit::Permit;
 use crate::body::{BodyError, ClientBody, ResponseBody};
 use crate::exchange::{Exchange, Head};
 use crate::headers::prepare_trailers;
@@ -49,6 +50,8 @@ pub(crate) struct Settle {
     /// What a whole answer says of the endpoint, and the time to its head; `None` when that has
     /// been tallied.
     pub(crate) tally: Option<(Outcome, Head)>,
+    /// Its room at the site; dropped with the rest at the end.
+    pub(crate) permit: Option<Permit>,
 }
 
 impl Relay {
@@ -195,6 +198,8 @@ impl Settle {
     /// The account of a connection that has become a tunnel.
     pub(crate) fn into_exchange(self) -> Exchange {
         self.tally();
+        // A stream has room to its head: it may stay for days.
+        drop(self.permit);
         self.lease.release();
         self.exchange
     }

@@ -4,6 +4,7 @@
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
 mod backends;
+mod capacity;
 mod clients;
 mod discovery;
 mod expect;

@@ -4,7 +4,7 @@
 
 use super::backends::Members;
 use super::places::Places;
-use super::{Context, backends, failover, probe, tiers};
+use super::{Context, backends, capacity, failover, probe, tiers};
 use crate::fields::{Fields, expected, named, present, text, word};
 use crate::policy::{Affinity, Backend, Pool, Protocol, Route};
 use crate::report::Report;
@@ -163,6 +163,7 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         let (order_params, order_protocol, affinity) = orders(&mut fields);
         note.order_params = order_params;
         speakers(&fields, &members, order_protocol);
+        capacity::judge(report, entry.pos, &entry.key, &members, places);
 
         let (health, error_if) = failover::health(&mut fields);
         let affinity = pool_affinity(&mut fields, affinity);

@@ -31,6 +31,26 @@ fn a_literal_host_is_an_address_that_needs_no_dns() {
 }
 
 #[test]
+fn a_provider_without_a_max_share_is_not_bounded() {
+    let policy = good(
+        "version: 1
+listeners: { a: { bind: 127.0.0.1:1 } }
+providers:
+  aws: { sites: [a] }
+  gcp: { sites: [c], max_share: 100% }
+  akash: { kind: decentralized, sites: [l], max_share: 5% }
+pools: { web: { backends: [
+  { url: http://127.0.0.1:1, site: aws/a },
+  { url: http://127.0.0.1:2, site: akash/l },
+] } }
+",
+    );
+    let providers = policy.engine.providers.iter();
+    let shares: Vec<Option<f64>> = providers.map(|provider| provider.max_share).collect();
+    assert_eq!(shares, [None, None, Some(0.05)]);
+}
+
+#[test]
 fn weights_follow_capacities_where_all_are_declared() {
     let policy = good(&format!(
         "{HEAD}pools:
