@@ -23,6 +23,8 @@ pub(crate) struct Told {
     pub(crate) id: String,
     /// When it asked.
     pub(crate) asked: Instant,
+    /// Whether it had to make a connection for it.
+    pub(crate) connected: bool,
     /// How long it waited.
     pub(crate) waited: Duration,
     /// What it got; `None` when the connection ended instead.
@@ -168,6 +170,7 @@ pub(crate) fn assert_truth(told: &[Told], executed: &[String]) {
 
 async fn ask(address: SocketAddr, client: &mut Option<Client>, id: String) -> Told {
     let asked = Instant::now();
+    let new = client.is_none();
     let mut connected = match client.take() {
         Some(client) => client,
         None => Client::connect(address).await,
@@ -192,6 +195,7 @@ async fn ask(address: SocketAddr, client: &mut Option<Client>, id: String) -> To
     Told {
         id,
         asked,
+        connected: new,
         waited: asked.elapsed(),
         answer,
     }
