@@ -4,7 +4,7 @@
 //! the file with this. Called by that test.
 
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
-use crate::clients::{ForwardingField, ProxyHeader};
+use crate::clients::{ForwardingField, Http2Error, ProxyHeader};
 use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
@@ -185,6 +185,11 @@ fn write_meanings(page: &mut String) {
     );
     write_words(
         page,
+        "`reason` of `leeward_downstream_protocol_errors_total`",
+        Http2Error::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
+    write_words(
+        page,
         "`result` of `leeward_dns_questions_total`",
         LookupResult::ALL
             .iter()
@@ -214,7 +219,7 @@ fn write_words<'a>(
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 24] = [
+pub(crate) const LABELS: [(&str, &str); 25] = [
     ("file", "What is written to the state folder."),
     ("listener", "The listener's name in the policy."),
     (
@@ -228,10 +233,14 @@ pub(crate) const LABELS: [(&str, &str); 24] = [
     ),
     (
         "reason",
-        "Why a request, a connection or an address was refused.",
+        "Why a request, a stream, a connection or an address was refused.",
     ),
     ("field", "The name of a forwarding field, in lower case."),
     ("said", "What a PROXY header said of the client."),
+    (
+        "ended",
+        "What an error of HTTP/2 ended: `stream` (RST_STREAM) or `connection` (GOAWAY).",
+    ),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),

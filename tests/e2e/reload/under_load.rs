@@ -166,6 +166,20 @@ fn summaries<'a>(told: impl Iterator<Item = &'a Told>) -> Vec<String> {
     told.map(Told::summary).collect()
 }
 
+/// Nothing was lost, nothing ran twice, and every client of the load has its first connection.
+fn judge(told: &[Told], well: &Backend) {
+    assert_eq!(failed_reads(told), [""; 0]);
+    let lost = told.iter().filter(|told| !told.is_ok());
+    assert_eq!(summaries(lost), [""; 0], "no order is lost either");
+    assert_truth(told, &well.executed());
+    let again = told.iter().filter(|told| told.connected);
+    assert_eq!(
+        again.count(),
+        READERS + ORDERERS,
+        "no connection was closed"
+    );
+}
+
 #[tokio::test]
 async fn ten_reloads_that_change_everything_lose_nothing_and_heal_nobody() {
     let world = World::start().await;
@@ -206,16 +220,7 @@ async fn ten_reloads_that_change_everything_lose_nothing_and_heal_nobody() {
     world.well.release();
     assert_eq!(slow.some().await, b"half", "an answer under way goes on");
     assert!(slow.get("/read/x").await.is_ok());
-    assert_eq!(failed_reads(&told), [""; 0]);
-    let lost = told.iter().filter(|told| !told.is_ok());
-    assert_eq!(summaries(lost), [""; 0], "no order is lost either");
-    assert_truth(&told, &world.well.executed());
-    let again = told.iter().filter(|told| told.connected);
-    assert_eq!(
-        again.count(),
-        READERS + ORDERERS,
-        "no connection was closed"
-    );
+    judge(&told, &world.well);
     assert_eq!(world.sick.requests().len(), seen_by_sick);
     let first = proxy.listener("extra0");
     eventually("the port of the first round is closed", SOON, async || {
