@@ -97,6 +97,7 @@ pub(crate) static PARTS: [Part; 10] = [
             &DOWNSTREAM_OPEN,
             &DOWNSTREAM_REFUSED,
             &DOWNSTREAM_PROXY_HEADERS,
+            &DOWNSTREAM_HTTP2_ERRORS,
             &DOWNSTREAM_TLS,
             &DOWNSTREAM_RECEIVED,
             &DOWNSTREAM_SENT,
@@ -234,6 +235,11 @@ pub(crate) static DOWNSTREAM_PROXY_HEADERS: Family = counter(
     "leeward_downstream_proxy_headers_total",
     &["listener", "said"],
     "PROXY headers that were accepted, by what they said.",
+);
+pub(crate) static DOWNSTREAM_HTTP2_ERRORS: Family = counter(
+    "leeward_downstream_protocol_errors_total",
+    &["listener", "ended", "reason"],
+    "Streams and connections of clients that were ended because they broke HTTP/2 itself.",
 );
 pub(crate) static DOWNSTREAM_TLS: Family = counter(
     "leeward_downstream_tls_handshakes_total",

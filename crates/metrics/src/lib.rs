@@ -32,7 +32,7 @@ mod tests;
 
 pub use capacity::SiteSlots;
 pub use cells::{Cells, Counter, Gauge, Histogram};
-pub use clients::{ForwardingField, ProxyHeader};
+pub use clients::{ForwardingField, Http2Ended, Http2Error, ProxyHeader};
 pub use labels::{
     BuildInfo, ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome, change_word,
 };

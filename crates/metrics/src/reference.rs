@@ -4,7 +4,7 @@
 //! the file with this. Called by that test.
 
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
-use crate::clients::{ForwardingField, ProxyHeader};
+use crate::clients::{ForwardingField, Http2Error, ProxyHeader};
 use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
@@ -189,6 +189,11 @@ fn write_meanings(page: &mut String) {
     );
     write_words(
         page,
+        "`reason` of `leeward_downstream_protocol_errors_total`",
+        Http2Error::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
+    write_words(
+        page,
         "`result` of `leeward_dns_questions_total`",
         LookupResult::ALL
             .iter()
@@ -232,10 +237,14 @@ pub(crate) const LABELS: [(&str, &str); 25] = [
     ),
     (
         "reason",
-        "Why a request, a connection or an address was refused, or a stream ended.",
+        "Why a request, a stream, a connection or an address was refused, or a stream ended.",
     ),
     ("field", "The name of a forwarding field, in lower case."),
     ("said", "What a PROXY header said of the client."),
+    (
+        "ended",
+        "What an error of HTTP/2 ended: `stream` (RST_STREAM) or `connection` (GOAWAY).",
+    ),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),

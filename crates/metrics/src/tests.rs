@@ -4,6 +4,7 @@ mod control;
 mod page;
 mod text;
 
+use crate::clients::{Http2Ended, Http2Error};
 use crate::{AddressCounts, AddressRefusal, LookupResult};
 use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
 use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
@@ -294,6 +295,23 @@ fn every_word_has_its_own_counter() {
             n,
             format!(r#"leeward_upstream_attempts_total{{{ENDPOINT},outcome="{word}"}}"#),
         );
+    }
+}
+
+#[test]
+fn every_error_of_http2_has_its_own_counter() {
+    let metrics = metrics();
+    let (cells, listener) = (metrics.worker(), metrics.listener("l"));
+    let all = Http2Ended::ALL.map(|ended| Http2Error::ALL.map(|error| (ended, error)));
+    for (n, (ended, error)) in (1..).zip(all.as_flattened()) {
+        cells.add(listener.http2_errors(*ended, *error), n);
+    }
+    let text = read(&metrics);
+    for (n, (ended, error)) in (1_u32..).zip(all.as_flattened()) {
+        let (ended, error) = (ended.as_str(), error.as_str());
+        let labels = format!(r#"{{listener="l",ended="{ended}",reason="{error}"}}"#);
+        let series = format!("leeward_downstream_protocol_errors_total{labels}");
+        assert_eq!(text.get(&series), f64::from(n), "{series}");
     }
 }
 

@@ -41,7 +41,9 @@ pub(crate) struct Effects {
 
 impl Effects {
     /// Takes over from the snapshot that `shared` holds; begins to resolve the policy's names.
+    /// `engine` has that policy, and what it remembers of one before.
     pub(crate) fn new(
+        engine: &Engine,
         shared: Arc<Shared>,
         journal: Arc<Journal>,
         ready: Arc<AtomicBool>,
@@ -51,7 +53,7 @@ impl Effects {
         let snapshot = shared.snapshot.load_full();
         let serving = snapshot.serving.clone();
         let mut names = Names::new(shared.metrics.clone(), reports.clone());
-        names.follow(&serving.policy, &snapshot.table);
+        names.follow(&serving.policy, &engine.memory(shared.now()).backends);
         Self {
             endpoints: snapshot.endpoints.clone(),
             probes: probes(&serving),
@@ -80,7 +82,8 @@ impl Effects {
         let policy = Box::new(self.serving.policy.engine.clone());
         engine.handle(Input::Policy(policy), self.shared.now());
         self.probes = probes(&self.serving);
-        self.names.follow(&self.serving.policy, engine.table());
+        let known = engine.memory(self.shared.now()).backends;
+        self.names.follow(&self.serving.policy, &known);
         self.windows.forget();
         self.refresh_endpoints(engine.table());
         self.publish(engine.table().clone());
