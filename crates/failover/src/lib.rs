@@ -27,6 +27,8 @@
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
 //! builds it, `status` shows it, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
+#[cfg_attr(not(feature = "injected-bugs"), doc(hidden))]
+pub mod bugs;
 mod class;
 mod endpoint;
 mod engine;
