@@ -22,6 +22,7 @@ mod queue;
 pub mod random;
 pub mod server;
 pub mod shadow;
+pub mod sweep;
 pub mod timeline;
 mod traffic;
 pub mod world;

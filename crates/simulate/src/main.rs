@@ -8,7 +8,7 @@ fn main() {
     for seed in range {
         let plan = leeward_simulate::random::plan(seed).expect("plan");
         let mut world = leeward_simulate::World::new(plan);
-        world.run();
+        world.run(); if only { println!("replays {}", leeward_simulate::sweep::replays(&world)); }
         if only {
             println!("{}", world.timeline.text());
         }

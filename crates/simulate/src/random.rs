@@ -188,8 +188,18 @@ fn trouble(plan: &mut Plan, draft: &Draft, dice: &mut Dice) {
     let from = dice.between(CALM, TROUBLE);
     let to = from + dice.between(500, 25_000);
     let (from, to) = (Time::from_millis(from), Time::from_millis(to));
-    let place = somewhere(draft, dice);
-    let mut servers = plan.at(&place);
+    let (place, mut servers) = match two_sites(draft, dice) {
+        Some((one, other)) => {
+            let mut servers = plan.at(&one);
+            servers.extend(plan.at(&other));
+            (format!("{one} and {other}"), servers)
+        }
+        None => {
+            let place = somewhere(draft, dice);
+            let servers = plan.at(&place);
+            (place, servers)
+        }
+    };
     let kind = dice.between(0, 19);
     if kind < 3 && servers.len() > 1 {
         let one = dice.between(0, servers.len() as u64 - 1) as usize;
@@ -277,6 +287,19 @@ fn move_names(plan: &mut Plan, phase: &mut Phase) {
     gone.label = format!("the old addresses of {}", phase.label);
     phase.to = from;
     plan.phases.push(gone);
+}
+
+/// Now and then two of a provider's three sites: the third is well.
+fn two_sites(draft: &Draft, dice: &mut Dice) -> Option<(String, String)> {
+    if !dice.chance(0.12) {
+        return None;
+    }
+    let large = draft.providers.iter().find(|(_, sites)| sites.len() > 2);
+    let (provider, sites) = large?;
+    Some((
+        format!("{provider}/{}", sites[0]),
+        format!("{provider}/{}", sites[1]),
+    ))
 }
 
 fn somewhere(draft: &Draft, dice: &mut Dice) -> String {

@@ -199,7 +199,8 @@ fn probed(sky: &Sky<'_>, mut after: Duration, dice: &mut Dice) -> Answered {
     if let Some(slow) = sky.hit(Mode::SlowTtfb, None, dice) {
         after += dice.millis(slow.ms.0, slow.ms.1);
     }
-    match sky.hit(Mode::Http, None, dice) {
+    // Refusals below 500 are for callers, and probes are none.
+    match sky.hit(Mode::Http, None, dice).filter(|s| s.codes.iter().any(|c| *c >= 500)) {
         Some(storm) => status(dice.pick(&storm.codes).copied().unwrap_or(503), after),
         None => status(200, after),
     }

@@ -49,6 +49,11 @@ impl Home {
         self.check_ramps(world, found);
     }
 
+    /// Whether a site is on its way back.
+    pub(crate) fn is_returning(&self, site: &str) -> bool {
+        self.returning.contains_key(site)
+    }
+
     pub(crate) fn look(&mut self, world: &World, found: &mut Found) {
         self.check_ramps(world, found);
     }

@@ -168,7 +168,8 @@ impl Shadow {
         let found = &mut self.found;
         self.tables.selected(world, table, (pool, class, first), chosen, found);
         if class.goes_to_writer() {
-            self.orders.selected(world, table, pool, chosen, found);
+            self.orders
+                .selected(world, table, pool, chosen, (&self.home, found));
             if first {
                 self.orders.placed(world, pool, chosen, &self.quiet, found);
             }
@@ -225,6 +226,7 @@ impl Shadow {
     pub(crate) fn reloaded(&mut self, world: &World) {
         self.quiet.upset.push(world.now);
         self.tables.reloaded(world);
+        self.reads = reads::Reads::default();
     }
 
     /// The process ended and another is about to begin.
@@ -232,6 +234,7 @@ impl Shadow {
         self.quiet.upset.push(world.now);
         self.tables.restarted();
         self.orders.restarted();
+        self.reads = reads::Reads::default();
     }
 
     /// The process stands still for a while.

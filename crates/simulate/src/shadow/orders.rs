@@ -1,5 +1,6 @@
 //! P1 and the writer: no order twice, labels that are true, one provider at a time.
 
+use super::home::Home;
 use super::{Found, Quiet, SETTLING};
 use crate::ledger::{Done, Told};
 use crate::world::World;
@@ -72,7 +73,7 @@ impl Orders {
         table: &Table,
         pool: PoolId,
         chosen: Option<(EndpointId, usize)>,
-        found: &mut Found,
+        (home, found): (&Home, &mut Found),
     ) {
         use leeward_failover::Verdict;
         let Some((endpoint, server)) = chosen else {
@@ -92,13 +93,18 @@ impl Orders {
         let same = table.lanes.iter().filter(|lane| {
             providers.get(lane.provider.index()).is_some_and(|p| p.name == provider) && lane.usable
         });
-        let all: Vec<_> = same.flat_map(|lane| &lane.endpoints).collect();
-        let returns = all
-            .iter()
-            .any(|e| e.id == endpoint && e.verdict == Verdict::Recovering);
-        let proved = all
-            .iter()
-            .any(|e| e.verdict == Verdict::Healthy && e.weight > 0.0 && e.order_weight > 0.0);
+        // What stands in a site that returns has only just returned, whatever its verdict.
+        let mut all = same.flat_map(|lane| {
+            let site = world.rules.engine.sites.get(lane.site.index());
+            let returns = site.is_some_and(|site| home.is_returning(&site.name));
+            lane.endpoints.iter().map(move |e| {
+                (e, returns || e.verdict == Verdict::Recovering)
+            })
+        });
+        let returns = all.clone().any(|(e, returns)| e.id == endpoint && returns);
+        let proved = all.any(|(e, returns)| {
+            e.verdict == Verdict::Healthy && !returns && e.weight > 0.0 && e.order_weight > 0.0
+        });
         if returns && proved && !table.panic {
             let what = "an order goes to what only just returns".to_owned();
             found.broken(world.now, "P7", what);
