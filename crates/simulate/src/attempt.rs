@@ -172,7 +172,7 @@ impl World {
             Answered::Status { code: 200, .. } => 1.0,
             Answered::Status { code: 500.., full: false, .. } | Answered::Silence => 0.2,
             Answered::Reset(_) => 0.5,
-            Answered::Status { .. } | Answered::Lost => 0.0,
+            Answered::Status { .. } | Answered::Stale(_) | Answered::Lost => 0.0,
         };
         let executed = dice.chance(executed);
         self.fates = dice;
@@ -192,7 +192,7 @@ impl World {
                 self.plan_step(id, number, back + after, Step::Answer { code, whole, full });
             }
             Answered::Reset(after) => self.plan_step(id, number, back + after, Step::Break),
-            Answered::Silence | Answered::Lost => {}
+            Answered::Stale(_) | Answered::Silence | Answered::Lost => {}
         }
     }
 

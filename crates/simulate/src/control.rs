@@ -143,6 +143,10 @@ impl World {
                 let took = stands + after;
                 (took, ProbeResult::Passed { took })
             }
+            Answered::Stale(after) => {
+                let detail = "json /engine/lag_ms is 60000, expected < 500".to_owned();
+                failed(stands + after, ProbeFailure::Content, detail)
+            }
             Answered::Reset(after) => failed(stands + after, ProbeFailure::Reset, String::new()),
             Answered::Silence | Answered::Lost => {
                 failed(timeout, ProbeFailure::Timeout, String::new())
@@ -202,11 +206,7 @@ impl World {
             kept.dedup();
             kept
         };
-        let position = self.rules.engine.backends.iter().position(|backend| {
-            let pool = &self.rules.engine.pools[backend.pool.index()].name;
-            (pool, &backend.name) == (&name.backend.0, &name.backend.1)
-        });
-        let Some(backend) = position.map(BackendId::from) else {
+        let Some(backend) = self.backend_of(index) else {
             return;
         };
         if name.told == (listed.clone(), retained.clone()) {
@@ -222,6 +222,15 @@ impl World {
             expired: false,
         });
         self.apply();
+    }
+
+    fn backend_of(&self, name: usize) -> Option<BackendId> {
+        let name = &self.plan.names[name];
+        let position = self.rules.engine.backends.iter().position(|backend| {
+            let pool = &self.rules.engine.pools[backend.pool.index()].name;
+            (pool, &backend.name) == (&name.backend.0, &name.backend.1)
+        });
+        position.map(BackendId::from)
     }
 
     /// The addresses that a name has now: its own, or those that it moved to.
@@ -285,12 +294,21 @@ impl World {
         self.told.push((seed, Vec::new()));
         self.wake_at = Time::NEVER;
         self.table = Arc::default();
-        for name in &mut self.plan.names {
-            name.told = (Vec::new(), Vec::new());
-        }
         self.budgets = budgets(&self.rules);
         self.tell(Input::Policy(Box::new(self.rules.engine.clone())));
         self.tell(Input::Memory { memory, away });
+        // The last good addresses are remembered as well.
+        for index in 0..self.plan.names.len() {
+            let (addresses, retained) = self.plan.names[index].told.clone();
+            if let Some(backend) = self.backend_of(index).filter(|_| !addresses.is_empty()) {
+                self.tell(Input::Addresses {
+                    backend,
+                    addresses,
+                    retained,
+                    expired: false,
+                });
+            }
+        }
         self.apply();
     }
 

@@ -42,7 +42,7 @@ pub enum Mode {
     BodyTrunc,
     /// An answer with one of `codes`, after `ms` where given.
     Http,
-    /// A right status over wrong or old data: an engine without an assertion cannot see it.
+    /// A right status over wrong or old data: requests look well, a probe that asserts does not.
     Stale200,
     /// New orders are refused with a 4xx, everything else works.
     CancelOnly,
@@ -67,7 +67,7 @@ impl Mode {
         )
     }
 
-    /// Whether requests can fail because of it. Wrong data and refusals by a 4xx are no failures.
+    /// Whether requests can fail because of it. Refusals by a 4xx are no failures.
     pub const fn hurts(self) -> bool {
         !matches!(
             self,
@@ -75,22 +75,19 @@ impl Mode {
                 | Mode::DnsEmpty
                 | Mode::DnsServfail
                 | Mode::DnsFlap
-                | Mode::Stale200
                 | Mode::CancelOnly
                 | Mode::HealthGreen
                 | Mode::Pause
         )
     }
 
-    /// Whether nothing at all gets through.
+    /// Whether nothing at all gets through, on connections that stand neither.
     pub const fn is_total(self) -> bool {
         matches!(
             self,
             Mode::TcpRefused
                 | Mode::TcpBlackhole
                 | Mode::TcpReset
-                | Mode::TlsHang
-                | Mode::TlsFail
                 | Mode::AcceptHang
         )
     }

@@ -15,11 +15,13 @@
 mod attempt;
 mod control;
 pub mod dice;
+pub mod expect;
 pub mod fault;
 pub mod ledger;
 pub mod plan;
 mod queue;
 pub mod random;
+pub mod scenario;
 pub mod server;
 pub mod shadow;
 pub mod sweep;

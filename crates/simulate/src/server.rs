@@ -63,6 +63,8 @@ pub(crate) enum Answered {
         /// Whether it says that there is no room now (503 with `Retry-After`).
         full: bool,
     },
+    /// A probe's answer with a right status and data that is too old.
+    Stale(Duration),
     /// The connection breaks after this long.
     Reset(Duration),
     /// Nothing ever comes.
@@ -195,6 +197,9 @@ fn probed(sky: &Sky<'_>, mut after: Duration, dice: &mut Dice) -> Answered {
     }
     if sky.has(Mode::HealthGreen) {
         return status(200, after);
+    }
+    if sky.hit(Mode::Stale200, None, dice).is_some() {
+        return Answered::Stale(after);
     }
     if let Some(slow) = sky.hit(Mode::SlowTtfb, None, dice) {
         after += dice.millis(slow.ms.0, slow.ms.1);

@@ -2,7 +2,7 @@
 //! fared. Also the journal's fingerprint, by which two runs are compared.
 
 use crate::ledger::Done;
-use leeward_failover::{Change, Class, Event, Time};
+use leeward_failover::{Change, Class, Event, Time, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -15,6 +15,12 @@ pub struct Timeline {
     lines: Vec<(Time, String)>,
     /// Of all decisions so far.
     pub fingerprint: Fingerprint,
+    /// What was left, and when.
+    pub left: Vec<(Time, String)>,
+    /// Moves of a writer.
+    pub moves: Vec<(Time, String, String)>,
+    /// Decisions so far.
+    pub decisions: u64,
     /// How clients fared, by ten seconds and class: all, failed.
     fared: BTreeMap<u64, BTreeMap<Class, (u32, u32)>>,
 }
@@ -42,6 +48,16 @@ impl Fingerprint {
 impl Timeline {
     pub(crate) fn event(&mut self, event: &Event) {
         self.fingerprint.add(event);
+        self.decisions += 1;
+        match &event.change {
+            Change::Verdict {
+                to: Verdict::Down, ..
+            } => self.left.push((event.at, event.subject.name.clone())),
+            Change::Writer { from, to } => {
+                self.moves.push((event.at, from.clone(), to.clone()));
+            }
+            _ => {}
+        }
         let evidence: Vec<String> = event
             .evidence
             .iter()

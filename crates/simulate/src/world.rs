@@ -16,7 +16,7 @@ use crate::traffic::{Request, Tallies};
 use leeward_failover::retry::Budget;
 use leeward_failover::select::Rng;
 use leeward_failover::{EndpointId, Engine, Input, Table, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,10 +203,9 @@ impl World {
     }
 
     fn begin(&mut self) {
-        for phase in &self.phases {
-            for edge in phase.edges() {
-                self.queue.plan(edge, Event::Edge);
-            }
+        let edges: BTreeSet<Time> = self.phases.iter().flat_map(Phase::edges).collect();
+        for edge in edges {
+            self.queue.plan(edge, Event::Edge);
         }
         for (index, (at, _)) in self.plan.deeds.iter().enumerate() {
             self.queue.plan(*at, Event::Deed(index));

@@ -66,17 +66,16 @@ impl Orders {
         }
     }
 
-    /// Orders go to the writer, and to what has proved itself where the writer has that.
+    /// Orders go to the writer.
     pub(crate) fn selected(
         &mut self,
         world: &World,
         table: &Table,
         pool: PoolId,
         chosen: Option<(EndpointId, usize)>,
-        (home, found): (&Home, &mut Found),
+        found: &mut Found,
     ) {
-        use leeward_failover::Verdict;
-        let Some((endpoint, server)) = chosen else {
+        let Some((_, server)) = chosen else {
             return;
         };
         let Some(table) = table.pools.get(pool.index()) else {
@@ -90,6 +89,26 @@ impl Orders {
             let what = format!("an order goes to {provider} while {known:?} is the writer");
             found.broken(world.now, "P1", what);
         }
+    }
+
+    /// First attempts of orders go to what has proved itself, where the writer has that.
+    pub(crate) fn returns(
+        &self,
+        world: &World,
+        table: &Table,
+        pool: PoolId,
+        chosen: Option<(EndpointId, usize)>,
+        (home, found): (&Home, &mut Found),
+    ) {
+        use leeward_failover::Verdict;
+        let Some((endpoint, server)) = chosen else {
+            return;
+        };
+        let Some(table) = table.pools.get(pool.index()) else {
+            return;
+        };
+        let provider = world.servers[server].provider();
+        let providers = &world.rules.engine.providers;
         let same = table.lanes.iter().filter(|lane| {
             providers.get(lane.provider.index()).is_some_and(|p| p.name == provider) && lane.usable
         });

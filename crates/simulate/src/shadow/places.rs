@@ -111,6 +111,10 @@ impl Places {
             let Some(carried) = coming.carried else {
                 continue;
             };
+            if share_of(world, table, &coming.left) <= 0.02 {
+                coming.carried = None;
+                continue;
+            }
             if world.now < coming.from + DETECTED {
                 continue;
             }
