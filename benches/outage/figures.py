@@ -11,12 +11,12 @@ import collections
 import json
 
 SECOND = 1_000_000_000
+PRIMARY = "aws"
 # What a failed order may say of itself without having been executed.
 NEVER_EXECUTED = ("not-sent", "shed")
 LABELS = (*NEVER_EXECUTED, "unknown")
 # Shares are told once the first reaction is over.
 REACTION = SECOND
-FLAP_REACTION = SECOND // 2
 
 
 class Run:
@@ -43,11 +43,11 @@ class Run:
         return [request for request in self.requests if request["id"][0] == kind and when(request)]
 
 
-def load(folder):
-    """The records that a run has left in its folder."""
+def load(folder, facts):
+    """The records that a run has left in its folder; `facts` are those of its run.json."""
     lines = lambda path: [json.loads(line) for line in path.read_text().splitlines()]
     backends = [line for path in sorted(folder.glob("*[0-9].jsonl")) for line in lines(path)]
-    return Run(json.loads((folder / "run.json").read_text()), lines(folder / "clients.jsonl"), backends)
+    return Run(facts, lines(folder / "clients.jsonl"), backends)
 
 
 def figures(run):
@@ -71,24 +71,26 @@ def failures(run):
         kinds.update(f"{name} {request['error'] or request['status']} {request['label']}".strip()
                      for request in in_fault + after if failed(request))
     before = [request for request in run.requests if request["end"] < run.facts["fault"]]
-    ends = sorted(request["end"] for request in run.requests if failed(request) and not request["end"] < run.facts["fault"])
+    fault = run.facts["fault"]
+    # By when a request was due, not by when its client was told: a deadline is no second outage.
+    dues = sorted(max(request["start"], fault) for request in run.requests if failed(request) and request["end"] >= fault)
     found |= {
         "failed_before": sum(map(failed, before)),
         "failed_after": found["failed_reads_after"] + found["failed_orders_after"],
         "failed_how": dict(kinds.most_common()),
-        "first_clean_s": first_clean(ends, run.facts["fault"]),
-        "last_failure_s": seconds(ends[-1] - run.facts["fault"]) if ends else None,
+        "first_clean_s": first_clean(dues, fault),
+        "last_failure_s": seconds(dues[-1] - fault) if dues else None,
     }
     return found
 
 
-def first_clean(ends, fault):
+def first_clean(dues, fault):
     """When the first second without a failure began."""
     begin = fault
-    for end in ends:
-        if end - begin >= SECOND:
+    for due in dues:
+        if due - begin >= SECOND:
             break
-        begin = end
+        begin = due
     return seconds(begin - fault)
 
 
@@ -139,13 +141,13 @@ def shares(run):
     work = [line for line in run.backends if line["event"].removeprefix("refused-") in ("read", "order")]
     within = [line for line in work if fault + REACTION <= line["t"] < repaired]
     to_bad = sum(provider(line) in bad for line in within)
-    reads = {request["id"] for request in run.of("r", lambda _: True)}
-    arrived = sum(line["event"].endswith("read") and line["id"] in reads for line in work)
+    arrived = [line["id"] for line in work if line["event"].endswith("read")]
+    distinct = len(set(arrived))
     found = {
         "share_to_bad_percent": percent(to_bad, len(within)),
-        "moved_percent": percent(to_bad, len(within)),
+        "moved_percent": percent(sum(provider(line) != PRIMARY for line in within), len(within)),
         "to_bad": to_bad,
-        "repeated_reads_percent": percent(arrived - len(reads), len(reads)),
+        "repeated_reads_percent": percent(len(arrived) - distinct, distinct),
         "capacity_used_percent": None,
     }
     if run.facts.get("limit"):
@@ -161,7 +163,7 @@ def way_back(run):
     for line in run.backends:
         at = (line["t"] - repaired) // SECOND
         if line["event"] in ("read", "order") and 0 <= at < len(buckets):
-            buckets[at][provider(line) == "aws"] += 1
+            buckets[at][provider(line) == PRIMARY] += 1
     shape = [percent(home, home + away) or 0 for away, home in buckets]
     reached = lambda share: next((at for at, value in enumerate(shape) if value >= share), None)
     return {"return_shape_percent": shape, "return_begins_s": reached(1), "return_half_s": reached(50),
