@@ -2,9 +2,9 @@
 """One test backend: HTTP/1.1 and WebSockets on one address, faults on demand, and a record of all it did.
 
 Started by `run`, one process a backend, so that it can be killed and stopped like a real one. Commands
-are JSON lines on stdin; the end of stdin ends it, so that none is left behind. The record is a file of
-JSON lines, written by one system call before anything is answered: what a killed backend executed is
-known. Times are nanoseconds of the machine's monotonic clock.
+are JSON lines on stdin; the end of stdin ends it in good order, as a rolling restart does, so that none is
+left behind. The record is a file of JSON lines, written by one system call before anything is answered:
+what a killed backend executed is known. Times are nanoseconds of the machine's monotonic clock.
 
     backend.py NAME ADDRESS PORT RECORD SEED DELAY_MS
 
@@ -27,6 +27,8 @@ import time
 LATENCY = 0.002
 TICK = 0.2
 READ_BODY = 1024
+# What is in flight when a backend ends in good order gets this long.
+LEAVE_WITHIN = 2
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -37,13 +39,13 @@ class Backend:
         self.name, self.delay = name, delay
         self.record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.random = random.Random(seed)
-        self.connections = set()
+        self.connections, self.leaving = set(), False
         self.fault = {}
         self.allowance = self.refilled = 0.0
 
     def command(self, line):
-        """Takes a fault: `traffic` (storm, gray, slow, cut), `health` (red, slow), `limit` (requests a
-        second, the rest gets 503; `back_pressure` adds Retry-After), `close_idle`."""
+        """Takes a fault: `traffic` (storm, gray, slow, cut), `health` (red, slow), `lag` (seconds more),
+        `limit` (requests a second, the rest gets 503; `back_pressure` adds Retry-After), `close_idle`."""
         order = json.loads(line)
         if order.pop("close_idle", False):
             for connection in list(self.connections):
@@ -71,10 +73,11 @@ class Backend:
 
     def judge(self, event, ident):
         """Status, extra fields, delay and whether the answer is cut; writes the record."""
-        traffic, delay, cut, status = self.fault.get("traffic"), self.delay + LATENCY, False, 200
+        traffic, cut, status = self.fault.get("traffic"), False, 200
+        delay = self.delay + LATENCY + self.fault.get("lag", 0)
         if self.full():
             self.note("refused-" + event, ident, 503)
-            return 503, b"Retry-After: 1\r\n" if self.fault.get("back_pressure") else b"", self.delay + LATENCY, False
+            return 503, b"Retry-After: 1\r\n" if self.fault.get("back_pressure") else b"", delay, False
         if traffic == "storm":
             status = 503
         elif traffic == "gray" and self.random.random() < 0.3:
@@ -86,6 +89,15 @@ class Backend:
         # An order counts as executed whatever is said of it then: the harsh reading.
         self.note(event, ident, -1 if cut else status)
         return status, b"", delay, cut
+
+    async def leave(self):
+        """Ends in good order: what is idle at once, streams with a Close, the rest once it is answered."""
+        self.leaving = True
+        for connection in list(self.connections):
+            connection.leave()
+        deadline = time.monotonic() + LEAVE_WITHIN
+        while self.connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
 
 class Connection(asyncio.Protocol):
@@ -106,6 +118,13 @@ class Connection(asyncio.Protocol):
     def close_if_idle(self):
         if self.timer is None and not self.buffer:
             self.transport.close()
+
+    def leave(self):
+        if self.ticks is not None:
+            self.transport.write(b"\x88\x02\x03\xe9")  # 1001: going away.
+            self.transport.close()
+        else:
+            self.close_if_idle()
 
     def data_received(self, data):
         if self.ticks is not None:
@@ -149,6 +168,8 @@ class Connection(asyncio.Protocol):
         self.timer = asyncio.get_running_loop().call_later(delay, then, *arguments)
 
     def answer(self, status, extra, body, cut):
+        if self.backend.leaving:
+            extra += b"Connection: close\r\n"
         head = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-By: %s\r\n%s\r\n" % (
             status, len(body), self.backend.name.encode(), extra)
         if cut:
@@ -158,7 +179,9 @@ class Connection(asyncio.Protocol):
             return
         self.transport.write(head + body)
         self.timer = None
-        if self.buffer:
+        if self.backend.leaving:
+            self.transport.close()
+        elif self.buffer:
             self.take()
 
     def reset(self):
@@ -189,7 +212,7 @@ async def main():
     name, address, port, record, seed, delay = sys.argv[1:]
     loop = asyncio.get_running_loop()
     backend = Backend(name, record, int(seed), int(delay) / 1000)
-    await loop.create_server(lambda: Connection(backend), address, int(port), backlog=4096)
+    server = await loop.create_server(lambda: Connection(backend), address, int(port), backlog=4096)
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     # A collection would be a pause of the backend's own.
@@ -199,6 +222,8 @@ async def main():
     backend.note("started", "", 0)
     while line := await commands.readline():
         backend.command(line)
+    server.close()
+    await backend.leave()
 
 
 if __name__ == "__main__":

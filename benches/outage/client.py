@@ -77,6 +77,7 @@ class Request:
 
     def __init__(self, fleet, ident, due, data):
         self.fleet, self.ident, self.due, self.data, self.wire, self.ended = fleet, ident, due, data, None, False
+        self.sent = time.monotonic_ns()
         self.timer = asyncio.get_running_loop().call_later(fleet.settings.timeout, self.overdue)
 
     def overdue(self):
@@ -91,8 +92,8 @@ class Request:
         self.ended = True
         self.timer.cancel()
         self.fleet.pending -= 1
-        self.fleet.results.append({"id": self.ident, "start": self.due, "end": time.monotonic_ns(), "status": status,
-                                   "error": error, "label": label, "by": by, "retry_after": again})
+        self.fleet.results.append({"id": self.ident, "start": self.due, "lag": self.sent - self.due, "end": time.monotonic_ns(),
+                                   "status": status, "error": error, "label": label, "by": by, "retry_after": again})
 
 
 class Wire(asyncio.Protocol):

@@ -50,6 +50,25 @@ def load(folder, facts):
     return Run(facts, lines(folder / "clients.jsonl"), backends)
 
 
+class Unsound(Exception):
+    """The fault was not what the scenario says; the run's figures mean nothing."""
+
+
+def check(run):
+    """Raises `Unsound` unless the records show that the fault took place."""
+    fault, repaired, bad = (run.facts[key] for key in ("fault", "repaired", "bad"))
+    theirs = [line for line in run.backends if provider(line) in bad]
+    if run.facts["proof"] == "silent":
+        alive = [line for line in theirs if fault + REACTION <= line["t"] < repaired]
+        ticks = [line for line in run.streams if line["event"] == "tick" and provider({"by": line["text"]}) in bad
+                 and fault + REACTION <= line["t"] < repaired]
+        if alive or ticks:
+            raise Unsound(f"{' and '.join(bad)} should be dead: {len(alive)} records, {len(ticks)} ticks, such as {(alive + ticks)[0]}")
+    told = any(line["event"] == "command" and abs(line["t"] - fault) < REACTION for line in theirs)
+    if run.facts["proof"] == "told" and not told:
+        raise Unsound(f"the fault did not reach {' and '.join(bad)} when it should have")
+
+
 def figures(run):
     """All figures of a run by name; None where there is nothing to tell."""
     return {**failures(run), **truth(run), **latencies(run), **shares(run), **way_back(run), **streams(run)}
@@ -127,6 +146,8 @@ def latencies(run):
     shed = [r for r in run.of("r", run.in_fault) if r["status"] == 503]
     found["shed_p99_ms"] = milliseconds(percentile(sorted(r["end"] - r["start"] for r in shed), 0.99))
     found["shed_unsaid"] = sum(not r["retry_after"] for r in shed)
+    # How late the clients themselves were: what the machine adds to every figure above.
+    found["client_lag_p99_ms"] = milliseconds(percentile(sorted(r.get("lag", 0) for r in run.requests), 0.99))
     return found
 
 

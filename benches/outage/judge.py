@@ -36,12 +36,14 @@ def hard(result):
 def soft(name, bound, runs):
     """What is wrong with the median of a figure, or None."""
     values = [scaled(bound, run) for run in runs]
+    learning = bound.learning is not None and not runs[0]["settings"]["capacity"]
+    limit = bound.learning if learning else bound.limit
     middle, worst = statistics.median(values), min(values) if bound.least else max(values)
-    holds = middle >= bound.limit if bound.least else middle <= bound.limit
+    holds = middle >= limit if bound.least else middle <= limit
     if holds:
         return None
     return (f"{name}: {bound.figure} {middle:g} (worst of {len(values)}: {worst:g}), "
-            f"promised {'at least' if bound.least else 'at most'} {bound.limit:g}")
+            f"promised {'at least' if bound.least else 'at most'} {limit:g}")
 
 
 def scaled(bound, run):

@@ -88,12 +88,18 @@ class Lab:
 
     def blackhole(self, name):
         """Drops every packet from and to a namespace."""
+        self.drop(f'{side} "{port(name)}" ether type ip' for side in ("iifname", "oifname"))
+
+    def lose(self, percent):
+        """Drops so many of all packets, at random."""
+        self.drop([f"ether type ip numgen random mod 100 < {percent}"])
+
+    def drop(self, what):
         rules = ["add table bridge lab", "add chain bridge lab f { type filter hook forward priority 0; }"]
-        rules += [f'add rule bridge lab f {side} "{port(name)}" ether type ip drop' for side in ("iifname", "oifname")]
-        self.rule("; ".join(rules))
+        self.rule("; ".join(rules + [f"add rule bridge lab f {each} drop" for each in what]))
 
     def mend(self):
-        """Ends every blackhole."""
+        """Ends every rule."""
         self.rule("delete table bridge lab")
 
     def rule(self, text):

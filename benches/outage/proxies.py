@@ -72,13 +72,16 @@ def versions(names, leeward):
     for name in names:
         path = leeward if name == "leeward" else program(name)
         done = subprocess.run([path, asked[name]], capture_output=True, text=True, env=peers.environment())
-        found[name] = next((line for line in (done.stdout + done.stderr).splitlines() if line.strip()), "?").strip()
+        text = (done.stdout + done.stderr).replace(str(path), "")
+        found[name] = next((line for line in text.splitlines() if line.strip()), "?").strip()
     return found
 
 
 def fill(name, words, size):
     """The text of a proxy's configuration for pools of `size` backends."""
     text = (HERE / TEMPLATES[name]).read_text()
+    if not words["CAPACITY"]:
+        text = re.sub(r", capacity: [^ }]+", "", text)
     lines = [wide for line in text.splitlines() for wide in widen(line, size)]
     return re.sub(r"@(\w+)@", lambda word: str(words[word[1]]), "\n".join(lines)) + "\n"
 

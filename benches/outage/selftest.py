@@ -22,7 +22,7 @@ FACTS = {"begin": 0, "fault": 5 * SECOND, "repaired": 20 * SECOND, "end": 35 * S
 
 
 def request(ident, at, status=200, took=0.01, **more):
-    return {"id": ident, "start": int(at * SECOND), "end": int((at + took) * SECOND), "status": status, "error": "",
+    return {"id": ident, "start": int(at * SECOND), "lag": 0, "end": int((at + took) * SECOND), "status": status, "error": "",
             "label": "", "by": "aws1" if status == 200 else "", "retry_after": ""} | more
 
 
@@ -42,7 +42,7 @@ def result(scenario, turn=1, **changed):
     """A run of leeward in which all is well, but for what is changed."""
     clean = told([request("r1", 5.5), request("o1", 5.5)], [work("r1", 5.5, "read"), work("o1", 5.5)])
     clean |= {"capacity_used_percent": 99.0}
-    return {"scenario": scenario, "proxy": "leeward", "round": turn, "settings": {"orders": 60}, "figures": clean | changed}
+    return {"scenario": scenario, "proxy": "leeward", "round": turn, "settings": {"orders": 60, "capacity": 200}, "figures": clean | changed}
 
 
 class Truth(unittest.TestCase):
@@ -113,6 +113,18 @@ class Streams(unittest.TestCase):
         self.assertEqual((found["streams_ended_s"], found["streams_how"], found["streams_gap_s"]), (0.4, {"close 1012": 1}, 0.7))
 
 
+class Soundness(unittest.TestCase):
+    def test_a_dead_provider_that_works_makes_a_run_worthless(self):
+        with self.assertRaises(figures.Unsound):
+            figures.check(figures.Run(FACTS | {"proof": "silent"}, [], [work("r1", 10, "read")]))
+        figures.check(figures.Run(FACTS | {"proof": "silent"}, [], [work("r1", 10, "read", by="gcp1"), work("r1", 20.5, "read")]))
+
+    def test_a_fault_that_reached_no_backend_makes_a_run_worthless(self):
+        with self.assertRaises(figures.Unsound):
+            figures.check(figures.Run(FACTS | {"proof": "told"}, [], [work("", 9, "command")]))
+        figures.check(figures.Run(FACTS | {"proof": "told"}, [], [work("", 5.1, "command")]))
+
+
 class Verdicts(unittest.TestCase):
     def test_clean_runs_break_nothing(self):
         self.assertEqual(judge.broken([result(scenario.name) for scenario in scenarios.SCENARIOS]), [])
@@ -130,7 +142,12 @@ class Verdicts(unittest.TestCase):
     def test_a_bound_by_rate_grows_with_the_rate(self):
         run = result("hang", failed_orders=20)
         self.assertEqual(len(judge.broken([run])), 1)
-        self.assertEqual(judge.broken([run | {"settings": {"orders": 120}}]), [])
+        self.assertEqual(judge.broken([run | {"settings": {"orders": 120, "capacity": 400}}]), [])
+
+    def test_a_policy_that_declares_no_capacity_may_learn_it(self):
+        run = result("capacity", failed_orders=5)
+        self.assertEqual(len(judge.broken([run])), 1)
+        self.assertEqual(judge.broken([run | {"settings": {"orders": 60, "capacity": 0}}]), [])
 
     def test_capacity_that_lies_idle_breaks_a_floor(self):
         self.assertEqual(len(judge.broken([result("capacity", capacity_used_percent=60.0)])), 1)

@@ -4,6 +4,7 @@ One process a backend (backend.py), in the namespace of its provider, with comma
 are started anew for each run: no run inherits anything of another.
 """
 
+import asyncio
 import json
 import pathlib
 import signal
@@ -43,7 +44,7 @@ class World:
 
     def words(self):
         """What the configurations call things."""
-        found = {"DNS": network.SWITCH, "PORT": network.BACKEND_PORT, "CAPACITY": self.settings.capacity}
+        found = {"DNS": network.SWITCH, "PORT": network.BACKEND_PORT, "CAPACITY": self.settings.capacity or ""}
         for provider in network.PROVIDERS:
             found[provider.upper()] = f"{provider}.lab"
             found |= {f"{provider.upper()}{n}": f"{provider}{n}.lab" for n in range(1, self.settings.size + 1)}
@@ -88,12 +89,20 @@ class World:
             process.wait()
             process.stdin.close()
 
+    async def roll(self, provider, number):
+        """Restarts one backend in good order."""
+        process = self.processes.pop((provider, number))
+        process.stdin.close()
+        while process.poll() is None:
+            await asyncio.sleep(0.02)
+        self.spawn(provider, number)
+
     def restart(self, provider, numbers=None):
         for number in numbers or range(1, self.settings.size + 1):
             self.spawn(provider, number)
 
-    def signal(self, provider, what):
-        for number in self.of(provider):
+    def signal(self, provider, what, numbers=None):
+        for number in numbers or self.of(provider):
             self.processes[provider, number].send_signal(what)
 
     def end(self):
