@@ -29,15 +29,17 @@ def main():
         facts = json.loads(path.read_text())
         runs.setdefault(facts["scenario"], []).append((facts, path.parent))
     for scenario, each in runs.items():
+        each.sort(key=lambda run: (run[0]["proxy"] != "leeward", run[0]["proxy"]))
         draw(scenario, each, folder / f"{scenario}.svg")
 
 
 def draw(scenario, runs, path):
-    figure, axes = pyplot.subplots(2, len(runs), figsize=(1 + 2.6 * len(runs), 3.6), sharex=True, sharey="row", squeeze=False)
+    figure, axes = pyplot.subplots(2, len(runs), figsize=(1 + 2.6 * len(runs), 3.8), sharex=True, sharey="row", squeeze=False)
     for column, (facts, folder) in enumerate(runs):
         requests = [line for line in map(json.loads, (folder / "clients.jsonl").read_text().splitlines()) if "start" in line]
         one(axes[0][column], axes[1][column], facts, requests)
         axes[0][column].set_title(facts["proxy"])
+        axes[1][column].set_xlabel("seconds")
     axes[0][0].set_ylabel("failed a second")
     axes[1][0].set_ylabel("reads: median, slowest\nin ms")
     axes[0][0].legend(frameon=False, loc="upper right")

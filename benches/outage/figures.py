@@ -4,7 +4,7 @@ Pure: lists of records in, a dictionary out. Every figure comes from what client
 did; nothing that a proxy says of itself counts, but for the label of a failed order, which is checked.
 
 A request belongs to the fault when it was due before the fault's end and ended after its beginning, and
-to the time after when it was due after the end. It failed unless it was answered 200, by its own answer.
+to the time after when it was due after the end (a repair takes a moment to reach every backend). It failed unless it was answered 200, by its own answer.
 """
 
 import collections
@@ -17,6 +17,7 @@ NEVER_EXECUTED = ("not-sent", "shed")
 LABELS = (*NEVER_EXECUTED, "unknown")
 # Shares are told once the first reaction is over.
 REACTION = SECOND
+MOMENT = SECOND // 10
 
 
 class Run:
@@ -34,10 +35,10 @@ class Run:
                 self.executed[line["id"]].append(line["t"])
 
     def in_fault(self, request):
-        return request["start"] < self.facts["repaired"] and request["end"] >= self.facts["fault"]
+        return not self.after(request) and request["end"] >= self.facts["fault"]
 
     def after(self, request):
-        return request["start"] >= self.facts["repaired"]
+        return request["start"] >= self.facts["repaired"] + MOMENT
 
     def of(self, kind, when):
         return [request for request in self.requests if request["id"][0] == kind and when(request)]
@@ -172,7 +173,8 @@ def shares(run):
         "capacity_used_percent": None,
     }
     if run.facts.get("limit"):
-        done = sum(line["status"] == 200 for line in within)
+        # A WebSocket's opening takes its part of the allowance too.
+        done = sum(line["status"] == 200 and fault + REACTION <= line["t"] < repaired for line in run.backends)
         found["capacity_used_percent"] = percent(done, run.facts["limit"] * (repaired - fault - REACTION) / SECOND)
     return found
 

@@ -55,7 +55,7 @@ def write(folder, facts, results, broken):
 
 
 def markdown(facts, results, broken):
-    names = list(dict.fromkeys(result["proxy"] for result in results))
+    names = sorted({result["proxy"] for result in results}, key=lambda name: (name != judge.JUDGED, name))
     present = [scenario for scenario in scenarios.SCENARIOS if any(r["scenario"] == scenario.name for r in results)]
     rounds = max((result["round"] for result in results), default=0)
     lines = [f"Command: `{facts['command']}`. Seed {facts['seed']}, {rounds} rounds. {machine()}.", ""]
