@@ -14,6 +14,7 @@ here), everything else a read. What a request is called stands in its `X-Id` fie
 
 import asyncio
 import base64
+import contextlib
 import gc
 import hashlib
 import json
@@ -219,6 +220,8 @@ async def main():
     gc.collect()
     gc.freeze()
     gc.disable()
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     backend.note("started", "", 0)
     while line := await commands.readline():
         backend.command(line)

@@ -16,6 +16,9 @@ import lab as network
 
 SCRIPT = pathlib.Path(__file__).resolve().parent / "backend.py"
 START_TIMEOUT = 20
+# A Python that starts is busy for a tenth of a second: it must not hold up what is being measured. Once it
+# serves, the backend goes back to the priority of all others.
+GENTLY = ("chrt", "--other", "0")
 # Addresses that a provider moves to begin here.
 MOVED = 16
 
@@ -54,7 +57,7 @@ class World:
         """Starts a backend; numbers above `MOVED` are those at the addresses to move to."""
         name = f"{provider}{number}"
         delay = 0 if provider == "aws" else self.settings.sheltered_delay
-        command = [sys.executable, SCRIPT, name, self.lab.address(provider, number), network.BACKEND_PORT,
+        command = [*GENTLY, sys.executable, SCRIPT, name, self.lab.address(provider, number), network.BACKEND_PORT,
                    self.folder / f"{name}.jsonl", self.seed + number, delay]
         with open(self.folder / "backends.log", "ab") as log:
             self.processes[provider, number] = self.lab.start(provider, command, stdin=subprocess.PIPE, stderr=log)
