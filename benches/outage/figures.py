@@ -15,6 +15,8 @@ PRIMARY = "aws"
 # What a failed order may say of itself without having been executed.
 NEVER_EXECUTED = ("not-sent", "shed")
 LABELS = (*NEVER_EXECUTED, "unknown")
+# How a WebSocket ends that never stood.
+REFUSED = ("status", "handshake")
 # Shares are told once the first reaction is over.
 REACTION = SECOND
 MOMENT = SECOND // 10
@@ -199,36 +201,34 @@ def streams(run):
     by_stream = collections.defaultdict(list)
     for line in run.streams:
         by_stream[line["stream"]].append(line)
-    drops = [line for line in run.streams if line["event"] == "closed" and fault <= line["t"] < end]
+    closed = [line for line in run.streams if line["event"] == "closed" and fault <= line["t"] < end]
+    drops = [line for line in closed if not line["text"].startswith(REFUSED)]
     opened = collections.Counter((line["t"] - fault) // SECOND for line in run.streams
                                  if line["event"] == "open" and fault <= line["t"] < end)
     gaps = {number: longest_gap(lines, fault, end) for number, lines in by_stream.items()}
-    broken = [gap for gap in gaps.values() if gap > SECOND // 2]
+    first = {line["stream"]: line["t"] for line in reversed(drops)}
+    hit = [number for number, lines in by_stream.items() if stood_at(lines, fault) in run.facts["bad"]]
+    # A stream that fell silent and was never ended counts as ended when the run was.
+    ended = [first.get(number, end) for number in hit if number in first or gaps[number] > SECOND]
     ticks = sum(line["event"] == "tick" and fault <= line["t"] < end for line in run.streams)
     due = len(by_stream) * 5 * (end - fault) / SECOND
     return {
         "streams": len(by_stream),
         "streams_dropped": len(drops),
-        "streams_how": dict(collections.Counter(line["text"] for line in drops).most_common()),
-        "streams_ended_s": seconds(max(ended_first(drops), default=fault) - fault) if drops else stalled(broken, run),
+        "streams_refused": len(closed) - len(drops),
+        "streams_how": dict(collections.Counter(line["text"] for line in closed).most_common()),
+        "streams_ended_s": seconds(max(ended) - fault) if ended else None,
         "streams_gap_s": seconds(max(gaps.values(), default=0)),
-        "streams_gapped": len(broken),
+        "streams_gapped": sum(gap > SECOND // 2 for gap in gaps.values()),
         "streams_missed": max(0, round(due - ticks)),
         "streams_opened_peak": max(opened.values(), default=0),
     }
 
 
-def stalled(broken, run):
-    """Streams that fell silent and were never ended count as ended when the run did."""
-    return seconds(run.facts["end"] - run.facts["fault"]) if broken else None
-
-
-def ended_first(drops):
-    """When each stream was ended for the first time."""
-    first = {}
-    for line in drops:
-        first.setdefault(line["stream"], line["t"])
-    return first.values()
+def stood_at(lines, fault):
+    """The provider that a stream's ticks came from when the fault began."""
+    ticks = [line for line in lines if line["event"] == "tick" and line["t"] < fault]
+    return provider({"by": ticks[-1]["text"]}) if ticks else None
 
 
 def longest_gap(lines, fault, end):

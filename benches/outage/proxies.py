@@ -35,6 +35,9 @@ GET = ("import sys, urllib.request as u; "
 
 def prepare(names, leeward, charts):
     """Fetches and builds what is missing; the path of leeward's binary."""
+    for tool in ("ip", "mount", "unshare", "nsenter", "chrt"):
+        if peers.find(tool) is None:
+            raise SystemExit(f"the lab needs {tool}: install iproute2 and util-linux")
     debian = {"haproxy": "haproxy", "nginx": "nginx"}
     missing = [debian[name] for name in names if name in debian and peers.find(name) is None]
     if peers.find("nft") is None:

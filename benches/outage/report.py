@@ -24,7 +24,7 @@ COLUMNS = [
     ("order p99, max ms", ("order_p99_ms", "order_max_ms")),
     ("% to the failing side", ("share_to_bad_percent",)),
     ("back: begins, half, whole s", ("return_begins_s", "return_half_s", "return_whole_s")),
-    ("streams dropped, silent", ("streams_dropped", "streams_gapped")),
+    ("streams dropped, refused, silent", ("streams_dropped", "streams_refused", "streams_gapped")),
     ("streams ended s", ("streams_ended_s",)),
     ("longest gap s", ("streams_gap_s",)),
     ("ticks missed", ("streams_missed",)),

@@ -30,7 +30,7 @@ def work(ident, at, event="order", by="aws1", status=200):
     return {"t": int(at * SECOND), "by": by, "event": event, "id": ident, "status": status}
 
 
-def stream(at, event, number=0, text=""):
+def stream(at, event, number=0, text="aws1"):
     return {"stream": number, "t": int(at * SECOND), "event": event, "text": text}
 
 
@@ -106,6 +106,15 @@ class Streams(unittest.TestCase):
     def test_a_stream_that_falls_silent_and_is_never_ended_counts_to_the_end(self):
         found = told([stream(4, "open"), stream(4.9, "tick")], [])
         self.assertEqual((found["streams_dropped"], found["streams_gapped"], found["streams_ended_s"]), (0, 1, 30.0))
+
+    def test_one_silent_stream_among_ended_ones_is_not_overlooked(self):
+        found = told([stream(4.9, "tick"), stream(5.2, "closed"), stream(4.9, "tick", 1)], [])
+        self.assertEqual((found["streams_dropped"], found["streams_ended_s"]), (1, 30.0))
+
+    def test_streams_that_stood_elsewhere_and_refused_ones_are_told_apart(self):
+        clients = [stream(4.9, "tick", text="gcp1"), stream(30, "closed", text="close 1012"), stream(30.1, "closed", text="status 503")]
+        found = told(clients, [])
+        self.assertEqual((found["streams_dropped"], found["streams_refused"], found["streams_ended_s"]), (1, 1, None))
 
     def test_a_stream_that_is_ended_is_told_with_when_and_how(self):
         ticks = [stream(5.6 + n / 5, "tick") for n in range(147)]
