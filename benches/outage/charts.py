@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Draws one SVG a scenario: what failed and how long reads took, second by second, proxy by proxy.
+"""Draws one SVG a scenario (what failed and how long reads took, second by second, proxy by proxy; the
+first round alone) and overview.svg (what failed in each scenario with each proxy; medians).
 
-Run by `run` with the Python that has matplotlib; reads the records of the first round alone.
+Run by `run` with the Python that has matplotlib, once scoreboard.json is written.
 
     charts.py FOLDER
 """
@@ -10,12 +11,15 @@ import json
 import math
 import pathlib
 import sys
+from statistics import median
 
 import matplotlib
 
 matplotlib.use("svg")
 from matplotlib import pyplot
+from matplotlib.colors import LinearSegmentedColormap
 
+SHADES = LinearSegmentedColormap.from_list("failures", ["#e3efe3", "#f2e8cf", "#d1495b", "#7a1f2b"])
 STEP = 0.5
 READS, ORDERS, FAULT = "#d1495b", "#30343f", "#f2e8cf"
 
@@ -31,6 +35,32 @@ def main():
     for scenario, each in runs.items():
         each.sort(key=lambda run: (run[0]["proxy"] != "leeward", run[0]["proxy"]))
         draw(scenario, each, folder / f"{scenario}.svg")
+    overview(json.loads((folder / "scoreboard.json").read_text())["runs"], folder / "overview.svg")
+
+
+def overview(results, path):
+    """A table in colours: the more requests failed, the darker."""
+    names = sorted({result["proxy"] for result in results}, key=lambda name: (name != "leeward", name))
+    rows = list(dict.fromkeys(result["scenario"] for result in results))
+    figure, axis = pyplot.subplots(figsize=(2 + 1.1 * len(names), 0.6 + 0.26 * len(rows)))
+    for y, scenario in enumerate(rows):
+        for x, name in enumerate(names):
+            runs = [r["figures"] for r in results if (r["scenario"], r["proxy"]) == (scenario, name)]
+            if runs:
+                reads, orders = (median(f[f"failed_{kind}"] + f[f"failed_{kind}_after"] for f in runs) for kind in ("reads", "orders"))
+                # An order weighs as much as ten reads.
+                shade = min(1, math.log10(1 + reads / 10 + orders) / 3)
+                axis.add_patch(pyplot.Rectangle((x, y), 0.96, 0.92, color=SHADES(shade)))
+                axis.text(x + 0.48, y + 0.5, f"{reads:g} / {orders:g}", ha="center", va="center", color="white" if shade > 0.6 else "black")
+    axis.set(xlim=(0, len(names)), ylim=(len(rows), 0), yticks=[y + 0.5 for y in range(len(rows))], yticklabels=rows,
+             xticks=[x + 0.48 for x in range(len(names))], xticklabels=names)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    figure.suptitle("failed reads / failed orders", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
 
 
 def draw(scenario, runs, path):

@@ -42,7 +42,8 @@ def collect(folder):
         run = figures.load(path.parent, facts)
         keys = ("scenario", "proxy", "round", "settings")
         found.append({key: facts[key] for key in keys} | {"folder": path.parent.name, "figures": figures.figures(run)})
-    return found
+    order = list(scenarios.BY_NAME)
+    return sorted(found, key=lambda result: (order.index(result["scenario"]), result["proxy"], result["round"]))
 
 
 def write(folder, facts, results, broken):
@@ -67,8 +68,8 @@ def markdown(facts, results, broken):
         cells = [cell(of(results, scenario.name, name)) for name in names]
         lines.append(f"| {scenario.name}: {scenario.title} | " + " | ".join(cells) + " |")
     late = sum(result["figures"]["client_lag_p99_ms"] > NOISY_MS for result in results)
-    lines += ["", f"In {late} of {len(results)} runs the clients themselves were more than {NOISY_MS} ms late with one request in a hundred: "
-              "the machine was busy.", "", "## What leeward promises", "", *verdict(names, broken)]
+    lines += ["", f"Busy machine: in {late} of {len(results)} runs the clients themselves were more than {NOISY_MS} ms late with one "
+              "request in a hundred.", "", "## What leeward promises", "", *verdict(names, broken)]
     for scenario in present:
         lines += ["", f"## {scenario.name}: {scenario.title}", "", bounds_of(scenario), "",
                   "| proxy | " + " | ".join(heading for heading, _ in COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
