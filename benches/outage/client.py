@@ -4,7 +4,7 @@
 Started by `run` in the clients' namespace, with one JSON argument (see `Settings`). Requests go out when
 they are due, whatever became of the earlier ones, on connections that are kept alive, and latency counts
 from when they were due. Nothing is tried twice: what a client sees is what is recorded, one JSON line a
-request, written at the end. Times are nanoseconds of the machine's monotonic clock.
+request. Times are nanoseconds of the machine's monotonic clock.
 """
 
 import asyncio
@@ -38,10 +38,10 @@ class Settings:
 
 
 class Fleet:
-    """The idle connections, and the results so far."""
+    """The idle connections, and the record."""
 
-    def __init__(self, settings):
-        self.settings, self.idle, self.results, self.pending = settings, [], [], 0
+    def __init__(self, settings, record):
+        self.settings, self.record, self.idle, self.pending = settings, record, [], 0
 
     def send(self, kind, number, due):
         ident = f"{kind}{number}"
@@ -92,8 +92,8 @@ class Request:
         self.ended = True
         self.timer.cancel()
         self.fleet.pending -= 1
-        self.fleet.results.append({"id": self.ident, "start": self.due, "lag": self.sent - self.due, "end": time.monotonic_ns(),
-                                   "status": status, "error": error, "label": label, "by": by, "retry_after": again})
+        self.fleet.record({"id": self.ident, "start": self.due, "lag": self.sent - self.due, "end": time.monotonic_ns(),
+                           "status": status, "error": error, "label": label, "by": by, "retry_after": again})
 
 
 class Wire(asyncio.Protocol):
@@ -164,17 +164,18 @@ async def offer(fleet, kind, rate, dice):
 
 async def main():
     settings = Settings(**json.loads(sys.argv[1]))
-    fleet, dice = Fleet(settings), random.Random(settings.seed)
-    crowd = streams.Crowd(settings, dice)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    await asyncio.gather(offer(fleet, "r", settings.reads, dice), offer(fleet, "o", settings.orders, dice), crowd.run())
-    while fleet.pending:
-        await asyncio.sleep(0.05)
+    dice = random.Random(settings.seed)
+    # Buffered: a run of an hour fits, and a write now and then costs less than a millisecond.
     with open(settings.record, "w", encoding="ascii") as file:
-        for line in fleet.results + crowd.events:
-            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        encode = json.JSONEncoder(separators=(",", ":")).encode
+        record = lambda line: file.write(encode(line) + "\n")
+        fleet, crowd = Fleet(settings, record), streams.Crowd(settings, dice, record)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        await asyncio.gather(offer(fleet, "r", settings.reads, dice), offer(fleet, "o", settings.orders, dice), crowd.run())
+        while fleet.pending:
+            await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":

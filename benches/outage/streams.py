@@ -13,10 +13,10 @@ HANDSHAKE_TIMEOUT = 5
 
 
 class Crowd:
-    """All streams; `events` has one entry an opening, a tick and an end."""
+    """All streams; what is recorded is one line an opening, a tick and an end."""
 
-    def __init__(self, settings, dice):
-        self.settings, self.dice, self.events = settings, dice, []
+    def __init__(self, settings, dice, record):
+        self.settings, self.dice, self.record = settings, dice, record
         self.until = settings.begin + int(settings.seconds * 1e9)
 
     async def run(self):
@@ -70,4 +70,4 @@ class Crowd:
                 self.note(number, "tick", payload.decode("latin-1").rpartition('"by":"')[2].rstrip('"}'))
 
     def note(self, number, event, text):
-        self.events.append({"stream": number, "t": time.monotonic_ns(), "event": event, "text": text})
+        self.record({"stream": number, "t": time.monotonic_ns(), "event": event, "text": text})
