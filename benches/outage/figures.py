@@ -4,7 +4,8 @@ Pure: lists of records in, a dictionary out. Every figure comes from what client
 did; nothing that a proxy says of itself counts, but for the label of a failed order, which is checked.
 
 A request belongs to the fault when it was due before the fault's end and ended after its beginning, and
-to the time after when it was due after the end (a repair takes a moment to reach every backend). It failed unless it was answered 200, by its own answer.
+to the time after when it was due after the end (a repair takes a moment to reach every backend). It
+failed unless it was answered 200, by its own answer.
 """
 
 import collections

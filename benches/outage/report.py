@@ -61,8 +61,9 @@ def markdown(facts, results, broken):
     rounds = max((result["round"] for result in results), default=0)
     lines = [f"Command: `{facts['command']}`. Seed {facts['seed']}, {rounds} rounds. {machine()}.", ""]
     lines += [f"- {name}: {text}" for name, text in facts["versions"].items()]
-    lines += ["", "## Scoreboard", "", "Medians. Failed reads / failed orders (in the fault + after it) · read p99 in the fault, ms · seconds to the",
-              "first clean second / to the last failure · WebSocket ticks missed. Orders executed twice are told where there are any.",
+    lines += ["", "## Scoreboard", "",
+              "Medians. Failed reads / failed orders (in the fault + after it) · read p99 in the fault, ms · seconds to the first clean",
+              "second / to the last failure · WebSocket ticks missed. Orders executed twice are told where there are any.",
               "", "| scenario | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for scenario in present:
         cells = [cell(of(results, scenario.name, name)) for name in names]
