@@ -223,7 +223,7 @@ fn write_words<'a>(
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 25] = [
+pub(crate) const LABELS: [(&str, &str); 26] = [
     ("file", "What is written to the state folder."),
     ("listener", "The listener's name in the policy."),
     (

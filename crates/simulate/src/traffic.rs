@@ -189,7 +189,11 @@ impl World {
 
     /// Counts one attempt. A failure goes to the engine at once.
     pub(crate) fn note(&mut self, endpoint: EndpointId, outcome: Outcome, latency: Duration) {
-        let known = self.tallies.waiting.iter_mut().find(|(e, _)| *e == endpoint);
+        let known = self
+            .tallies
+            .waiting
+            .iter_mut()
+            .find(|(e, _)| *e == endpoint);
         match known {
             Some((_, tally)) => tally.add(outcome, latency),
             None => {
