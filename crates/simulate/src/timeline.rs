@@ -123,6 +123,7 @@ fn in_words(change: &Change) -> String {
         Change::Operator { from, to } => format!("operator {from:?} -> {to:?}"),
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
+        Change::Detour { from, to } => format!("orders {from} -> {to}"),
         Change::Panic { on: true } => "panic".into(),
         Change::Panic { on: false } => "panic over".into(),
         Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),
