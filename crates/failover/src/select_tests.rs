@@ -82,6 +82,7 @@ fn table(lanes: &[L], writer: Option<u32>) -> Table {
             most: 1.0,
             hash: rng::mix(index as u64 + 100),
             usable,
+            suspect: false,
             endpoints,
         });
     }
