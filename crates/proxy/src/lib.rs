@@ -40,6 +40,7 @@ mod per_client;
 mod probe;
 mod proxy_protocol;
 mod pulse;
+mod record;
 mod relay;
 mod reload;
 mod reserve;
