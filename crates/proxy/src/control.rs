@@ -5,6 +5,7 @@
 
 use crate::effects::Effects;
 use crate::operator::{self, Saying};
+use crate::record::Driven;
 use crate::serving::Serving;
 use crate::worker::Shared;
 use leeward_failover::{BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally};
@@ -63,7 +64,7 @@ const READY_AT_LATEST: Duration = Duration::from_secs(5);
 
 /// Drives `engine` until it is told to stop.
 pub(crate) async fn run(
-    mut engine: Engine,
+    mut engine: Driven,
     shared: Arc<Shared>,
     mut effects: Effects,
     mut inbox: mpsc::Receiver<ControlMessage>,
