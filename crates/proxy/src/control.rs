@@ -237,7 +237,12 @@ mod tests {
     #[test]
     fn what_was_reported_before_another_policy_counts_under_the_policy_before() {
         let first = policy(["one", "two"]);
-        let mut engine = Engine::new(1);
+        let build = BuildInfo {
+            version: "0",
+            revision: "0",
+            rustc: "0",
+        };
+        let (mut engine, _) = Driven::new(1, "0", None, Metrics::new(&build));
         engine.handle(Input::Policy(Box::new(first.engine.clone())), Time::ZERO);
         let (shared, inbox) = share(first, &engine);
         let before = shared.snapshot.load_full();

@@ -14,8 +14,8 @@ use crate::state_dir::Keeper;
 use crate::windows::Windows;
 use crate::worker::Shared;
 use leeward_failover::{
-    Change, EndpointId, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId, Status,
-    Table,
+    Change, EndpointId, Engine, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId,
+    Status, Table,
 };
 use leeward_metrics::EndpointLabels;
 use std::rc::Rc;

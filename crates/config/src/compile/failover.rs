@@ -6,7 +6,7 @@ use crate::policy::ErrorSigns;
 use crate::report::Report;
 use crate::source::Pos;
 use crate::units::show_duration;
-use leeward_failover::{Suspicion, FailoverParams, HealthParams, ProbeParams, RetryParams};
+use leeward_failover::{FailoverParams, HealthParams, ProbeParams, RetryParams, Suspicion};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -104,7 +104,9 @@ fn evacuate(fields: &mut Fields<'_>, found: &mut FailoverParams) {
             ("lower", Suspicion::Lower),
             ("evacuate", Suspicion::Evacuate),
         ];
-        found.suspicion = provider.word("suspicion", &words).unwrap_or(found.suspicion);
+        found.suspicion = provider
+            .word("suspicion", &words)
+            .unwrap_or(found.suspicion);
         provider.finish();
     }
     evacuate.finish();
