@@ -76,7 +76,8 @@ pub use memory::{
     BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
 };
 pub use output::{
-    CapacityStatus, Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status, Subject, SubjectKind,
+    CapacityStatus, Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status,
+    Subject, SubjectKind,
 };
 pub use policy::{
     Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
