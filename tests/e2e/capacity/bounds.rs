@@ -29,7 +29,7 @@ async fn what_a_site_cannot_carry_goes_to_the_next() {
     let carried = aws.carried();
     let told = load.stop().await;
     assert_eq!(failed_reads(&told), [""; 0]);
-    assert!(carried.refused <= 10 && carried.used() > 0.7, "{carried:?}");
+    assert!(carried.refused <= 10 && carried.used() > 0.5, "{carried:?}");
     let status = proxy.pool().await;
     assert!(status["demand"].as_f64() > Some(0.0), "{status}");
     assert_eq!(status["capacity"][0]["tight"], true, "{status}");
