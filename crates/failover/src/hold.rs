@@ -3,6 +3,7 @@
 //! Pure arithmetic for endpoints, sites and providers alike. It decides nothing: the state machines
 //! in `endpoint` and `place` ask whether a hold-down or a ramp is over.
 
+use crate::bugs::{Bug, is_injected};
 use crate::held::millis;
 use crate::policy::FailoverParams;
 use crate::time::Time;
@@ -77,7 +78,10 @@ impl HoldDown {
     /// place that flapped last week is not punished for it.
     pub(crate) fn begin(&mut self, params: &Homecoming, now: Time) {
         self.forget(params, now.since(self.until));
-        let factor = 1_u32.checked_shl(self.doublings).unwrap_or(u32::MAX);
+        let factor = match 1_u32.checked_shl(self.doublings).unwrap_or(u32::MAX) {
+            _ if is_injected(Bug::HoldDownNeverGrows) => 1,
+            factor => factor,
+        };
         self.span = params
             .first
             .saturating_mul(factor)
@@ -147,7 +151,7 @@ impl HoldDown {
     }
 
     pub(crate) fn is_over(&self, now: Time) -> bool {
-        now >= self.until
+        now >= self.until || is_injected(Bug::NoHoldDown)
     }
 }
 
@@ -169,7 +173,7 @@ impl Ramp {
     /// Share of the normal load that may go there, 0.01 to 1, in hundredths: a table need not be
     /// published for less.
     pub(crate) fn factor(&self, now: Time) -> f64 {
-        if self.is_over(now) {
+        if self.is_over(now) || is_injected(Bug::NoRamp) {
             return 1.0;
         }
         let part = now.since(self.from).as_secs_f64() / self.span.as_secs_f64();

@@ -7,6 +7,7 @@
 //!
 //! `place` owns the way back.
 
+use crate::bugs::{Bug, is_injected};
 use crate::engine::Engine;
 use crate::fleet::SiteState;
 use crate::held::Evidence;
@@ -85,7 +86,7 @@ impl Engine {
         let witnessed = |id: &SiteId| is_witnessed(&self.fleet.sites[id.index()]);
         let remembered = self.fleet.providers[id.index()].place.is_remembered();
         let sight = match down.len() {
-            n if n > 0 && n >= needed => Sight::Failing,
+            n if n > 0 && n >= needed && !is_injected(Bug::ProviderNeverLeft) => Sight::Failing,
             _ if remembered && !sites.iter().any(witnessed) => Sight::Unknown,
             0 if !sites.iter().any(seen) => Sight::Unknown,
             0 => Sight::Well,

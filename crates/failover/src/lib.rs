@@ -28,6 +28,8 @@
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
 //! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
+#[cfg_attr(not(feature = "injected-bugs"), doc(hidden))]
+pub mod bugs;
 mod class;
 mod detour;
 mod endpoint;

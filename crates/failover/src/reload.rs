@@ -4,6 +4,7 @@
 //! provider and a pool are their names. A reload never makes a sick endpoint healthy, and an id is
 //! never given twice.
 
+use crate::bugs::{Bug, is_injected};
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::facts::{Probes, Traffic};
@@ -74,7 +75,7 @@ impl Engine {
         [mut addresses, mut retained]: [Vec<SocketAddr>; 2],
         expired: bool,
     ) {
-        let counts = expired && !self.is_all_of_its_pool(id);
+        let counts = expired && !self.is_all_of_its_pool(id) || is_injected(Bug::EmptyNameEmpties);
         let Some(backend) = self.fleet.backends.get_mut(id.index()) else {
             return;
         };
@@ -266,6 +267,9 @@ impl Engine {
                 (old.info, old.pool, old.hash) = (info, pool, hash);
                 (old.listing, old.counts) = (listing, false);
                 old.traffic.window.resize(params.health.window);
+                if is_injected(Bug::ReloadHeals) {
+                    old.held = Held::new(self.now);
+                }
             }
             _ => {
                 let slot = Slot::new(self.now, spread, &mut self.jitter);

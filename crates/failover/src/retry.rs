@@ -4,6 +4,7 @@
 //! It chooses no endpoint ([`crate::select`] does) and knows nothing of deadlines: the caller stops
 //! when the request's time is up.
 
+use crate::bugs::{Bug, is_injected};
 use crate::class::{Class, Repeat};
 use crate::policy::RetryParams;
 use crate::select::Reach;
@@ -72,7 +73,9 @@ pub fn after_failure(
     let (allowed, budgeted) = match class.repeat() {
         Repeat::Budgeted => (params.attempts, true),
         Repeat::Once => (2, class != Class::Cancel),
-        Repeat::ProvenNotSent | Repeat::AtConnect if sent == Sent::Maybe => {
+        Repeat::ProvenNotSent | Repeat::AtConnect
+            if sent == Sent::Maybe && !is_injected(Bug::OrderSentAgain) =>
+        {
             return Next::Stop(Stop::Class);
         }
         Repeat::ProvenNotSent | Repeat::AtConnect => (params.attempts, false),
@@ -165,7 +168,7 @@ impl Budget {
         let newest = self.newest(now);
         *newest -= 1.0;
         // A sum of tenths may fall short of a whole by a rounding error.
-        let covered = self.tokens() > -1e-6;
+        let covered = self.tokens() > -1e-6 || is_injected(Bug::NoRetryBudget);
         if !covered {
             *self.newest(now) += 1.0;
         }

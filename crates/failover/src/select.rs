@@ -10,6 +10,7 @@
 //! - Further attempts go to usable lanes in tier order, as far away as asked, to what looks well
 //!   before what does not, and never to what was tried.
 
+use crate::bugs::{Bug, is_injected};
 use crate::class::Class;
 use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
 use crate::rng;
@@ -67,10 +68,15 @@ pub fn select(
     in_flight: impl Fn(EndpointId) -> u32,
 ) -> Option<Pick> {
     let pool: &PoolTable = table.pools.get(want.pool.index())?;
+    if pool.panic && is_injected(Bug::NothingInPanic) {
+        return None;
+    }
     let mut choice = Choice {
         table,
         want,
-        writer: pool.writer.filter(|_| want.class.goes_to_writer()),
+        writer: pool
+            .writer
+            .filter(|_| want.class.goes_to_writer() && !is_injected(Bug::WriterIgnored)),
         rng,
         in_flight,
     };

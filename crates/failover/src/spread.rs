@@ -10,6 +10,7 @@
 //! `pool` builds the view and publishes the result. Nothing here remembers anything.
 
 use crate::id::ProviderId;
+use crate::bugs::{Bug, is_injected};
 use crate::policy::Writer;
 use crate::table::{Lane, LaneEndpoint};
 use crate::trust::{EndpointView, LaneView, Standing, Trust};
@@ -224,6 +225,9 @@ fn keep_warm(works: &mut [Work<'_>], part: f64) {
         .sum();
     for work in works.iter_mut().filter(|w| w.is_standby()) {
         work.lane.warm = part * work.lane.capacity / weights;
+        if is_injected(Bug::TooWarm) {
+            work.lane.warm = (work.lane.warm * 10.0).min(1.0);
+        }
     }
 }
 

@@ -1,0 +1,218 @@
+//! P1 and the writer: no order twice, labels that are true, one provider at a time.
+
+use super::home::Home;
+use super::{Found, Quiet, SETTLING};
+use crate::ledger::{Done, Told};
+use crate::world::World;
+use leeward_failover::{Class, EndpointId, Mover, PoolId, Table, Time, Writer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Orders may have nowhere to go for this long while somebody could take them.
+const STUCK: Duration = Duration::from_secs(12);
+/// The writer may leave for what happened this long ago.
+const REASON: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// By pool: since when orders have nowhere to go.
+    stuck_since: BTreeMap<usize, Time>,
+    /// Whether the next table is a new process's first.
+    fresh: bool,
+}
+
+impl Orders {
+    pub(crate) fn wrote(&mut self, world: &World, id: u64, server: usize, found: &mut Found) {
+        let Some(request) = world.requests.get(&id) else {
+            return;
+        };
+        let Some(trail) = world.ledger.orders.get(&id) else {
+            return;
+        };
+        let most = if request.class == Class::Order { 1 } else { 2 };
+        if trail.wrote.len() > most {
+            let first = &world.servers[trail.wrote[0]].address;
+            let then = &world.servers[server].address;
+            let what = format!("{:?} {id} was sent to {first}, then to {then}", request.class);
+            found.broken(world.now, "P1", what);
+        }
+    }
+
+    pub(crate) fn executed(&mut self, world: &World, id: u64, found: &mut Found) {
+        let Some(trail) = world.ledger.orders.get(&id) else {
+            return;
+        };
+        if trail.executed.len() > 1 {
+            found.broken(world.now, "P1", format!("order {id} was executed twice"));
+        }
+        if trail.told.is_some() {
+            found.broken(world.now, "P1", format!("order {id} was executed after its answer"));
+        }
+    }
+
+    pub(crate) fn ended(&mut self, world: &World, done: &Done, found: &mut Found) {
+        let Some(trail) = world.ledger.orders.get(&done.id) else {
+            return;
+        };
+        if done.told == Told::NotSent && !trail.wrote.is_empty() {
+            let what = format!("{:?} {} is said not to be sent, and was", done.class, done.id);
+            found.broken(world.now, "P1", what);
+        }
+        if done.class == Class::Order && done.told == Told::Answered(200) && trail.executed.is_empty()
+        {
+            let what = format!("order {} is said to be executed, and was not", done.id);
+            found.broken(world.now, "P1", what);
+        }
+    }
+
+    /// Orders go to the writer.
+    pub(crate) fn selected(
+        &mut self,
+        world: &World,
+        table: &Table,
+        pool: PoolId,
+        chosen: Option<(EndpointId, usize)>,
+        found: &mut Found,
+    ) {
+        let Some((_, server)) = chosen else {
+            return;
+        };
+        let Some(table) = table.pools.get(pool.index()) else {
+            return;
+        };
+        let writer = table.writer.map(|id| id.index());
+        let provider = world.servers[server].provider();
+        let providers = &world.rules.engine.providers;
+        let known = writer.and_then(|id| providers.get(id)).map(|p| p.name.as_str());
+        if known.is_some_and(|writer| writer != provider) {
+            let what = format!("an order goes to {provider} while {known:?} is the writer");
+            found.broken(world.now, "P1", what);
+        }
+    }
+
+    /// First attempts of orders go to what has proved itself, where the writer has that.
+    pub(crate) fn returns(
+        &self,
+        world: &World,
+        table: &Table,
+        pool: PoolId,
+        chosen: Option<(EndpointId, usize)>,
+        (home, found): (&Home, &mut Found),
+    ) {
+        use leeward_failover::Verdict;
+        let Some((endpoint, server)) = chosen else {
+            return;
+        };
+        let Some(table) = table.pools.get(pool.index()) else {
+            return;
+        };
+        let provider = world.servers[server].provider();
+        let providers = &world.rules.engine.providers;
+        let same = table.lanes.iter().filter(|lane| {
+            providers.get(lane.provider.index()).is_some_and(|p| p.name == provider) && lane.usable
+        });
+        // What stands in a site that returns has only just returned, whatever its verdict.
+        let mut all = same.flat_map(|lane| {
+            let site = world.rules.engine.sites.get(lane.site.index());
+            let returns = site.is_some_and(|site| home.is_returning(&site.name));
+            lane.endpoints.iter().map(move |e| {
+                (e, returns || e.verdict == Verdict::Recovering)
+            })
+        });
+        let returns = all.clone().any(|(e, returns)| e.id == endpoint && returns);
+        let proved = all.any(|(e, returns)| {
+            e.verdict == Verdict::Healthy && !returns && e.weight > 0.0 && e.order_weight > 0.0
+        });
+        if returns && proved && !table.panic {
+            let what = "an order goes to what only just returns".to_owned();
+            found.broken(world.now, "P7", what);
+        }
+    }
+
+    /// Orders find a place, or will soon.
+    pub(crate) fn placed(
+        &mut self,
+        world: &World,
+        pool: PoolId,
+        chosen: Option<(EndpointId, usize)>,
+        quiet: &Quiet,
+        found: &mut Found,
+    ) {
+        if chosen.is_some() {
+            self.stuck_since.remove(&pool.index());
+            return;
+        }
+        let since = *self.stuck_since.entry(pool.index()).or_insert(world.now);
+        let params = &world.rules.engine.pools[pool.index()];
+        let long = world.now.since(since) > STUCK;
+        let may_move = params.orders.moves == Mover::Automatic;
+        let upset = quiet.is_upset(world.now, STUCK) || quiet.has_words(world.now);
+        if !long || !may_move || upset {
+            return;
+        }
+        let well = world.servers.iter().enumerate().find(|(index, server)| {
+            server.pool == params.name && !world.is_hurt_since(*index, since)
+        });
+        if let Some((_, server)) = well {
+            let what = format!(
+                "orders of {} have nowhere to go though {} is well",
+                params.name,
+                server.provider()
+            );
+            found.broken(world.now, "P4", what);
+        }
+    }
+
+    /// The writer moves only for a reason that is true in the world.
+    pub(crate) fn decided(
+        &mut self,
+        world: &World,
+        before: &Arc<Table>,
+        quiet: &Quiet,
+        found: &mut Found,
+    ) {
+        if std::mem::take(&mut self.fresh) || quiet.is_upset(world.now, Duration::from_millis(1)) {
+            return;
+        }
+        for (index, (was, is)) in before.pools.iter().zip(&world.table.pools).enumerate() {
+            let (Some(from), Some(to)) = (was.writer, is.writer) else {
+                continue;
+            };
+            if from == to {
+                continue;
+            }
+            let params = &world.rules.engine.pools[index];
+            let name = |id: leeward_failover::ProviderId| {
+                let provider = world.rules.engine.providers.get(id.index());
+                provider.map_or("", |p| p.name.as_str())
+            };
+            let (from, to) = (name(from), name(to));
+            let mut all = world.servers.iter().enumerate();
+            let since = world.now - REASON;
+            let hurt = all.any(|(index, server)| {
+                server.pool == params.name
+                    && server.provider() == from
+                    && world.is_hurt_since(index, since)
+            });
+            let told = world.servers.iter().any(|s| {
+                let site = quiet.was_spoken_of(&s.site) || quiet.was_spoken_of(s.provider());
+                site && (s.provider() == from || s.provider() == to)
+            });
+            let first = params.tiers.first().and_then(|tier| tier.first());
+            let home = first.map(|t| world.rules.engine.sites[t.site.index()].provider);
+            let is_home = home.is_some_and(|id| name(id) == to);
+            let may_return = is_home && params.orders.failback == Mover::Automatic;
+            let single = params.orders.writer == Writer::Single;
+            if single && !hurt && !told && !may_return && !quiet.is_upset(world.now, SETTLING) {
+                let what = format!("the writer of {} moves from {from} to {to}", params.name);
+                found.broken(world.now, "P1", what + " for no reason");
+            }
+        }
+    }
+
+    pub(crate) fn restarted(&mut self) {
+        self.fresh = true;
+        self.stuck_since.clear();
+    }
+}
