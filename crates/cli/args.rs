@@ -31,6 +31,13 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Move everything away from places now: requests that may move are placed elsewhere, streams
+    /// end.
+    Evacuate(Word),
+    /// Send nothing new to places; what runs there may end, and streams end over a while.
+    Drain(Word),
+    /// Take back what was said of places: they return slowly.
+    Restore(Restore),
     /// Watch a provider die: three small providers, the proxy, mixed load, all in this process.
     Demo(Demo),
 }
@@ -63,6 +70,58 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Arguments of `evacuate` and `drain`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Word {
+    #[command(flatten)]
+    pub(crate) said: Said,
+    /// How long it holds: 30m, 2h. Without it, until `restore`.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) lasts: Option<String>,
+    /// Say it though it takes away what is needed. Needs a reason. The last capacity of a pool goes
+    /// on serving all the same.
+    #[arg(long, requires = "reason")]
+    pub(crate) force: bool,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub(crate) said: Said,
+}
+
+/// What all words have.
+#[derive(Debug, Arguments)]
+pub(crate) struct Said {
+    /// A provider (aws), a site (aws/us-east-1), or an endpoint by its address (192.0.2.7:8443, or
+    /// POOL/192.0.2.7:8443 where several pools have it).
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// Why, for the journal.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Say what would follow, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Print the answer as JSON on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where a leeward that runs is asked.
+#[derive(Debug, Arguments)]
+pub(crate) struct Admin {
+    /// Its admin side. Default: that of --policy, or http://127.0.0.1:9900.
+    #[arg(long, value_name = "URL")]
+    pub(crate) admin: Option<String>,
+    /// The policy that it serves, to find its admin side.
+    #[arg(long, value_name = "POLICY", conflicts_with = "admin")]
+    pub(crate) policy: Option<PathBuf>,
 }
 
 /// Arguments of `demo`.

@@ -1,5 +1,6 @@
 //! leeward: arguments to mode to exit code. One file a verb.
 
+mod admin;
 mod args;
 mod check;
 mod demo;
@@ -7,6 +8,7 @@ mod log;
 mod notify;
 mod reload;
 mod run;
+mod word;
 
 use args::{Args, Verb};
 use clap::Parser;
@@ -21,6 +23,11 @@ fn main() -> ExitCode {
     let code = match args.verb {
         Verb::Run(run) => run::run(&run),
         Verb::Check { policies, json } => check::run(&policies, json),
+        Verb::Evacuate(word) => {
+            word::say("evacuate", &word.said, word.lasts.as_deref(), word.force)
+        }
+        Verb::Drain(word) => word::say("drain", &word.said, word.lasts.as_deref(), word.force),
+        Verb::Restore(word) => word::say("restore", &word.said, None, false),
         Verb::Demo(demo) => demo::run(&demo),
     };
     ExitCode::from(code)

@@ -8,7 +8,7 @@ use crate::support::sign::signature;
 use crate::support::wire::{pattern, text};
 
 /// Targets that proxies like to tidy up.
-const ODD: [&[u8]; 21] = [
+pub(crate) const ODD: [&[u8]; 21] = [
     b"/",
     b"//a/../b%2F?x=%7e&&y",
     b"/a/./b/../../c",
@@ -33,7 +33,7 @@ const ODD: [&[u8]; 21] = [
 ];
 
 /// Raw UTF-8, which the grammar does not allow and clients send all the same.
-const RAW: [&[u8]; 2] = ["/é/ü?ö=ß".as_bytes(), "/read/日本?q=é".as_bytes()];
+pub(crate) const RAW: [&[u8]; 2] = ["/é/ü?ö=ß".as_bytes(), "/read/日本?q=é".as_bytes()];
 
 async fn one() -> (Backend, Proxy) {
     let backend = Backend::start("aws");
@@ -42,7 +42,12 @@ async fn one() -> (Backend, Proxy) {
 }
 
 /// Signs and sends; the backend answers 401 when anything was changed on the way.
-async fn signed(client: &mut Client, method: &str, target: &[u8], body: Option<&[u8]>) -> Answer {
+pub(crate) async fn signed(
+    client: &mut Client,
+    method: &str,
+    target: &[u8],
+    body: Option<&[u8]>,
+) -> Answer {
     let content = body.unwrap_or_default();
     let signature = signature(method, target, content);
     let mut request = format!("{method} ").into_bytes();

@@ -1,11 +1,13 @@
 //! Services (SRV), files and HTTP services as sources of addresses: the same last-good rule.
 
-use crate::support::backend::{Act, Backend};
+use crate::support::backend::{Act, Backend, Options};
+use crate::support::certs::{Ca, Leaf};
 use crate::support::dns::{Dns, Say};
 use crate::support::policy::{Policy, QUICK_PROBE, quick_failover};
 use crate::support::proxy::Proxy;
 use crate::support::temp::TempDir;
 use crate::support::wait::{SOON, eventually};
+use std::net::SocketAddr;
 use std::path::Path;
 
 const QUESTIONS: &str = "leeward_dns_questions_total";
@@ -244,6 +246,82 @@ async fn a_service_over_http_brings_addresses_and_a_bad_one_takes_nothing_away()
     registry.accept();
     says(&registry, "200 OK", &list(&[&two]));
     wait_until_served_by(&proxy, "two").await;
+}
+
+/// A service behind TLS is who its certificate says, or nobody.
+#[tokio::test]
+async fn a_service_over_https_is_asked_with_the_policys_ca_and_a_stranger_takes_nothing_away() {
+    let (ca, one, two) = (Ca::new(), Backend::start("one"), Backend::start("two"));
+    let registry = Backend::start_tls("registry", ca.leaf(&["127.0.0.1"]));
+    says(&registry, "200 OK", &list(&[&one]));
+    let dir = TempDir::new();
+    dir.write("ca.pem", &ca.pem());
+    let source = format!(
+        "resolve: false, http_sd: {{ url: \"{}/sd\", refresh: 100ms, timeout: 500ms, ca: ca.pem }}",
+        registry.url()
+    );
+    let proxy = Proxy::start_in(dir, &policy(&source).text()).await;
+    wait_until_served_by(&proxy, "one").await;
+    assert_eq!(registry.last().head.line, b"GET /sd HTTP/1.1");
+    let wrong = [
+        Ca::new().leaf(&["127.0.0.1"]),
+        ca.leaf(&["other.example"]),
+        ca.leaf(&["127.0.0.2"]),
+    ];
+    let address = registry.address();
+    // Each holds the port for the next.
+    registry.refuse();
+    let mut before = vec![registry];
+    for leaf in wrong {
+        let stranger = Backend::with("stranger", bound(address, Some(leaf)));
+        says(&stranger, "200 OK", &list(&[&two]));
+        wait_for_result(&proxy, "http", "unreachable").await;
+        wait_for_result(&proxy, "http", "unreachable").await;
+        assert_eq!(
+            stranger.requests().len(),
+            0,
+            "nothing is asked of a stranger"
+        );
+        assert_served(&proxy).await;
+        assert_eq!(listed(&proxy, &one).await, Some(true));
+        assert_eq!(listed(&proxy, &two).await, None);
+        stranger.refuse();
+        before.push(stranger);
+    }
+    let plain = Backend::with("plain", bound(address, None));
+    wait_for_result(&proxy, "http", "unreachable").await;
+    assert_eq!(listed(&proxy, &one).await, Some(true));
+    plain.refuse();
+    let registry = Backend::with("registry", bound(address, Some(ca.leaf(&["127.0.0.1"]))));
+    says(&registry, "200 OK", &list(&[&two]));
+    wait_until_served_by(&proxy, "two").await;
+}
+
+/// The system's CAs know nobody of a test.
+#[tokio::test]
+async fn a_service_over_https_without_a_ca_in_the_policy_is_not_trusted_for_the_asking() {
+    let (ca, one, literal) = (Ca::new(), Backend::start("one"), Backend::start("literal"));
+    let registry = Backend::start_tls("registry", ca.leaf(&["127.0.0.1"]));
+    says(&registry, "200 OK", &list(&[&one]));
+    let source = format!(
+        "resolve: false, addresses: [\"{}\"], http_sd: {{ url: \"{}/sd\", refresh: 100ms, timeout: 500ms }}",
+        literal.address(),
+        registry.url()
+    );
+    let proxy = Proxy::start(&policy(&source).text()).await;
+    wait_for_result(&proxy, "http", "unreachable").await;
+    wait_for_result(&proxy, "http", "unreachable").await;
+    assert_eq!(listed(&proxy, &one).await, None);
+    wait_until_served_by(&proxy, "literal").await;
+    assert_eq!(registry.requests().len(), 0);
+}
+
+fn bound(address: SocketAddr, tls: Option<Leaf>) -> Options {
+    Options {
+        bind: Some(address),
+        tls,
+        ..Options::default()
+    }
 }
 
 #[tokio::test]

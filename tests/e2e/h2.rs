@@ -1,8 +1,11 @@
 //! HTTP/2 on both sides: what is true of HTTP/1.1 is true of it too, and what is its own.
 
 mod bounds;
+mod bytes;
 mod clients;
+mod deaths;
 mod orders;
+mod outage;
 mod refusals;
 mod serving;
 mod upstream;

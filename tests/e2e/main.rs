@@ -17,6 +17,8 @@ mod badinput_cases;
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod capacity;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod delivery;
@@ -39,6 +41,8 @@ mod h2;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod process;
@@ -46,6 +50,8 @@ mod process;
 mod reload;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod silence;
 #[cfg(test)]
 mod state;
 #[cfg(test)]

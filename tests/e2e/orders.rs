@@ -27,18 +27,18 @@ fn policy(backends: &[(&str, String)]) -> String {
 }
 
 /// Waits until orders run at `gcp`, which proves that the writer has moved.
-async fn orders_have_moved(executed: impl Fn() -> usize) {
+pub(crate) async fn orders_have_moved(executed: impl Fn() -> usize) {
     let before = executed();
     let moved = async || (executed() > before + 20).then_some(());
     eventually("orders run at the other provider", SOON * 2, moved).await;
 }
 
-fn all(parts: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn all(parts: &[Vec<String>]) -> Vec<String> {
     parts.concat()
 }
 
 /// How many orders were told something else than 200.
-fn failed_orders(told: &[Told]) -> Vec<String> {
+pub(crate) fn failed_orders(told: &[Told]) -> Vec<String> {
     told.iter()
         .filter(|t| !t.is_read() && !t.is_ok())
         .map(Told::summary)

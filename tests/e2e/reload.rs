@@ -1,21 +1,20 @@
 //! Reloads while it serves: what changes, what must not be disturbed, and what cannot be taken.
 
+mod under_load;
+
 use crate::support::backend::{Act, Backend, Step};
 use crate::support::certs::Ca;
 use crate::support::client::Client;
-use crate::support::load::{Load, failed_reads};
-use crate::support::policy::{Policy, QUICK_PROBE};
+use crate::support::policy::Policy;
 use crate::support::proxy::{Proxy, json};
 use crate::support::temp::TempDir;
 use crate::support::wait::{SOON, eventually};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n";
-const PACE: Duration = Duration::from_millis(2);
 
 /// Takes the place of the policy in one step, as an editor or a deployment does.
 fn replace(proxy: &Proxy, text: &str) {
@@ -65,69 +64,6 @@ async fn upgraded(proxy: &Proxy, backend: &Backend) -> Client {
     client.send(upgrade).await;
     assert_eq!(client.head().await.expect("a head").status(), 101);
     client
-}
-
-/// Listeners, routes, a pool's settings and the standby's weight change; the first backend is sick
-/// all the while.
-#[tokio::test]
-async fn ten_reloads_under_load_lose_nothing_and_heal_nobody() {
-    let (sick, well) = (Backend::start("aws"), Backend::start("gcp"));
-    let base = Policy::of(&[("aws/one", &sick), ("gcp/one", &well)]).pool(QUICK_PROBE).pool(
-        "failover: { tiers: [[aws], [gcp]], hold_down: { first: 5m, max: 10m }, keep_warm: 0% }",
-    );
-    let proxy = Proxy::start(&base.text()).await;
-    sick.refuse();
-    proxy.wait_for_verdict("aws/one", "down").await;
-    eventually("the writer has moved", SOON, async || {
-        (proxy.pool().await["writer"] == "gcp").then_some(())
-    })
-    .await;
-    sick.accept();
-    let mut idle = proxy.client().await;
-    assert!(idle.get("/read/x").await.is_ok());
-    let mut stream = upgraded(&proxy, &well).await;
-    let load = Load::start(proxy.plain(), 4, 2, PACE);
-    for round in 0..10 {
-        load.wait_for(20).await;
-        let extra = format!(
-            "plain: {{ bind: \"127.0.0.1:0\" }}\n  extra{round}: {{ bind: \"127.0.0.1:0\" }}"
-        );
-        let changed = base
-            .clone()
-            .listeners(&extra)
-            .pool(&format!("connect_timeout: {}ms", 1000 + round));
-        take(&proxy, &changed.text()).await;
-        let name = format!("extra{round}");
-        let extra = eventually("a new listener", SOON, async || {
-            listener(&proxy, &name).await
-        })
-        .await;
-        assert!(Client::connect(extra).await.get("/read/x").await.is_ok());
-    }
-    let told = load.stop().await;
-    assert_eq!(failed_reads(&told), [""; 0]);
-    let lost: Vec<_> = told
-        .iter()
-        .filter(|told| !told.is_ok())
-        .map(|told| told.summary())
-        .collect();
-    assert_eq!(lost, [""; 0], "no order is lost either");
-    let from_sick = told.iter().filter_map(|told| told.answer.as_ref());
-    assert_eq!(
-        from_sick.filter(|answer| answer.backend() == "aws").count(),
-        0
-    );
-    assert_eq!(
-        proxy.verdict("aws/one").await,
-        "down",
-        "a reload heals nobody"
-    );
-    assert!(
-        idle.get("/read/x").await.is_ok(),
-        "an idle connection is not closed"
-    );
-    stream.send("still there").await;
-    assert_eq!(stream.some().await, b"still there");
 }
 
 #[tokio::test]

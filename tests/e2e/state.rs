@@ -16,7 +16,7 @@ fn with_state(policy: Policy) -> String {
 }
 
 /// A folder with an empty `state` in it.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let dir = TempDir::new();
     std::fs::create_dir(dir.path("state")).unwrap();
     dir
@@ -31,7 +31,7 @@ async fn pair() -> (Backend, Backend, Proxy) {
     (aws, gcp, proxy)
 }
 
-fn unix_now() -> f64 {
+pub(crate) fn unix_now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     since.as_secs_f64()
 }
@@ -42,7 +42,7 @@ fn memory(proxy: &Proxy) -> Value {
     serde_json::from_slice::<Value>(&text).unwrap_or_default()["memory"].clone()
 }
 
-async fn wait_for_memory(proxy: &Proxy, what: &str, holds: impl Fn(&Value) -> bool) {
+pub(crate) async fn wait_for_memory(proxy: &Proxy, what: &str, holds: impl Fn(&Value) -> bool) {
     let look = async || holds(&memory(proxy)).then_some(());
     eventually(what, SOON, look).await;
 }

@@ -215,6 +215,7 @@ fn told(head: &str) -> Vec<Told> {
     vec![Told {
         id: "o-1".to_owned(),
         asked,
+        connected: false,
         waited,
         answer,
     }]

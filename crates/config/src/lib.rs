@@ -22,6 +22,7 @@ mod tree;
 mod units;
 mod variables;
 mod watch;
+mod windows;
 
 pub use problem::{Problem, Severity};
 pub use watch::{Nudge, Wake, Watch};
@@ -31,6 +32,7 @@ use report::Report;
 use source::Reading;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// What came of a policy.
 #[derive(Clone, Debug)]
@@ -68,6 +70,27 @@ pub enum Variables {
     Process,
     /// Here and nowhere else.
     Given(BTreeMap<String, String>),
+}
+
+/// A span of time as the policy writes it: `250ms`, `30m`.
+///
+/// # Errors
+/// What is wrong with it, for whoever wrote it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|hint| {
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("`{text}` is no duration such as 30m{hint}")
+    })
+}
+
+/// A span of time as the policy would write it.
+pub fn show_duration(span: Duration) -> String {
+    units::show_duration(span)
+}
+
+/// What was probably meant by a name that is none of those that are known.
+pub fn suggest(name: &str, known: &[&str]) -> Option<String> {
+    suggest::names(name, known)
 }
 
 /// Reads and compiles a policy to be used: a file, or a folder whose `*.yaml` files are one policy.

@@ -4,6 +4,8 @@ pub use crate::clients::{
     Clients, ForwardingFields, Networks, ProxyProtocol, Trusted, TrustedFields,
 };
 
+pub use crate::windows::Window;
+
 use http::header::HeaderName;
 use leeward_failover::{BackendId, Class, Policy as EnginePolicy, PoolId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -136,6 +138,21 @@ pub struct Pool {
     pub order_protocol: Protocol,
     /// Requests at a time on one HTTP/2 connection at most; the backend may allow fewer.
     pub max_streams: usize,
+    /// How an error shows in an answer whose status says success; `None` where it does not.
+    pub error_if: Option<ErrorSigns>,
+    /// Over how long streams are ended where an operator drains.
+    pub drain_streams: Duration,
+    /// When its places may come home, where the engine's part says that windows decide.
+    pub windows: Vec<Window>,
+}
+
+/// How an error shows in an answer whose status says success. One sign is enough.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ErrorSigns {
+    /// Fields that the answer has, or has with exactly this value.
+    pub headers: Vec<(HeaderName, Option<String>)>,
+    /// JSON pointers into a body that is held whole, and what holds there.
+    pub json: Vec<(String, JsonCheck)>,
 }
 
 /// What is spoken to a backend.
@@ -374,8 +391,11 @@ impl Default for Pool {
             idle_timeout: Duration::from_secs(15),
             max_idle: 256,
             order_reuse_within: Duration::from_secs(1),
+            error_if: None,
             order_protocol: Protocol::Http1,
             max_streams: 100,
+            drain_streams: Duration::from_secs(60),
+            windows: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::id::{EndpointId, PoolId, ProviderId};
 use crate::input::{Input, Outcome, Overdue, ProbeResult, Tally, Target};
 use crate::journal::Journal;
 use crate::output::{Change, Output};
+use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::table::{EndpointInfo, Table};
 use crate::time::Time;
@@ -106,6 +107,7 @@ impl Engine {
                 reason,
                 forced,
             } => self.speak(&targets, word, lasts, reason, forced),
+            Input::Window { pool, open } => self.window(pool, open),
             Input::Memory { memory, away } => self.recall(&memory, away),
             Input::Wake => {}
         }
@@ -140,6 +142,16 @@ impl Engine {
     /// What is known of an endpoint; `None` when it is gone.
     pub fn endpoint(&self, id: EndpointId) -> Option<EndpointInfo> {
         self.directory.get(id.index()).copied().flatten()
+    }
+
+    /// The policy that it goes by.
+    pub fn policy(&self) -> &Policy {
+        &self.fleet.policy
+    }
+
+    /// The name of a place or an endpoint, as in the journal.
+    pub fn name_of(&self, target: Target) -> String {
+        self.fleet.subject(target).name
     }
 
     /// The newest table.
@@ -215,6 +227,7 @@ impl Engine {
         let excused = state.excused(info, &tally, now, |site| fleet.sites[site.index()].provider);
         let changed = endpoint.served(&tally, excused, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
+        self.demanded(id, &tally);
         if tally.count(Outcome::Success) > 0 {
             self.proved(id);
         }

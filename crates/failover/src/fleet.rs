@@ -3,6 +3,7 @@
 //!
 //! Owns the data and how to find it by id. Unknown ids find nothing. It decides nothing.
 
+use crate::demand::Demand;
 use crate::endpoint::Endpoint;
 use crate::facts::{self, Excused};
 use crate::held::Word;
@@ -100,6 +101,10 @@ pub(crate) struct PoolState {
     /// Until then, what has not been probed yet counts as well: at the start nobody knows anything,
     /// and the first answer must not win it all.
     pub newborn_until: Time,
+    /// Its places may come home now, where the policy has windows for that.
+    pub window_open: bool,
+    /// How much it is asked for.
+    pub demand: Demand,
     /// As published.
     pub table: Arc<PoolTable>,
 }
@@ -109,6 +114,8 @@ pub(crate) struct LaneState {
     pub site: SiteId,
     pub tier: u32,
     pub weight: f64,
+    /// Requests per second, where all its backends declare a capacity.
+    pub rate: Option<f64>,
     pub hash: u64,
     pub endpoints: Vec<EndpointId>,
     /// Answers of its endpoints, and those of them that were 500 or late.

@@ -5,7 +5,7 @@
 
 use crate::bugs::{Bug, is_injected};
 use crate::held::millis;
-use crate::policy::FailoverParams;
+use crate::policy::{Failback, FailoverParams};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(crate) struct Homecoming {
     pub max: Duration,
     /// From the first request to a full share.
     pub ramp: Duration,
+    /// Who says when.
+    pub failback: Failback,
 }
 
 impl Homecoming {
@@ -27,6 +29,7 @@ impl Homecoming {
             first: params.hold_down_first,
             max: params.hold_down_max,
             ramp: params.ramp,
+            failback: params.failback,
         }
     }
 
@@ -36,6 +39,7 @@ impl Homecoming {
             first: self.first.max(other.first),
             max: self.max.max(other.max),
             ramp: self.ramp.max(other.ramp),
+            failback: self.failback.max(other.failback),
         }
     }
 }
@@ -206,6 +210,7 @@ mod tests {
         first: Duration::from_secs(30),
         max: Duration::from_secs(900),
         ramp: Duration::from_secs(60),
+        failback: Failback::Automatic,
     };
 
     fn at(seconds: u64) -> Time {

@@ -47,11 +47,12 @@ impl Engine {
         let now = self.now;
         let provider = self.fleet.sites[id.index()].provider;
         let provider_name = self.fleet.provider_name(provider).to_owned();
+        let awaits = self.awaits(Target::Site(id));
         let site = &mut self.fleet.sites[id.index()];
         let census = site.census;
         let changed = site
             .place
-            .step(sight, &site.homecoming, now, || match sight {
+            .step(sight, &site.homecoming, awaits, now, || match sight {
                 Sight::Dragged => Grounds {
                     cause: Cause::ProviderDown,
                     evidence: vec![("provider", provider_name)],
@@ -93,10 +94,11 @@ impl Engine {
             _ => Sight::Doubtful,
         };
         let evidence = self.sites_evidence(&down, sites.len());
+        let awaits = self.awaits(Target::Provider(id));
         let provider = &mut self.fleet.providers[id.index()];
         let changed = provider
             .place
-            .step(sight, &provider.homecoming, now, || Grounds {
+            .step(sight, &provider.homecoming, awaits, now, || Grounds {
                 cause: Cause::SitesDown,
                 evidence,
             });

@@ -1,6 +1,6 @@
 //! What the engine is told. Everything here is data: a recorded run is a list of these with times.
 
-use crate::id::{BackendId, EndpointId, ProviderId, SiteId};
+use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
 use crate::memory::Memory;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,14 @@ pub enum Input {
         /// says so.
         #[serde(default)]
         forced: bool,
+    },
+    /// A window of the policy, in which places of a pool may come home, has opened or closed. The
+    /// engine has no wall clock: whoever has one says it, again after each policy.
+    Window {
+        /// The pool.
+        pool: PoolId,
+        /// Whether it is open now.
+        open: bool,
     },
     /// What an engine knew that ran before this one. To be told right after the first policy;
     /// ignored once anything else was learned, or where it is of a newer version.
@@ -336,6 +344,13 @@ pub enum OperatorWord {
 }
 
 impl OperatorWord {
+    /// Every word.
+    pub const ALL: [OperatorWord; 3] = [
+        OperatorWord::Active,
+        OperatorWord::Draining,
+        OperatorWord::Evacuated,
+    ];
+
     /// The word in the status and the logs.
     pub const fn as_str(self) -> &'static str {
         match self {

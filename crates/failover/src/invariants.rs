@@ -5,9 +5,9 @@
 
 use crate::engine::Engine;
 use crate::fleet::Census;
-use crate::id::PoolId;
+use crate::id::{PoolId, ProviderId};
 use crate::input::Target;
-use crate::table::PoolTable;
+use crate::table::{Lane, PoolTable};
 use crate::verdict::Verdict;
 
 /// Rounding errors are smaller.
@@ -27,6 +27,7 @@ impl Engine {
             self.check_usable(name, &pool.table);
             self.check_ramps(name, index.into(), &pool.table);
             self.check_writer(name, index.into(), &pool.table);
+            self.check_ceilings(name, &pool.table);
         }
         for endpoint in self.fleet.all_endpoints() {
             assert_eq!(
@@ -133,6 +134,34 @@ impl Engine {
                 lane.share <= most,
                 "{name}: {site} takes {} of at most {most}",
                 lane.share
+            );
+        }
+    }
+
+    /// A provider takes no more than its `max_share` while another one without a bound can serve.
+    fn check_ceilings(&self, name: &str, table: &PoolTable) {
+        let most = |provider: ProviderId| {
+            let provider = self.fleet.policy.providers.get(provider.index());
+            provider
+                .and_then(|provider| provider.max_share)
+                .unwrap_or(1.0)
+        };
+        let returns = |lane: &Lane| {
+            let site = &self.fleet.sites[lane.site.index()].place;
+            let mut serving = lane.endpoints.iter().filter(|e| e.weight > 0.0);
+            site.ramp.is_some() || serving.all(|e| e.verdict == Verdict::Recovering)
+        };
+        let free = |lane: &Lane| lane.usable && most(lane.provider) >= 1.0 && !returns(lane);
+        if table.panic || !table.lanes.iter().any(free) {
+            return;
+        }
+        for lane in table.lanes.iter().filter(|l| most(l.provider) < 1.0) {
+            let own = table.lanes.iter().filter(|l| l.provider == lane.provider);
+            let share: f64 = own.map(|l| l.share.max(l.warm)).sum();
+            assert!(
+                share <= most(lane.provider) + EPSILON,
+                "{name}: provider {} takes {share}",
+                self.fleet.provider_name(lane.provider)
             );
         }
     }

@@ -26,6 +26,13 @@ impl Engine {
         leaving
     }
 
+    /// What becomes of work under way at an endpoint, as published.
+    pub(crate) fn leaving_of(&self, endpoint: &Endpoint) -> Leaving {
+        let leaving = &self.fleet.pools[endpoint.pool.index()].table.leaving;
+        let found = leaving.binary_search_by_key(&endpoint.id, |(id, _)| *id);
+        found.map_or(Leaving::Stays, |at| leaving[at].1)
+    }
+
     fn leaves(&self, endpoint: &Endpoint, trust: Trust) -> Leaving {
         let site = &self.fleet.sites[endpoint.info.site.index()];
         let provider = &self.fleet.providers[site.provider.index()];

@@ -11,15 +11,16 @@
 //! ```
 //!
 //! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
-//! failed attempt may go elsewhere.
+//! failed attempt may go elsewhere; [`limit`] says how much a site may be given.
 //!
 //! An observation's way through the files:
 //!
 //! ```text
 //! engine      takes it in ── reload (a policy, addresses), operator (a word), or
 //! endpoint    judges one address by its facts: probes, traffic, window, silence
-//! infer       from endpoints to sites to providers, whose way back is in place and hold
-//! pool        decides who serves: trust (whom to believe), spread (who carries how much),
+//! infer       from endpoints to sites to providers, whose way back is in place, hold and failback
+//! pool        decides who serves: trust (whom to believe), spread and fill (who carries how much
+//!             of the demand),
 //!             writer (who takes orders), detour (who takes them for now)
 //! leaving     says what becomes of what runs where nothing new goes
 //! journal     numbers what changed; the table goes out when it is another one
@@ -31,10 +32,13 @@
 #[cfg_attr(not(feature = "injected-bugs"), doc(hidden))]
 pub mod bugs;
 mod class;
+mod demand;
 mod detour;
 mod endpoint;
 mod engine;
 mod facts;
+mod failback;
+mod fill;
 mod fleet;
 mod held;
 mod hold;
@@ -45,6 +49,7 @@ mod input;
 mod invariants;
 mod journal;
 mod leaving;
+pub mod limit;
 mod listing;
 mod memory;
 mod operator;
@@ -80,11 +85,12 @@ pub use memory::{
     BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
 };
 pub use output::{
-    Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status, Subject, SubjectKind,
+    CapacityStatus, Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status,
+    Subject, SubjectKind,
 };
 pub use policy::{
-    Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams, Provider,
-    ProviderKind, RetryParams, Site, TierSite, Writer,
+    Backend, Failback, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams,
+    Provider, ProviderKind, RetryParams, Site, TierSite, Writer,
 };
 pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect};
 pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};

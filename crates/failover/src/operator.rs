@@ -37,9 +37,7 @@ impl Engine {
             }
         }
         if word == OperatorWord::Active {
-            targets
-                .iter()
-                .for_each(|target| self.call_writers_home(*target));
+            targets.iter().for_each(|target| self.call_home(*target));
         }
         let word = Word {
             word,
@@ -140,6 +138,12 @@ impl Engine {
                 self.arm(Timer::Site(id), deadline);
             }
         }
+    }
+
+    /// What is restored by an operator may come home as soon as it is well: places, and writers.
+    fn call_home(&mut self, target: Target) {
+        self.call_places_home(target);
+        self.call_writers_home(target);
     }
 
     /// A provider or site that is restored by an operator may take orders again: the pools whose

@@ -202,8 +202,27 @@ pub struct PoolStatus {
     pub writer: Option<String>,
     /// Share of first attempts of reads by site, 0 to 1, in tier order.
     pub shares: Vec<(String, f64)>,
+    /// Requests per second that its load is spread by; absent where nothing declares a capacity.
+    pub demand: Option<f64>,
+    /// What its sites declare that they carry, and what bounds them, in tier order. Sites that nothing
+    /// bounds are left out.
+    pub capacity: Vec<CapacityStatus>,
     /// Its endpoints, by site.
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What bounds a site of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CapacityStatus {
+    /// `aws/us-east-1`.
+    pub site: String,
+    /// Requests per second that it can carry now, where that is declared.
+    pub rate: Option<f64>,
+    /// Whether so much is expected there that the rate is enforced request by request.
+    pub tight: bool,
+    /// Share of the pool's first attempts of reads that it gets at most, 0 to 1: by the `max_share`
+    /// of its provider or by its ramp.
+    pub most: f64,
 }
 
 /// What is held of an endpoint.
@@ -229,8 +248,10 @@ pub struct EndpointStatus {
     pub evidence: Vec<(&'static str, String)>,
     /// Since when, on the engine's clock.
     pub since: Time,
-    /// The operator's word.
+    /// The operator's word about this endpoint alone.
     pub operator: crate::OperatorWord,
+    /// What becomes of work that is under way there, by its verdict, its site's and operators' words.
+    pub leaving: crate::Leaving,
     /// What is left of the hold-down, in milliseconds.
     pub hold_down_left_ms: Option<u64>,
     /// Until the next probe, in milliseconds.

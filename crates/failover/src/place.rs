@@ -18,6 +18,8 @@ pub(crate) struct Place {
     pub ramp: Option<Ramp>,
     /// When it last came into full service.
     pub in_service_since: Time,
+    /// An operator lets it come home once it is well.
+    pub called_home: bool,
 }
 
 /// What is seen of a place as a whole.
@@ -50,6 +52,7 @@ impl Place {
             hold: HoldDown::default(),
             ramp: None,
             in_service_since: now,
+            called_home: false,
         }
     }
 
@@ -65,6 +68,16 @@ impl Place {
     /// Whether it is left because it was before a restart, and nothing was seen of it since.
     pub(crate) fn is_remembered(&self) -> bool {
         self.is_left() && self.held.cause == Cause::Remembered
+    }
+
+    /// Whether it was well when it was last looked at, and waits to be let home.
+    fn waits(&self) -> bool {
+        self.is_left() && matches!(self.held.cause, Cause::AwaitsOperator | Cause::AwaitsWindow)
+    }
+
+    /// Whether it is left for its own sake, and nothing of that is left but to wait.
+    fn is_over(&self, now: Time) -> bool {
+        !self.is_dragged() && !self.is_remembered() && self.hold.is_over(now)
     }
 
     /// Whether it is left for its own sake, and not yet to be returned to.
@@ -86,24 +99,38 @@ impl Place {
         }
     }
 
-    /// Looks at the place; returns the verdict before where it changed. `grounds` is asked for the
-    /// facts only then.
+    /// Looks at the place; returns the verdict before where it changed, or the same where only the
+    /// reason is another one. `awaits` is the cause for which it may not come home yet; `grounds` is
+    /// asked for the facts only where something changed.
     pub(crate) fn step(
         &mut self,
         sight: Sight,
         params: &Homecoming,
+        awaits: Option<Cause>,
         now: Time,
         grounds: impl FnOnce() -> Grounds,
     ) -> Option<Verdict> {
         match (self.held.verdict, sight) {
-            (Verdict::Down, Sight::Failing) if self.is_dragged() => {
+            (Verdict::Down, Sight::Failing) if self.is_dragged() || self.waits() => {
                 Some(self.leave(grounds(), params, now))
             }
-            (Verdict::Down, Sight::Failing | Sight::Dragged) => None,
+            (Verdict::Down, Sight::Failing) => None,
+            (Verdict::Down, Sight::Dragged) if !self.is_over(now) || awaits.is_none() => None,
             (Verdict::Down, _) if !self.is_dragged() && !self.hold.is_over(now) => None,
             (Verdict::Down, Sight::Unknown) if self.is_remembered() => None,
+            (Verdict::Down, _) if awaits.is_some_and(|cause| cause == self.held.cause) => None,
+            (Verdict::Down, _) if let Some(cause) = awaits => {
+                let grounds = Grounds { cause, ..grounds() };
+                Some(self.become_(Verdict::Down, grounds, now))
+            }
             (Verdict::Down, _) => {
-                Some(self.return_(Cause::HoldDownOver, grounds().evidence, params, now))
+                let called = self.called_home && self.waits();
+                let cause = if called {
+                    Cause::Operator
+                } else {
+                    Cause::HoldDownOver
+                };
+                Some(self.return_(cause, grounds().evidence, params, now))
             }
             (_, Sight::Failing) => Some(self.leave(grounds(), params, now)),
             (_, Sight::Dragged) => Some(self.become_(Verdict::Down, grounds(), now)),
@@ -192,6 +219,8 @@ impl Place {
 
     fn become_(&mut self, to: Verdict, grounds: Grounds, now: Time) -> Verdict {
         self.ramp = None;
+        // A word that called it home does so once.
+        self.called_home &= (self.held.verdict, to) == (Verdict::Down, Verdict::Down);
         if self.held.verdict == Verdict::Unknown {
             self.in_service_since = now;
         }

@@ -27,6 +27,10 @@ pub struct Provider {
     pub name: String,
     /// What kind of provider.
     pub kind: ProviderKind,
+    /// Share of a pool's requests that it takes at most while others serve, above 0 to 1; `None` for
+    /// no bound.
+    #[serde(default)]
+    pub max_share: Option<f64>,
 }
 
 /// What kind of provider.
@@ -139,6 +143,24 @@ pub struct FailoverParams {
     pub ramp: Duration,
     /// Share of repeatable reads that healthy standby tiers see all the time, 0 to 0.5.
     pub keep_warm: f64,
+    /// Who says when a site or a provider that was left comes home.
+    #[serde(default)]
+    pub failback: Failback,
+}
+
+/// Who says when a place that was left, and is well again, comes home; the most patient last.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Failback {
+    /// It does, when its hold-down is over.
+    #[default]
+    Automatic,
+    /// It does, while a window of the policy is open: [`crate::Input::Window`] says so.
+    Windows,
+    /// An operator's `restore`.
+    Manual,
 }
 
 /// Who takes a pool's orders.
@@ -219,6 +241,7 @@ impl Default for FailoverParams {
             hold_down_max: Duration::from_secs(900),
             ramp: Duration::from_secs(60),
             keep_warm: 0.02,
+            failback: Failback::Automatic,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::spread::{Manner, spread};
 use crate::table::{Lane, PoolTable};
 use crate::time::Time;
 use crate::timers::Timer;
-use crate::trust::{EndpointView, LaneView, Standing, Trust};
+use crate::trust::{Declared, EndpointView, LaneView, Standing, Trust};
 use crate::verdict::{Cause, Verdict};
 use crate::writer::{Move, Scene};
 use std::sync::Arc;
@@ -29,10 +29,11 @@ impl Engine {
         };
         let params = &self.fleet.policy.pools[id.index()];
         let newborn = self.is_newborn(pool);
-        let views = self.views(pool, newborn);
+        let views = self.views(id, pool, newborn);
         let manner = Manner {
             writer: params.orders.writer,
             keep_warm: params.failover.keep_warm,
+            demand: pool.demand.rate(),
         };
         let (trust, lanes) = spread(&views, manner);
 
@@ -62,12 +63,12 @@ impl Engine {
     }
 
     /// What is held of a pool's places, in tier order. Sites without an endpoint are left out.
-    pub(crate) fn views(&self, pool: &PoolState, newborn: bool) -> Vec<LaneView> {
+    pub(crate) fn views(&self, id: PoolId, pool: &PoolState, newborn: bool) -> Vec<LaneView> {
         let lanes = pool.lanes.iter().filter(|lane| !lane.endpoints.is_empty());
-        lanes.map(|lane| self.view(lane, newborn)).collect()
+        lanes.map(|lane| self.view(id, lane, newborn)).collect()
     }
 
-    fn view(&self, lane: &LaneState, newborn: bool) -> LaneView {
+    fn view(&self, pool: PoolId, lane: &LaneState, newborn: bool) -> LaneView {
         let site = &self.fleet.sites[lane.site.index()];
         let mut endpoints: Vec<EndpointView> = lane
             .endpoints
@@ -84,7 +85,22 @@ impl Engine {
             kept_away: self.fleet.is_kept_away(lane.site),
             left: site.place.is_left(),
             ramp: site.place.ramp_factor(self.now),
+            declared: self.declared_of(pool, lane),
             endpoints,
+        }
+    }
+
+    fn declared_of(&self, pool: PoolId, lane: &LaneState) -> Declared {
+        let provider = self.fleet.sites[lane.site.index()].provider;
+        let published = &self.fleet.pools[pool.index()].table.lanes;
+        let published = published.iter().find(|known| known.site == lane.site);
+        Declared {
+            rate: lane.rate,
+            most: self.fleet.policy.providers[provider.index()]
+                .max_share
+                .unwrap_or(1.0),
+            load: lane.rate.map_or(0.0, |_| self.load_of(pool, lane.site)),
+            was_tight: published.is_some_and(|lane| lane.tight),
         }
     }
 

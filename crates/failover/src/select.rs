@@ -67,6 +67,17 @@ pub fn select(
     rng: &mut Rng,
     in_flight: impl Fn(EndpointId) -> u32,
 ) -> Option<Pick> {
+    select_among(table, want, rng, in_flight, |_| true)
+}
+
+/// As [`select`], among the lanes that are `open`: what found a lane full looks for another one.
+pub fn select_among(
+    table: &Table,
+    want: &Want<'_>,
+    rng: &mut Rng,
+    in_flight: impl Fn(EndpointId) -> u32,
+    open: impl Fn(&Lane) -> bool,
+) -> Option<Pick> {
     let pool: &PoolTable = table.pools.get(want.pool.index())?;
     if pool.panic && is_injected(Bug::NothingInPanic) {
         return None;
@@ -79,6 +90,7 @@ pub fn select(
             .filter(|_| want.class.goes_to_writer() && !is_injected(Bug::WriterIgnored)),
         rng,
         in_flight,
+        open,
     };
     if !want.tried.is_empty() {
         return choice.further(pool);
@@ -97,24 +109,33 @@ pub fn affinity_key(bytes: &[u8]) -> u64 {
 }
 
 /// One choice under way.
-struct Choice<'a, F> {
+struct Choice<'a, F, O> {
     table: &'a Table,
     want: &'a Want<'a>,
     /// The only provider that may be chosen, if the class has one.
     writer: Option<ProviderId>,
     rng: &'a mut Rng,
     in_flight: F,
+    /// Whether a lane may be chosen at all.
+    open: O,
 }
 
-impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
+impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
     /// By share, then by load.
     fn first(&mut self, pool: &PoolTable) -> Option<Pick> {
         let warm = self.may_warm() && {
             let all: f64 = pool.lanes.iter().map(|lane| lane.warm).sum();
             all > 0.0 && self.rng.fraction() < all
         };
-        let share = |lane: &Lane| if warm { lane.warm } else { lane.share };
-        let lane = self.draw(&pool.lanes, share, |lane| lane.hash)?;
+        let open = &self.open;
+        let share = |lane: &Lane| match warm {
+            _ if !open(lane) => 0.0,
+            true => lane.warm,
+            false => lane.share,
+        };
+        let lane = draw(&pool.lanes, self.want.key, self.rng, share, |lane| {
+            lane.hash
+        })?;
         self.endpoint(lane, |_| true)
     }
 
@@ -123,12 +144,15 @@ impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
         for tier in pool.lanes.chunk_by(|a, b| a.tier == b.tier) {
             let orders = self.want.class.goes_to_writer();
             let writer = self.writer;
+            let open = &self.open;
             let capacity = |lane: &Lane| {
-                let takes =
-                    allowed(lane, writer) && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
+                let takes = allowed(lane, writer)
+                    && open(lane)
+                    && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
                 if takes { lane.capacity } else { 0.0 }
             };
-            let Some(lane) = self.draw(tier, capacity, |lane| lane.hash) else {
+            let key = self.want.key;
+            let Some(lane) = draw(tier, key, self.rng, capacity, |lane| lane.hash) else {
                 continue;
             };
             if self.want.key.is_none() {
@@ -168,13 +192,15 @@ impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
         let fits = |e: &LaneEndpoint| {
             rank(e.verdict) == wanted && weight(e, orders) > 0.0 && !tried.contains(&e.id)
         };
+        let open = &self.open;
         let capacity = |lane: &Lane| {
             let takes = allowed(lane, writer)
+                && open(lane)
                 && is_far(table, tried, lane, reach)
                 && lane.endpoints.iter().any(fits);
             if takes { lane.capacity } else { 0.0 }
         };
-        let lane = self.draw(tier, capacity, |lane| lane.hash)?;
+        let lane = draw(tier, self.want.key, self.rng, capacity, |lane| lane.hash)?;
         self.endpoint(lane, fits)
     }
 
@@ -182,11 +208,12 @@ impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
     fn endpoint(&mut self, lane: &Lane, fits: impl Fn(&LaneEndpoint) -> bool) -> Option<Pick> {
         let orders = self.want.class.goes_to_writer();
         let by_weight = |e: &LaneEndpoint| if fits(e) { weight(e, orders) } else { 0.0 };
-        let one = self.draw(&lane.endpoints, by_weight, |e| e.hash)?;
+        let key = self.want.key;
+        let one = draw(&lane.endpoints, key, self.rng, by_weight, |e| e.hash)?;
         let mut chosen = one;
         if self.want.key.is_none() {
             let other = |e: &LaneEndpoint| if e.id == one.id { 0.0 } else { by_weight(e) };
-            if let Some(two) = self.draw(&lane.endpoints, other, |e| e.hash) {
+            if let Some(two) = draw(&lane.endpoints, key, self.rng, other, |e| e.hash) {
                 let load = |e: &LaneEndpoint| f64::from((self.in_flight)(e.id)) / weight(e, orders);
                 if load(two) < load(one) {
                     chosen = two;
@@ -200,23 +227,24 @@ impl<F: Fn(EndpointId) -> u32> Choice<'_, F> {
         })
     }
 
-    /// Draws one item by weight: by the key where there is one, by the dice otherwise. `None` when
-    /// no item has any weight.
-    fn draw<'t, T>(
-        &mut self,
-        items: &'t [T],
-        weight: impl Fn(&T) -> f64,
-        hash: impl Fn(&T) -> u64,
-    ) -> Option<&'t T> {
-        match self.want.key {
-            Some(key) => rendezvous(items, key, weight, hash),
-            None => lot(items, self.rng, weight),
-        }
-    }
-
     /// Reads that may be repeated keep standbys warm; a keyed one stays on its path.
     fn may_warm(&self) -> bool {
         self.want.class == Class::PublicRead && self.want.key.is_none()
+    }
+}
+
+/// Draws one item by weight: by the key where there is one, by the dice otherwise. `None` when no
+/// item has any weight.
+fn draw<'t, T>(
+    items: &'t [T],
+    key: Option<u64>,
+    rng: &mut Rng,
+    weight: impl Fn(&T) -> f64,
+    hash: impl Fn(&T) -> u64,
+) -> Option<&'t T> {
+    match key {
+        Some(key) => rendezvous(items, key, weight, hash),
+        None => lot(items, rng, weight),
     }
 }
 

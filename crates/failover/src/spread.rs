@@ -3,31 +3,28 @@
 //! A pure function from what is held of a pool's places to its lanes. `trust` has said whom to
 //! trust; what is left are two questions:
 //!
-//! - *Who carries how much?* Tiers fill in order; what a tier cannot carry spills to the next. A
-//!   place that returns gets its ramp's part of what it would normally get, never more (P7).
+//! - *Who carries how much?* Tiers fill in order; what a tier cannot carry spills to the next
+//!   (`fill`). A place that returns gets its ramp's part of what it would normally get, never more
+//!   (P7).
 //! - *Who may take orders?* Whoever serves, those that still have to prove themselves last.
 //!
 //! `pool` builds the view and publishes the result. Nothing here remembers anything.
 
-use crate::id::ProviderId;
 use crate::bugs::{Bug, is_injected};
+use crate::fill::{mark_tight, normalise, share_out};
+use crate::id::ProviderId;
 use crate::policy::Writer;
 use crate::table::{Lane, LaneEndpoint};
 use crate::trust::{EndpointView, LaneView, Standing, Trust};
 use crate::verdict::Verdict;
-
-/// A tier is sized to carry all with a third of it gone: with one of three endpoints down it still
-/// takes everything, below that the rest spills over to the next tier.
-const OVERPROVISION: f64 = 1.5;
-
-/// Shares below this are rounding errors.
-const NOTHING: f64 = 1e-9;
 
 /// How orders and warmth are given out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     pub writer: Writer,
     pub keep_warm: f64,
+    /// Requests per second that the pool is asked for, where that is known.
+    pub demand: Option<f64>,
 }
 
 /// Spreads a pool's load. `views` are in tier order.
@@ -41,19 +38,20 @@ pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
     if trust.is_panic() {
         hold_positions(&mut works);
     } else {
-        share_out(&mut works);
+        share_out(&mut works, &manner);
         keep_warm(&mut works, manner.keep_warm);
     }
     give_orders(&mut works, trust, manner.writer);
+    mark_tight(&mut works, manner.demand);
     (trust, works.into_iter().map(|work| work.lane).collect())
 }
 
 /// A lane in the making, beside what it is made from.
-struct Work<'a> {
-    view: &'a LaneView,
-    lane: Lane,
+pub(crate) struct Work<'a> {
+    pub view: &'a LaneView,
+    pub lane: Lane,
     /// How far it is on its ramp, 0.01 to 1; below 1 only while all that it has to give returns.
-    ramp: f64,
+    pub ramp: f64,
 }
 
 impl<'a> Work<'a> {
@@ -99,6 +97,13 @@ impl<'a> Work<'a> {
             } else {
                 0.0
             },
+            // Where nothing serves, only orders may come, one by one.
+            rate: view.declared.rate.map(|rate| match live > 0.0 {
+                true => rate * site_ramp.unwrap_or(1.0) * live / base,
+                false => rate,
+            }),
+            tight: false,
+            most: 1.0,
             hash: view.hash,
             usable: live > 0.0,
             endpoints,
@@ -106,7 +111,7 @@ impl<'a> Work<'a> {
         Work { view, lane, ramp }
     }
 
-    fn is_ramping(&self) -> bool {
+    pub(crate) fn is_ramping(&self) -> bool {
         self.ramp < 1.0
     }
 
@@ -150,72 +155,6 @@ fn hold_positions(works: &mut [Work<'_>]) {
     normalise(works);
 }
 
-/// Tiers fill in order; what one cannot carry spills over to the next.
-fn share_out(works: &mut [Work<'_>]) {
-    lift(works);
-    let mut want = 1.0;
-    for tier in works.chunk_by_mut(|a, b| a.lane.tier == b.lane.tier) {
-        want -= fill(tier, want);
-    }
-    let solid: f64 = works
-        .iter()
-        .filter(|w| !w.is_ramping())
-        .map(|w| w.lane.share)
-        .sum();
-    if want > NOTHING && solid > 0.0 {
-        // All tiers together cannot carry it. What returns keeps its ramp; the rest carries on.
-        for work in works.iter_mut().filter(|w| !w.is_ramping()) {
-            work.lane.share *= (solid + want) / solid;
-        }
-    }
-    normalise(works);
-}
-
-/// Where everything that serves is on a ramp, somebody has to carry the load all the same: whoever
-/// is furthest counts as returned, and the others are measured against it.
-fn lift(works: &mut [Work<'_>]) {
-    let serving = works.iter().filter(|w| w.lane.usable);
-    let furthest = serving.map(|w| w.ramp).fold(0.0, f64::max);
-    for work in works.iter_mut().filter(|_| furthest > 0.0) {
-        work.lane.capacity /= furthest;
-        work.ramp = (work.ramp / furthest).min(1.0);
-    }
-}
-
-/// Gives a tier what it can carry of `want`; returns how much that was.
-fn fill(tier: &mut [Work<'_>], want: f64) -> f64 {
-    let weights: f64 = tier.iter().map(|w| w.view.weight).sum();
-    let mut given = 0.0;
-    for work in tier.iter_mut().filter(|w| w.is_ramping()) {
-        work.lane.share = want * work.lane.capacity / weights;
-        given += work.lane.share;
-    }
-    let capacity: f64 = tier
-        .iter()
-        .filter(|w| !w.is_ramping())
-        .map(|w| w.lane.capacity)
-        .sum();
-    if capacity > 0.0 {
-        let take = (want - given)
-            .min(OVERPROVISION * capacity / weights)
-            .max(0.0);
-        for work in tier.iter_mut().filter(|w| !w.is_ramping()) {
-            work.lane.share = take * work.lane.capacity / capacity;
-        }
-        given += take;
-    }
-    given
-}
-
-/// Lets the shares sum up to 1, if there are any.
-fn normalise(works: &mut [Work<'_>]) {
-    let sum: f64 = works.iter().map(|w| w.lane.share).sum();
-    for work in works.iter_mut().filter(|_| sum > 0.0) {
-        let share = work.lane.share / sum;
-        work.lane.share = if share < NOTHING { 0.0 } else { share };
-    }
-}
-
 /// A standby that never sees traffic is an untested one: those that serve get a little.
 fn keep_warm(works: &mut [Work<'_>], part: f64) {
     let weights: f64 = works
@@ -224,7 +163,7 @@ fn keep_warm(works: &mut [Work<'_>], part: f64) {
         .map(|w| w.view.weight)
         .sum();
     for work in works.iter_mut().filter(|w| w.is_standby()) {
-        work.lane.warm = part * work.lane.capacity / weights;
+        work.lane.warm = (part * work.lane.capacity / weights).min(work.lane.most);
         if is_injected(Bug::TooWarm) {
             work.lane.warm = (work.lane.warm * 10.0).min(1.0);
         }

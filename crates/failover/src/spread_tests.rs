@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::id::{EndpointId, ProviderId, SiteId};
+use crate::trust::Declared;
 
 const MANNER: Manner = Manner {
     writer: Writer::Single,
     keep_warm: 0.0,
+    demand: None,
 };
 
 /// A lane of `alive` endpoints that serve and `dead` ones that are down; its provider is its site.
@@ -35,6 +37,7 @@ fn lane(site: u32, tier: u32, alive: usize, dead: usize) -> LaneView {
         kept_away: false,
         left: false,
         ramp: None,
+        declared: Declared::default(),
         endpoints: (0..alive + dead).map(endpoint).collect(),
     }
 }
@@ -212,4 +215,143 @@ fn orders_stay_with_a_writer_whose_addresses_are_all_new() {
     assert_eq!(weights(&lanes[0]), [(0.0, 1.0), (0.0, 0.0)]);
     assert!(lanes[0].usable);
     assert_eq!((lanes[0].share, lanes[1].share), (0.0, 1.0));
+}
+
+/// The same with a declared rate, requests per second.
+fn rated(view: LaneView, rate: f64) -> LaneView {
+    let declared = Declared {
+        rate: Some(rate),
+        ..view.declared
+    };
+    LaneView { declared, ..view }
+}
+
+/// The same at a provider with a `max_share`.
+fn bounded(view: LaneView, most: f64) -> LaneView {
+    let declared = Declared {
+        most,
+        ..view.declared
+    };
+    LaneView { declared, ..view }
+}
+
+fn lanes_at(views: &[LaneView], demand: f64) -> Vec<Lane> {
+    let manner = Manner {
+        demand: Some(demand),
+        ..MANNER
+    };
+    spread(views, manner).1
+}
+
+fn shares_at(views: &[LaneView], demand: f64) -> Vec<f64> {
+    let lanes = lanes_at(views, demand);
+    let round = |lane: &Lane| (lane.share * 1000.0).round() / 1000.0;
+    lanes.iter().map(round).collect()
+}
+
+#[test]
+fn what_a_tier_declares_it_can_carry_it_carries_and_the_rest_spills() {
+    let tiers = |alive| {
+        [
+            rated(lane(0, 0, alive, 4 - alive), 200.0),
+            rated(lane(1, 1, 1, 0), 1000.0),
+        ]
+    };
+    assert_eq!(shares_at(&tiers(4), 100.0), [1.0, 0.0]);
+    assert_eq!(shares_at(&tiers(4), 380.0), [0.5, 0.5]);
+    // With half of it gone it still carries what it can: more is not taken away.
+    assert_eq!(shares_at(&tiers(2), 90.0), [1.0, 0.0]);
+    assert_eq!(shares_at(&tiers(1), 95.0), [0.5, 0.5]);
+}
+
+#[test]
+fn a_full_neighbour_leaves_the_rest_to_those_with_room() {
+    let views = [
+        rated(lane(0, 0, 1, 0), 100.0),
+        rated(lane(1, 0, 1, 0), 300.0),
+        lane(2, 1, 1, 0),
+    ];
+    assert_eq!(shares_at(&views, 190.0), [0.5, 0.5, 0.0]);
+    assert_eq!(shares_at(&views, 380.0), [0.25, 0.75, 0.0]);
+    assert_eq!(shares_at(&views, 760.0), [0.125, 0.375, 0.5]);
+}
+
+#[test]
+fn what_fits_nowhere_goes_to_all_by_what_they_carry() {
+    let views = [
+        rated(lane(0, 0, 1, 0), 100.0),
+        rated(lane(1, 1, 1, 0), 300.0),
+    ];
+    assert_eq!(shares_at(&views, 4000.0), [0.25, 0.75]);
+    assert!(lanes_at(&views, 4000.0).iter().all(|lane| lane.tight));
+}
+
+#[test]
+fn without_a_measured_demand_a_declared_rate_changes_nothing() {
+    let views = [
+        rated(lane(0, 0, 1, 1), 100.0),
+        rated(lane(1, 1, 1, 0), 100.0),
+    ];
+    assert_eq!(shares(&views), [0.75, 0.25]);
+}
+
+#[test]
+fn a_lane_is_tight_only_near_its_rate() {
+    let tight = |demand| {
+        let views = [
+            rated(lane(0, 0, 1, 0), 100.0),
+            rated(lane(1, 1, 1, 0), 100.0),
+        ];
+        let lanes = lanes_at(&views, demand);
+        lanes.iter().map(|lane| lane.tight).collect::<Vec<_>>()
+    };
+    assert_eq!(tight(60.0), [false, false]);
+    assert_eq!(tight(80.0), [true, false]);
+    // Full: what is too much for it comes to the other one.
+    assert_eq!(tight(94.0), [true, true]);
+}
+
+#[test]
+fn a_lanes_rate_falls_with_its_endpoints_and_its_ramp() {
+    let rate = |view: LaneView| {
+        let views = [rated(view, 200.0), lane(1, 1, 1, 0)];
+        lanes_at(&views, 10.0)[0].rate.unwrap()
+    };
+    assert!((rate(lane(0, 0, 3, 1)) - 150.0).abs() < 1e-9);
+    assert!((rate(returning(lane(0, 0, 2, 0), 0.1)) - 20.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_bounded_provider_keeps_to_its_share_while_anybody_else_serves() {
+    let akash = || bounded(lane(1, 0, 1, 0), 0.05);
+    assert_eq!(shares(&[lane(0, 0, 1, 0), akash()]), [0.95, 0.05]);
+    // An evacuation of the first tier: the second is bounded, the third takes the rest.
+    let second = bounded(lane(1, 1, 1, 0), 0.05);
+    let gone = lane(0, 0, 0, 1);
+    let views = [gone.clone(), second.clone(), lane(2, 2, 1, 0)];
+    assert_eq!(shares(&views), [0.0, 0.05, 0.95]);
+    let lanes = lanes_at(&views, 100.0);
+    assert_eq!((lanes[1].most, lanes[2].most), (0.05, 1.0));
+    // The rest being full does not lift it.
+    let full = rated(lane(2, 2, 1, 0), 10.0);
+    assert_eq!(
+        shares_at(&[gone.clone(), second.clone(), full], 1000.0),
+        [0.0, 0.05, 0.95]
+    );
+    // Nobody else is left: it serves (P4).
+    assert_eq!(shares(&[gone, second.clone()]), [0.0, 1.0]);
+    // Whoever returns keeps its ramp meanwhile.
+    let back = returning(lane(0, 0, 1, 0), 0.1);
+    assert_eq!(shares(&[back, second]), [0.1, 0.9]);
+}
+
+#[test]
+fn a_place_on_its_ramp_takes_no_more_because_others_are_full() {
+    let views = [
+        returning(lane(0, 0, 1, 0), 0.1),
+        rated(lane(1, 1, 1, 0), 10.0),
+    ];
+    let lanes = lanes_at(&views, 1000.0);
+    assert_eq!((lanes[0].share, lanes[0].most), (0.1, 0.1));
+    assert_eq!((lanes[1].share, lanes[1].most), (0.9, 1.0));
 }

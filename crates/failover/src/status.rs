@@ -9,7 +9,7 @@ use crate::held::millis;
 use crate::hold::HoldDown;
 use crate::id::PoolId;
 use crate::listing::Listing;
-use crate::output::{EndpointStatus, PlaceStatus, PoolStatus, Status};
+use crate::output::{CapacityStatus, EndpointStatus, PlaceStatus, PoolStatus, Status};
 use crate::place::Place;
 use crate::table::Lane;
 use crate::time::Time;
@@ -78,6 +78,8 @@ impl Engine {
                 .iter()
                 .map(|lane| (self.fleet.site_name(lane.site).to_owned(), share(lane)))
                 .collect(),
+            demand: pool.demand.rate(),
+            capacity: self.capacity(pool),
             endpoints: lanes
                 .flat_map(|lane| &lane.endpoints)
                 .filter_map(|id| self.fleet.endpoint(*id))
@@ -87,6 +89,19 @@ impl Engine {
                 })
                 .collect(),
         }
+    }
+
+    fn capacity(&self, pool: &PoolState) -> Vec<CapacityStatus> {
+        let lanes = pool.table.lanes.iter();
+        let bounded = lanes.filter(|lane| lane.rate.is_some() || lane.most < 1.0);
+        bounded
+            .map(|lane| CapacityStatus {
+                site: self.fleet.site_name(lane.site).to_owned(),
+                rate: lane.rate.filter(|_| lane.usable).or(lane.rate.map(|_| 0.0)),
+                tight: lane.tight,
+                most: lane.most,
+            })
+            .collect()
     }
 
     fn endpoint_status(&self, endpoint: &Endpoint, share: f64, now: Time) -> EndpointStatus {
@@ -103,6 +118,7 @@ impl Engine {
             evidence: endpoint.held.evidence.clone(),
             since: endpoint.held.since,
             operator: endpoint.word.word,
+            leaving: self.leaving_of(endpoint),
             hold_down_left_ms: hold_down_left(endpoint.held.verdict, &endpoint.hold, now),
             next_probe_in_ms: millis(endpoint.slot.next().since(now)),
             last_probe: endpoint.probes.last.clone(),

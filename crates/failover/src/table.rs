@@ -97,6 +97,14 @@ pub struct Lane {
     /// What it can carry, relative to the lanes of its tier: spreads further attempts and orders.
     /// Above 0 wherever it is usable.
     pub capacity: f64,
+    /// Requests per second that it can carry now, where its backends declare it: what is left of it
+    /// when endpoints are down, its ramp's part while it returns. Above 0 wherever it is usable.
+    pub rate: Option<f64>,
+    /// Whether so much is expected there that [`Lane::rate`] has to be enforced request by request.
+    pub tight: bool,
+    /// Share of the pool's first attempts that may go there whatever is full elsewhere, 0 to 1; orders
+    /// and cancels, which are bound to their writer, are not held by it.
+    pub most: f64,
     /// Hash of the site's name: ranks the lane for a key, the same in every process.
     pub hash: u64,
     /// Whether further attempts and orders may go there: it is not left, or all are (P4).

@@ -3,6 +3,7 @@
 //! Providers, sites and pools keep what was held of them by name. Endpoints are `reload`'s. It also
 //! says which policies fit together at all; everything finer is the config compiler's.
 
+use crate::demand::Demand;
 use crate::fleet::{Census, Fleet, LaneState, PoolState, ProviderState, SiteState};
 use crate::hold::Homecoming;
 use crate::id::{PoolId, ProviderId, SiteId};
@@ -166,11 +167,22 @@ fn lanes(policy: &Policy, id: PoolId) -> Vec<LaneState> {
             site,
             tier: u32::try_from(tier).unwrap_or(u32::MAX),
             weight: f64::from(weight.max(1)),
+            rate: declared(policy, id, site),
             hash: stable_hash(policy.sites[site.index()].name.as_bytes()),
             endpoints: Vec::new(),
             errors: Window::new(pool.health.window),
         })
         .collect()
+}
+
+/// What the backends of a site carry together, where each of them declares it.
+fn declared(policy: &Policy, pool: PoolId, site: SiteId) -> Option<f64> {
+    let backends = policy.backends.iter();
+    let own = backends.filter(|backend| backend.pool == pool && backend.site == site);
+    let rates: Option<Vec<f64>> = own.map(|b| b.capacity.map(f64::from)).collect();
+    rates
+        .map(|rates| rates.iter().sum::<f64>())
+        .filter(|sum| *sum > 0.0)
 }
 
 fn pools(
@@ -209,6 +221,8 @@ fn pools(
                 calm_since: None,
                 active_tier: 0,
                 newborn_until: now + NEWBORN,
+                window_open: false,
+                demand: Demand::default(),
                 table: Arc::default(),
             },
         });

@@ -22,8 +22,33 @@ pub(crate) struct LaneView {
     pub left: bool,
     /// Its ramp, while it returns.
     pub ramp: Option<f64>,
+    pub declared: Declared,
     /// Never empty.
     pub endpoints: Vec<EndpointView>,
+}
+
+/// What a policy says that a lane can carry and may take, and what it carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declared {
+    /// Requests per second, with all its endpoints.
+    pub rate: Option<f64>,
+    /// Share of the pool that its provider may take, above 0 to 1.
+    pub most: f64,
+    /// Requests per second that it was sent lately.
+    pub load: f64,
+    /// It is tight in the table that is published.
+    pub was_tight: bool,
+}
+
+impl Default for Declared {
+    fn default() -> Declared {
+        Declared {
+            rate: None,
+            most: 1.0,
+            load: 0.0,
+            was_tight: false,
+        }
+    }
 }
 
 /// One endpoint of a lane, as it is seen.
@@ -159,6 +184,7 @@ mod tests {
             kept_away: false,
             left: false,
             ramp: None,
+            declared: Declared::default(),
             endpoints: standings.iter().map(endpoint).collect(),
         }
     }

@@ -85,6 +85,10 @@ pub enum Cause {
     ProviderDown,
     /// Its endpoints answer again and the hold-down has ended.
     HoldDownOver,
+    /// It is well again, and waits for an operator to bring it home.
+    AwaitsOperator,
+    /// It is well again, and waits for a window in which it may come home.
+    AwaitsWindow,
     /// The ramp has ended.
     RampOver,
     /// It failed again while its share grew.
@@ -107,11 +111,13 @@ pub enum Cause {
     AddressesChanged,
     /// It is known from before a restart.
     Remembered,
+    /// More or fewer requests come than before, against what sites declare that they carry.
+    DemandChanged,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 28] = [
+    pub const ALL: [Cause; 31] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -129,6 +135,8 @@ impl Cause {
         Cause::SitesDown,
         Cause::ProviderDown,
         Cause::HoldDownOver,
+        Cause::AwaitsOperator,
+        Cause::AwaitsWindow,
         Cause::RampOver,
         Cause::FailedInRamp,
         Cause::Operator,
@@ -140,6 +148,7 @@ impl Cause {
         Cause::PolicyLoaded,
         Cause::AddressesChanged,
         Cause::Remembered,
+        Cause::DemandChanged,
     ];
 
     /// The word in labels, logs and the journal.
@@ -162,6 +171,8 @@ impl Cause {
             Cause::SitesDown => "sites_down",
             Cause::ProviderDown => "provider_down",
             Cause::HoldDownOver => "hold_down_over",
+            Cause::AwaitsOperator => "awaits_operator",
+            Cause::AwaitsWindow => "awaits_window",
             Cause::RampOver => "ramp_over",
             Cause::FailedInRamp => "failed_in_ramp",
             Cause::Operator => "operator",
@@ -173,6 +184,7 @@ impl Cause {
             Cause::PolicyLoaded => "policy_loaded",
             Cause::AddressesChanged => "addresses_changed",
             Cause::Remembered => "remembered",
+            Cause::DemandChanged => "demand_changed",
         }
     }
 }

@@ -31,6 +31,9 @@ impl Stage {
             share: 0.0,
             warm: 0.0,
             capacity: 1.0,
+            rate: None,
+            tight: false,
+            most: 1.0,
             hash: 0,
             usable: true,
             endpoints: Vec::new(),
@@ -44,6 +47,7 @@ impl Stage {
             kept_away: false,
             left: false,
             ramp: None,
+            declared: crate::trust::Declared::default(),
             endpoints: Vec::new(),
         };
         Stage {

@@ -85,6 +85,12 @@ impl Cells {
         self.sheet.add(gauge.0, 1_u64.wrapping_neg());
     }
 
+    /// So many more are there, or fewer.
+    #[inline]
+    pub fn shift(&self, gauge: Gauge, by: i64) {
+        self.sheet.add(gauge.0, by.cast_unsigned());
+    }
+
     /// Records that something took `took`.
     #[inline]
     pub fn observe(&self, histogram: Histogram, took: Duration) {

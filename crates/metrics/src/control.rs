@@ -4,13 +4,14 @@
 //! not one of leeward's own becomes `other`. Called by the control thread, a few times a decision.
 
 use crate::Metrics;
+use crate::capacity;
 use crate::cells::Sheet;
 use crate::family::{self, Family};
 use crate::labels::{BuildInfo, CHANGES, EndpointLabels};
 use crate::numbers::Numbers;
 use crate::registry::Registry;
 use crate::series::Reading;
-use leeward_failover::{Cause, ProbeFailure, SubjectKind, Verdict};
+use leeward_failover::{Cause, OperatorWord, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,11 +161,24 @@ impl Metrics {
         }
     }
 
+    /// What an operator said of a site.
+    pub fn set_site_operator(&self, site: &str, provider: &str, word: OperatorWord) {
+        let numbers = &mut self.lock().numbers;
+        set_operator(numbers, &family::SITE_OPERATOR, &[provider, site], word);
+    }
+
+    /// What an operator said of a provider.
+    pub fn set_provider_operator(&self, provider: &str, word: OperatorWord) {
+        let numbers = &mut self.lock().numbers;
+        set_operator(numbers, &family::PROVIDER_OPERATOR, &[provider], word);
+    }
+
     /// A site is in no policy any more: nothing of it is shown.
     pub fn forget_site(&self, site: &str, provider: &str) {
         let numbers = &mut self.lock().numbers;
         numbers.remove(&family::SITE_VERDICT, &[provider, site]);
         numbers.remove(&family::SITE_SHARE, &[provider, site]);
+        numbers.remove(&family::SITE_OPERATOR, &[provider, site]);
     }
 
     /// A provider is in no policy any more: nothing of it is shown.
@@ -175,6 +189,8 @@ impl Metrics {
             &family::PROVIDER_SHARE,
             &family::SITE_VERDICT,
             &family::SITE_SHARE,
+            &family::PROVIDER_OPERATOR,
+            &family::SITE_OPERATOR,
         ] {
             numbers.remove(family, &[provider]);
         }
@@ -187,6 +203,8 @@ impl Metrics {
             &family::POOL_PANIC,
             &family::POOL_ACTIVE_TIER,
             &family::POOL_WRITER,
+            &capacity::POOL_DEMAND,
+            &capacity::SITE_CAPACITY,
         ] {
             numbers.remove(family, &[pool]);
         }
@@ -312,6 +330,18 @@ fn set_verdict(numbers: &mut Numbers, family: &'static Family, labels: &[&str], 
     for verdict in Verdict::ALL {
         let labels = [labels, &[verdict.as_str()]].concat();
         numbers.set(family, &labels, one_if(verdict == held));
+    }
+}
+
+fn set_operator(
+    numbers: &mut Numbers,
+    family: &'static Family,
+    labels: &[&str],
+    said: OperatorWord,
+) {
+    for word in OperatorWord::ALL {
+        let labels = [labels, &[word.as_str()]].concat();
+        numbers.set(family, &labels, one_if(word == said));
     }
 }
 

@@ -3,6 +3,8 @@
 //! A contract with dashboards and alerts: a change here is a change for every operator, and
 //! `docs/metrics.md` is written from it. Read by everything else in this crate.
 
+use crate::capacity;
+
 /// What is counted, and by which labels.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Family {
@@ -31,7 +33,7 @@ impl Kind {
     }
 }
 
-const fn counter(
+pub(crate) const fn counter(
     name: &'static str,
     labels: &'static [&'static str],
     help: &'static str,
@@ -44,7 +46,11 @@ const fn counter(
     }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+pub(crate) const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
     Family {
         name,
         kind: Kind::Gauge,
@@ -73,7 +79,7 @@ pub(crate) struct Part {
 }
 
 /// Every family, in the order of the reference.
-pub(crate) static PARTS: [Part; 9] = [
+pub(crate) static PARTS: [Part; 10] = [
     Part {
         title: "Requests",
         families: &[
@@ -91,6 +97,7 @@ pub(crate) static PARTS: [Part; 9] = [
             &DOWNSTREAM_OPEN,
             &DOWNSTREAM_REFUSED,
             &DOWNSTREAM_PROXY_HEADERS,
+            &DOWNSTREAM_HTTP2_ERRORS,
             &DOWNSTREAM_TLS,
             &DOWNSTREAM_RECEIVED,
             &DOWNSTREAM_SENT,
@@ -105,12 +112,25 @@ pub(crate) static PARTS: [Part; 9] = [
             &POOL_RESCUES,
             &POOL_BUDGET_EXHAUSTED,
             &POOL_UNPLACED,
+            &POOL_STREAMS_ENDED,
             &UPSTREAM_ATTEMPTS,
             &UPSTREAM_IN_FLIGHT,
             &UPSTREAM_HEAD,
             &UPSTREAM_OPEN,
             &UPSTREAM_CREATED,
             &UPSTREAM_REUSED,
+        ],
+    },
+    Part {
+        title: "Capacity",
+        families: &[
+            &capacity::SITE_IN_FLIGHT,
+            &capacity::SITE_LIMIT,
+            &capacity::SITE_LEARNED,
+            &capacity::SITE_CAPACITY,
+            &capacity::SITE_SPILLED,
+            &capacity::SITE_SHED,
+            &capacity::POOL_DEMAND,
         ],
     },
     Part {
@@ -122,6 +142,8 @@ pub(crate) static PARTS: [Part; 9] = [
             &SITE_SHARE,
             &PROVIDER_VERDICT,
             &PROVIDER_SHARE,
+            &SITE_OPERATOR,
+            &PROVIDER_OPERATOR,
             &DECISIONS,
         ],
     },
@@ -214,6 +236,11 @@ pub(crate) static DOWNSTREAM_PROXY_HEADERS: Family = counter(
     &["listener", "said"],
     "PROXY headers that were accepted, by what they said.",
 );
+pub(crate) static DOWNSTREAM_HTTP2_ERRORS: Family = counter(
+    "leeward_downstream_protocol_errors_total",
+    &["listener", "ended", "reason"],
+    "Streams and connections of clients that were ended because they broke HTTP/2 itself.",
+);
 pub(crate) static DOWNSTREAM_TLS: Family = counter(
     "leeward_downstream_tls_handshakes_total",
     &["listener"],
@@ -261,6 +288,11 @@ pub(crate) static POOL_UNPLACED: Family = counter(
     "leeward_pool_unplaced_total",
     &["pool"],
     "Requests for which the pool had no endpoint.",
+);
+pub(crate) static POOL_STREAMS_ENDED: Family = counter(
+    "leeward_pool_streams_ended_total",
+    &["pool", "reason"],
+    "Upgraded connections and long answers ended because their endpoint is left or drained.",
 );
 pub(crate) static UPSTREAM_ATTEMPTS: Family = counter(
     "leeward_upstream_attempts_total",
@@ -314,6 +346,16 @@ pub(crate) static SITE_SHARE: Family = gauge(
     "leeward_site_share",
     &["provider", "site"],
     "Share of the first attempts of reads that goes to a site, 0 to 1.",
+);
+pub(crate) static SITE_OPERATOR: Family = gauge(
+    "leeward_site_operator",
+    &["provider", "site", "word"],
+    "1 for what an operator said of a site, 0 for the others.",
+);
+pub(crate) static PROVIDER_OPERATOR: Family = gauge(
+    "leeward_provider_operator",
+    &["provider", "word"],
+    "1 for what an operator said of a provider, 0 for the others.",
 );
 pub(crate) static PROVIDER_VERDICT: Family = gauge(
     "leeward_provider_verdict",

@@ -13,6 +13,7 @@
 //! worker writes. Series are made when a policy names them and start at 0, so that the first
 //! failure shows in a rate.
 
+mod capacity;
 mod cells;
 mod clients;
 mod control;
@@ -29,8 +30,9 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use capacity::SiteSlots;
 pub use cells::{Cells, Counter, Gauge, Histogram};
-pub use clients::{ForwardingField, ProxyHeader};
+pub use clients::{ForwardingField, Http2Ended, Http2Error, ProxyHeader};
 pub use labels::{
     BuildInfo, ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome, change_word,
 };

@@ -4,12 +4,13 @@
 //! the file with this. Called by that test.
 
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
-use crate::clients::{ForwardingField, ProxyHeader};
+use crate::clients::{ForwardingField, Http2Error, ProxyHeader};
 use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
 use crate::family::{Family, PARTS, Part};
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
 use crate::names::{AddressRefusal, LookupResult};
-use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
+use crate::slots::STREAMS_ENDED;
+use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::fmt::Write;
 
 const OPENING: &str = "\
@@ -49,6 +50,7 @@ const QUERIES: &str = "\
 | Where do reads go? | `leeward_provider_share` |
 | Who takes orders? | `leeward_pool_writer == 1` |
 | Does a pool distrust its detector? | `leeward_pool_panic == 1` |
+| What do operators keep away? | `leeward_site_operator{word!=\"active\"} == 1 or leeward_provider_operator{word!=\"active\"} == 1` |
 | What was decided, and why? | `sum by (subject, change, cause) (increase(leeward_decisions_total[1h])) > 0` |
 | How much do retries add? | `sum by (pool) (rate(leeward_pool_retries_total[5m])) / sum by (pool) (rate(leeward_pool_attempts_total[5m]))` |
 | Does any resolver fail? | `sum by (resolver, result) (rate(leeward_dns_questions_total{result!=\"answered\"}[5m])) > 0` |
@@ -136,10 +138,12 @@ fn write_labels(page: &mut String) {
             quoted(ForwardingField::ALL.map(ForwardingField::as_str)),
         ),
         ("verdict", verdicts),
+        ("word", quoted(OperatorWord::ALL.map(OperatorWord::as_str))),
         ("subject", quoted(SubjectKind::ALL.map(SubjectKind::as_str))),
         ("change", quoted(CHANGES)),
         ("cause", quoted(Cause::ALL.map(Cause::as_str))),
         ("result of a policy", quoted(RELOADS)),
+        ("reason of the end of a stream", quoted(STREAMS_ENDED)),
         ("file", quoted(STATE_FILES)),
         ("result of a write", quoted(STATE_WRITES)),
         (
@@ -185,6 +189,11 @@ fn write_meanings(page: &mut String) {
     );
     write_words(
         page,
+        "`reason` of `leeward_downstream_protocol_errors_total`",
+        Http2Error::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
+    write_words(
+        page,
         "`result` of `leeward_dns_questions_total`",
         LookupResult::ALL
             .iter()
@@ -214,7 +223,7 @@ fn write_words<'a>(
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 24] = [
+pub(crate) const LABELS: [(&str, &str); 26] = [
     ("file", "What is written to the state folder."),
     ("listener", "The listener's name in the policy."),
     (
@@ -228,10 +237,14 @@ pub(crate) const LABELS: [(&str, &str); 24] = [
     ),
     (
         "reason",
-        "Why a request, a connection or an address was refused.",
+        "Why a request, a stream, a connection or an address was refused, or a stream ended.",
     ),
     ("field", "The name of a forwarding field, in lower case."),
     ("said", "What a PROXY header said of the client."),
+    (
+        "ended",
+        "What an error of HTTP/2 ended: `stream` (RST_STREAM) or `connection` (GOAWAY).",
+    ),
     ("pool", "The pool's name in the policy."),
     ("provider", "The provider's name in the policy: `aws`."),
     ("site", "The site's whole name: `aws/us-east-1`."),
@@ -245,6 +258,10 @@ pub(crate) const LABELS: [(&str, &str); 24] = [
     (
         "verdict",
         "What is held of an endpoint, a site or a provider. Exactly one of them is 1.",
+    ),
+    (
+        "word",
+        "What an operator said: `active` where nothing is said, or it was taken back.",
     ),
     ("subject", "What kind of thing a decision is about."),
     (

@@ -6,7 +6,7 @@
 
 use crate::Metrics;
 use crate::cells::{Counter, Gauge, Histogram};
-use crate::clients::{ForwardingField, ProxyHeader};
+use crate::clients::{ForwardingField, Http2Ended, Http2Error, ProxyHeader};
 use crate::control;
 use crate::family::{self, Family};
 use crate::labels::{ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome};
@@ -30,6 +30,7 @@ pub struct ListenerSlots {
     refused: [Counter; ConnectionRefusal::ALL.len()],
     proxy_headers: [Counter; ProxyHeader::ALL.len()],
     forwarding_ignored: [Counter; ForwardingField::ALL.len()],
+    http2_errors: [[Counter; Http2Error::ALL.len()]; Http2Ended::ALL.len()],
 }
 
 impl ListenerSlots {
@@ -46,6 +47,11 @@ impl ListenerSlots {
     /// Malformed forwarding fields of trusted peers.
     pub const fn forwarding_ignored(&self, field: ForwardingField) -> Counter {
         self.forwarding_ignored[field as usize]
+    }
+
+    /// Streams or connections that the HTTP/2 library ended for a client's error.
+    pub const fn http2_errors(&self, ended: Http2Ended, error: Http2Error) -> Counter {
+        self.http2_errors[ended as usize][error as usize]
     }
 }
 
@@ -78,6 +84,7 @@ pub struct PoolSlots {
     pub retry_budget_exhausted: Counter,
     /// Requests for which there was no endpoint.
     pub unplaced: Counter,
+    streams_ended: [Counter; 2],
     attempts: [Counter; Class::ALL.len()],
     retries: [Counter; Class::ALL.len()],
     rescues: [Counter; Class::ALL.len()],
@@ -86,6 +93,11 @@ pub struct PoolSlots {
 }
 
 impl PoolSlots {
+    /// Streams that were ended because their endpoint is left, or drained.
+    pub const fn streams_ended(&self, drained: bool) -> Counter {
+        self.streams_ended[drained as usize]
+    }
+
     /// Attempts, first ones and retries.
     pub const fn attempts(&self, class: Class) -> Counter {
         self.attempts[class as usize]
@@ -143,6 +155,9 @@ impl RefusedSlots {
     }
 }
 
+/// The values of `reason` for streams that were ended.
+pub(crate) const STREAMS_ENDED: [&str; 2] = ["left", "drained"];
+
 /// The families that an endpoint's workers count.
 static ENDPOINT_FAMILIES: [&Family; 5] = [
     &family::UPSTREAM_OPEN,
@@ -170,6 +185,12 @@ impl Metrics {
             }),
             forwarding_ignored: ForwardingField::ALL.map(|field| {
                 registry.counter(&family::FORWARDING_IGNORED, &[name, field.as_str()])
+            }),
+            http2_errors: Http2Ended::ALL.map(|ended| {
+                Http2Error::ALL.map(|error| {
+                    let labels = [name, ended.as_str(), error.as_str()];
+                    registry.counter(&family::DOWNSTREAM_HTTP2_ERRORS, &labels)
+                })
             }),
         }
     }
@@ -206,6 +227,8 @@ impl Metrics {
             retry_budget_exhausted: registry.counter(&family::POOL_BUDGET_EXHAUSTED, &[pool]),
             unplaced: registry.counter(&family::POOL_UNPLACED, &[pool]),
             hedges: registry.counter(&family::POOL_HEDGES, &[pool]),
+            streams_ended: STREAMS_ENDED
+                .map(|why| registry.counter(&family::POOL_STREAMS_ENDED, &[pool, why])),
             attempts,
             retries,
             rescues,

@@ -4,9 +4,10 @@ mod control;
 mod page;
 mod text;
 
+use crate::clients::{Http2Ended, Http2Error};
 use crate::{AddressCounts, AddressRefusal, LookupResult};
 use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
-use leeward_failover::{Cause, Class, Outcome, ProbeFailure, SubjectKind, Verdict};
+use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -64,8 +65,12 @@ fn busy() -> Metrics {
     );
     cells.up(metrics.endpoint(&endpoint()).open);
     metrics.set_endpoint(&endpoint(), Verdict::Healthy, 0.25);
+    cells.shift(metrics.site("trading", "aws", "aws/use1").limit, 64);
+    metrics.set_capacity("trading", Some(120.0), &[("aws", "aws/use1", 2000.0)]);
     metrics.set_site("aws/use1", "aws", Verdict::Healthy, 0.25);
     metrics.set_provider("aws", Verdict::Healthy, 1.0);
+    metrics.set_site_operator("aws/use1", "aws", OperatorWord::Active);
+    metrics.set_provider_operator("aws", OperatorWord::Draining);
     metrics.set_pool(
         "trading",
         false,
@@ -95,6 +100,28 @@ fn busy() -> Metrics {
     );
     metrics.set_ready(true);
     metrics
+}
+
+#[test]
+fn a_limit_that_moves_shows_what_it_is_over_all_workers() {
+    let metrics = metrics();
+    let (one, two) = (metrics.worker(), metrics.worker());
+    let site = metrics.site("trading", "aws", "aws/use1");
+    one.shift(site.limit, 100);
+    two.shift(site.limit, 100);
+    one.shift(site.limit, -60);
+    let series = r#"leeward_site_requests_limit{pool="trading",provider="aws",site="aws/use1"}"#;
+    assert_eq!(read(&metrics).get(series), 140.0);
+}
+
+#[test]
+fn what_is_no_longer_declared_is_not_shown() {
+    let metrics = metrics();
+    metrics.set_capacity("trading", Some(120.0), &[("aws", "aws/use1", 2000.0)]);
+    assert!(metrics.render().contains("leeward_site_capacity{"));
+    metrics.set_capacity("trading", None, &[]);
+    let text = metrics.render();
+    assert!(!text.contains("leeward_site_capacity{") && !text.contains("leeward_pool_demand{"));
 }
 
 #[test]
@@ -268,6 +295,23 @@ fn every_word_has_its_own_counter() {
             n,
             format!(r#"leeward_upstream_attempts_total{{{ENDPOINT},outcome="{word}"}}"#),
         );
+    }
+}
+
+#[test]
+fn every_error_of_http2_has_its_own_counter() {
+    let metrics = metrics();
+    let (cells, listener) = (metrics.worker(), metrics.listener("l"));
+    let all = Http2Ended::ALL.map(|ended| Http2Error::ALL.map(|error| (ended, error)));
+    for (n, (ended, error)) in (1..).zip(all.as_flattened()) {
+        cells.add(listener.http2_errors(*ended, *error), n);
+    }
+    let text = read(&metrics);
+    for (n, (ended, error)) in (1_u32..).zip(all.as_flattened()) {
+        let (ended, error) = (ended.as_str(), error.as_str());
+        let labels = format!(r#"{{listener="l",ended="{ended}",reason="{error}"}}"#);
+        let series = format!("leeward_downstream_protocol_errors_total{labels}");
+        assert_eq!(text.get(&series), f64::from(n), "{series}");
     }
 }
 

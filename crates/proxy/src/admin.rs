@@ -2,9 +2,11 @@
 //!
 //! Runs on a thread of its own, so that neither a busy data path nor a scrape can delay the other.
 //! All of it is on one bind; a second one, for the network, has what supervisors and Prometheus ask
-//! for and nothing that tells of providers. Reads only; whoever needs the engine's word asks the control task and waits a bounded time.
+//! for and nothing that tells of providers. Whoever needs
+//! the engine asks the control task and waits a bounded time; all but `words` only reads.
 
 mod connections;
+mod words;
 
 use crate::control::ControlMessage;
 use crate::drain::Phase;
@@ -51,6 +53,7 @@ pub(crate) async fn serve(
         .clone()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events))
+        .merge(words::routes())
         .with_state(admin.clone());
     let second = async {
         if let Some(listener) = read_only {

@@ -202,7 +202,8 @@ fn start_control(
         runtime.block_on(async move {
             let (reports, received) = mpsc::unbounded_channel();
             let keeper = kept.map(Keeper::new);
-            let effects = Effects::new(shared.clone(), journal, ready, Rc::new(reports), keeper);
+            let reports = Rc::new(reports);
+            let effects = Effects::new(&engine, shared.clone(), journal, ready, reports, keeper);
             control::run(engine, shared, effects, inbox, received).await;
         });
     })

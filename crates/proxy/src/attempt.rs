@@ -4,6 +4,7 @@
 //! is decided by the caller. A try that is given up ends its connection by reset before it is
 //! judged, so that what was not sent by then never will be.
 
+use crate::admit::Permit;
 use crate::body::{ClientBody, Continue, Gate};
 use crate::error::{AttemptError, Step};
 use crate::exchange::Head;
@@ -54,6 +55,10 @@ pub(crate) struct Answer {
     pub(crate) head: Head,
     /// The body, where it was held until it was whole.
     pub(crate) whole: Option<Whole>,
+    /// It shows an error though its status says success.
+    pub(crate) disguised: bool,
+    /// Its room at the site, to the end of the answer.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// A try that was left because another may be made.
@@ -137,6 +142,8 @@ pub(crate) async fn attempt(
                 upgraded,
                 head: Head { latency, late },
                 whole,
+                disguised: false,
+                permit: None,
             })
         }
         Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),

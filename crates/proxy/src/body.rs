@@ -32,6 +32,8 @@ pub(crate) enum BodyError {
     Backend,
     /// The backend sent nothing for too long.
     Stalled,
+    /// The backend is left.
+    Left,
 }
 
 impl fmt::Display for BodyError {
@@ -40,6 +42,7 @@ impl fmt::Display for BodyError {
             BodyError::Client => "the client's body ended early",
             BodyError::NotKept => "the body is too large to be sent again",
             BodyError::Backend => "the backend's body ended early",
+            BodyError::Left => "the backend is left, by its verdict or an operator's word",
             BodyError::Stalled => "the backend's body stood still for too long",
         })
     }

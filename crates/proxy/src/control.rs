@@ -4,6 +4,7 @@
 //! judges, and the data path never waits for it (P9).
 
 use crate::effects::Effects;
+use crate::operator::{self, Saying};
 use crate::serving::Serving;
 use crate::worker::Shared;
 use leeward_failover::{BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally};
@@ -25,6 +26,11 @@ pub(crate) enum ControlMessage {
     Silence(Vec<(EndpointId, Overdue)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
+    /// An operator wants something said.
+    Say {
+        saying: Saying,
+        answer: oneshot::Sender<operator::Answer>,
+    },
     /// Another policy, built and ready to serve.
     Serve {
         serving: Arc<Serving>,
@@ -64,6 +70,7 @@ pub(crate) async fn run(
     mut reports: mpsc::UnboundedReceiver<Report>,
 ) {
     loop {
+        effects.look_at_windows(&mut engine);
         effects.apply(&mut engine);
         if engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST {
             effects.ready();
@@ -97,6 +104,15 @@ pub(crate) async fn run(
             Some(ControlMessage::Status(answer)) => {
                 // Whoever asked may have given up.
                 let _ = answer.send(engine.status(shared.now()));
+            }
+            Some(ControlMessage::Say { saying, answer }) => {
+                let now = shared.now();
+                let (said, input) = operator::say(&engine, saying, now);
+                if let Some(input) = input {
+                    engine.handle(input, now);
+                }
+                // Whoever asked may have given up; the word holds all the same.
+                let _ = answer.send(said);
             }
             Some(ControlMessage::Serve { serving, done }) => {
                 // What was reported before has the ids of the policy before.
@@ -151,3 +167,120 @@ async fn until(engine: &Engine, shared: &Shared, effects: &Effects) {
 
 /// A sender of reports for tasks on the control thread.
 pub(crate) type Reports = Rc<mpsc::UnboundedSender<Report>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use crate::reload::{Book, Reloads};
+    use crate::snapshot::{Snapshot, endpoints};
+    use crate::worker::local_runtime;
+    use arc_swap::ArcSwap;
+    use leeward_config::policy::Policy;
+    use leeward_failover::Time;
+    use leeward_metrics::{BuildInfo, Metrics};
+    use std::path::Path;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicU8;
+    use std::time::Instant;
+
+    const BUILD: BuildInfo = BuildInfo {
+        version: "0",
+        revision: "0",
+        rustc: "0",
+    };
+
+    /// A policy with these backends in this order; none has an address of its own.
+    fn policy(names: [&str; 2]) -> Policy {
+        let backend = |name| {
+            format!(
+                "{{ url: http://{name}.test, site: aws/a, resolve: false, file_sd: none.json }}"
+            )
+        };
+        let text = format!(
+            "version: 1\nlisteners: {{ public: {{ bind: \"127.0.0.1:0\" }} }}\n\
+             providers: {{ aws: {{ sites: [a] }} }}\n\
+             pools: {{ web: {{ probe: {{ interval: 10m }}, backends: [{}, {}] }} }}\n",
+            backend(names[0]),
+            backend(names[1])
+        );
+        let loaded = leeward_config::parse("test.yaml", &text, Path::new("/nonexistent"));
+        loaded.policy.expect("a good policy")
+    }
+
+    /// What all threads of a proxy that serves `policy` share, and the control task's inbox.
+    fn share(policy: Policy, engine: &Engine) -> (Arc<Shared>, mpsc::Receiver<ControlMessage>) {
+        let metrics = Metrics::new(&BUILD);
+        let serving = Arc::new(Serving::new(policy, &[0], None, &metrics).expect("it can serve"));
+        let table = engine.table().clone();
+        let endpoints = Arc::new(endpoints(&serving, &table, &Vec::new(), &metrics));
+        let (control, inbox) = mpsc::channel(INBOX);
+        let shared = Shared {
+            snapshot: ArcSwap::from_pointee(Snapshot {
+                serving,
+                table,
+                endpoints,
+            }),
+            metrics,
+            control,
+            phase: AtomicU8::default(),
+            began: Instant::now(),
+            peers: Vec::new(),
+            reloads: Mutex::new(Reloads::taken(0.0, &Book::default())),
+        };
+        (Arc::new(shared), inbox)
+    }
+
+    /// The ids of a report are those of the policy by which its task was started. One that waits
+    /// while another policy comes must not be taken for one about another backend.
+    #[test]
+    fn what_was_reported_before_another_policy_counts_under_the_policy_before() {
+        let first = policy(["one", "two"]);
+        let mut engine = Engine::new(1);
+        engine.handle(Input::Policy(Box::new(first.engine.clone())), Time::ZERO);
+        let (shared, inbox) = share(first, &engine);
+        let before = shared.snapshot.load_full();
+        let second = policy(["two", "one"]);
+        let second = Serving::new(second, &[0], Some(&before.serving), &shared.metrics);
+        let address: SocketAddr = "127.0.0.1:81".parse().expect("an address");
+        local_runtime().expect("a runtime").block_on(async {
+            let (reports, received) = mpsc::unbounded_channel();
+            let reports = Rc::new(reports);
+            let journal = Arc::new(Journal::going_on_from(Vec::new()));
+            let effects = Effects::new(
+                &engine,
+                shared.clone(),
+                journal,
+                Arc::default(),
+                reports.clone(),
+                None,
+            );
+            let report = Report::Addresses {
+                backend: BackendId::from(0),
+                addresses: vec![address],
+                retained: Vec::new(),
+                expired: false,
+            };
+            assert!(reports.send(report).is_ok());
+            let (done, taken) = std::sync::mpsc::sync_channel(1);
+            let serving = Arc::new(second.expect("it can serve"));
+            let control = &shared.control;
+            assert!(
+                control
+                    .try_send(ControlMessage::Serve { serving, done })
+                    .is_ok()
+            );
+            assert!(control.try_send(ControlMessage::Stop).is_ok());
+            run(engine, shared.clone(), effects, inbox, received).await;
+            assert_eq!(taken.try_recv(), Ok(()));
+        });
+        let after = shared.snapshot.load_full();
+        let known: Vec<_> = after.table.endpoints.iter().flatten().collect();
+        assert_eq!(known.len(), 1);
+        let backend = &after.serving.policy.engine.backends[known[0].backend.index()];
+        assert_eq!(
+            (backend.name.as_str(), known[0].address),
+            ("http://one.test", address)
+        );
+    }
+}

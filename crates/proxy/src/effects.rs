@@ -10,9 +10,11 @@ use crate::probe::{ProbeSpec, probe};
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
 use crate::state_dir::Keeper;
+use crate::windows::Windows;
 use crate::worker::Shared;
 use leeward_failover::{
-    Change, EndpointId, Engine, Event, Input, Output, PoolTable, ProbeResult, SiteId, Status, Table,
+    Change, EndpointId, Engine, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId,
+    Status, Table,
 };
 use leeward_metrics::EndpointLabels;
 use std::rc::Rc;
@@ -32,13 +34,16 @@ pub(crate) struct Effects {
     /// Asks for the addresses of the policy's backends.
     names: Names,
     reports: Reports,
+    windows: Windows,
     /// What outlives the process; `None` without a `state_dir`.
     keeper: Option<Keeper>,
 }
 
 impl Effects {
     /// Takes over from the snapshot that `shared` holds; begins to resolve the policy's names.
+    /// `engine` has that policy, and what it remembers of one before.
     pub(crate) fn new(
+        engine: &Engine,
         shared: Arc<Shared>,
         journal: Arc<Journal>,
         ready: Arc<AtomicBool>,
@@ -48,7 +53,7 @@ impl Effects {
         let snapshot = shared.snapshot.load_full();
         let serving = snapshot.serving.clone();
         let mut names = Names::new(shared.metrics.clone(), reports.clone());
-        names.follow(&serving.policy, &snapshot.table);
+        names.follow(&serving.policy, &engine.memory(shared.now()).backends);
         Self {
             endpoints: snapshot.endpoints.clone(),
             probes: probes(&serving),
@@ -58,7 +63,15 @@ impl Effects {
             serving,
             names,
             reports,
+            windows: Windows::default(),
             keeper,
+        }
+    }
+
+    /// Tells the engine of windows that have opened or closed.
+    pub(crate) fn look_at_windows(&mut self, engine: &mut Engine) {
+        for input in self.windows.look(&self.serving.policy, since_1970()) {
+            engine.handle(input, self.shared.now());
         }
     }
 
@@ -69,7 +82,9 @@ impl Effects {
         let policy = Box::new(self.serving.policy.engine.clone());
         engine.handle(Input::Policy(policy), self.shared.now());
         self.probes = probes(&self.serving);
-        self.names.follow(&self.serving.policy, engine.table());
+        let known = engine.memory(self.shared.now()).backends;
+        self.names.follow(&self.serving.policy, &known);
+        self.windows.forget();
         self.refresh_endpoints(engine.table());
         self.publish(engine.table().clone());
         self.forget(&before);
@@ -136,7 +151,8 @@ impl Effects {
 
     /// How long it is until [`Effects::apply`] has to be called though nothing happened.
     pub(crate) fn due_in(&self) -> Duration {
-        self.keeper.as_ref().map_or(Duration::MAX, Keeper::due_in)
+        let keeper = self.keeper.as_ref().map_or(Duration::MAX, Keeper::due_in);
+        keeper.min(self.windows.due_in(since_1970()))
     }
 
     /// The end: what is known now is kept.
@@ -190,12 +206,13 @@ impl Effects {
     }
 
     fn publish(&self, table: Arc<Table>) {
-        let before = self.shared.snapshot.swap(Arc::new(Snapshot {
+        let now = Arc::new(Snapshot {
             serving: self.serving.clone(),
-            table: table.clone(),
+            table,
             endpoints: self.endpoints.clone(),
-        }));
-        leaving::tell_workers(&self.shared, &before.table, &table);
+        });
+        let before = self.shared.snapshot.swap(now.clone());
+        leaving::tell_workers(&self.shared, &before.table, &now.table);
     }
 
     fn probe(&self, endpoint: EndpointId) {
@@ -237,10 +254,7 @@ impl Effects {
             evidence = %evidence.join(" "),
             "decision"
         );
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
+        let time = since_1970().as_secs_f64();
         let entry = Entry { time, event };
         if let Some(keeper) = &mut self.keeper {
             keeper.record(&entry, &self.shared.metrics);
@@ -257,12 +271,14 @@ impl Effects {
             let provider = &providers[engine.sites[site].provider.index()];
             let share = mean_share(&table.pools, |lane| lane == SiteId::from(site));
             metrics.set_site(&held.name, provider, held.verdict, share);
+            metrics.set_site_operator(&held.name, provider, held.operator);
         }
         for (provider, held) in status.providers.iter().enumerate() {
             let share = mean_share(&table.pools, |lane| {
                 engine.sites[lane.index()].provider.index() == provider
             });
             metrics.set_provider(&held.name, held.verdict, share);
+            metrics.set_provider_operator(&held.name, held.operator);
         }
         for pool in &status.pools {
             let tier = pool.active_tier;
@@ -273,12 +289,32 @@ impl Effects {
                 pool.writer.as_deref(),
                 &providers,
             );
+            self.show_capacity(pool);
             for endpoint in &pool.endpoints {
                 if let Some(Some(io)) = self.endpoints.get(endpoint.id.index()) {
                     metrics.set_endpoint(&io.labels, endpoint.verdict, endpoint.share);
                 }
             }
         }
+    }
+}
+
+/// By the wall clock.
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+impl Effects {
+    fn show_capacity(&self, pool: &PoolStatus) {
+        let rates = pool.capacity.iter().filter_map(|lane| {
+            let (provider, _) = lane.site.split_once('/')?;
+            Some((provider, lane.site.as_str(), lane.rate?))
+        });
+        let rates: Vec<(&str, &str, f64)> = rates.collect();
+        let metrics = &self.shared.metrics;
+        metrics.set_capacity(&pool.name, pool.demand, &rates);
     }
 }
 
@@ -313,7 +349,7 @@ const fn change_word(change: &Change) -> &'static str {
 fn in_words(change: &Change) -> String {
     match change {
         Change::Verdict { from, to } => format!("{} -> {}", from.as_str(), to.as_str()),
-        Change::Operator { from, to } => format!("operator {from:?} -> {to:?}"),
+        Change::Operator { from, to } => format!("operator {} -> {}", from.as_str(), to.as_str()),
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
         Change::Detour { from, to } => format!("orders {from} -> {to}"),

@@ -11,7 +11,7 @@ use crate::worker::{Held, Worker};
 use http::Request;
 use leeward_config::policy::Affinity;
 use leeward_failover::select::affinity_key;
-use leeward_failover::{Class, Outcome};
+use leeward_failover::{Class, Leaving, Outcome};
 use leeward_metrics::{RefusedReason, RequestOutcome};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -106,6 +106,22 @@ impl Exchange {
             self.worker
                 .cells
                 .observe(upstream.io.provider.head, latency);
+        }
+    }
+
+    /// Over how long streams at `upstream` are ended when it is drained.
+    pub(crate) fn drain_window(&self, upstream: &Upstream) -> Duration {
+        let pools = &self.held.serving.policy.pools;
+        pools
+            .get(upstream.io.pool.index())
+            .map_or(Duration::ZERO, |pool| pool.drain_streams)
+    }
+
+    /// Counts a stream that was ended because its endpoint is left or drained.
+    pub(crate) fn count_ended(&self, upstream: &Upstream, why: Leaving) {
+        if let Some(slots) = self.held.serving.pools.get(upstream.io.pool.index()) {
+            let drained = why == Leaving::Slowly;
+            self.worker.cells.inc(slots.streams_ended(drained));
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything that may take long happens in `turn` and `attempt`; everything that decides is in
 //! `leeward_failover`. Called by `handler`.
 
+use crate::admit::{self, Placed};
 use crate::attempt::Answer;
 use crate::body::{ClientBody, ResponseBody};
 use crate::body_guard::BodyGuard;
@@ -88,13 +89,18 @@ impl Job {
         // An answer that said 5xx, kept for the case that nobody gives a better one.
         let mut spare: Option<(Answer, Rc<Upstream>)> = None;
         loop {
-            let Some(upstream) = self.select(reach, None) else {
-                return match spare {
-                    Some((answer, _)) => self.relay(answer, None),
-                    None => self.unanswered(&Failure::Unplaced),
-                };
+            let (upstream, permit) = match (self.select(reach, None), spare.take()) {
+                (Placed::At(upstream, permit), kept) => {
+                    spare = kept;
+                    (upstream, permit)
+                }
+                (_, Some((answer, _))) => return self.relay(answer, None),
+                (Placed::Full, None) if self.sent.get() == Sent::Nothing => {
+                    return admit::shed(self.exchange);
+                }
+                _ => return self.unanswered(&Failure::Unplaced),
             };
-            match self.turn(&upstream).await {
+            match self.turn(&upstream, permit).await {
                 Turn::Answered(answer, upstream) => {
                     let said = answer.says();
                     match self.wants_better(&answer) {
@@ -127,6 +133,8 @@ impl Job {
             upgraded,
             head: came,
             whole,
+            permit,
+            ..
         } = answer;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);
@@ -151,6 +159,7 @@ impl Job {
             lease,
             client_body: self.body,
             tally: said.map(|said| (said, came)),
+            permit,
             outcome,
             exchange: self.exchange,
         };

@@ -4,7 +4,8 @@
 //! attempts that wait hold a [`Watch`] on their endpoint and are woken. It decides nothing: the
 //! engine's table says who leaves, and how.
 
-use crate::worker::{Shared, WorkerMessage};
+use crate::snapshot::EndpointIo;
+use crate::worker::{Shared, Worker, WorkerMessage};
 use leeward_failover::{EndpointId, Leaving, Table};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -76,8 +77,11 @@ impl Signal {
     }
 
     /// When a watch has its turn in a drain over `window`: they are spread evenly, each somewhere in
-    /// its own part of the window.
-    fn turn(&self, window: Duration, fraction: f64) -> Instant {
+    /// its own part of the window; at its end without a `fraction`.
+    fn turn(&self, window: Duration, fraction: Option<f64>) -> Instant {
+        let Some(fraction) = fraction else {
+            return self.since.get() + window;
+        };
         let (taken, all) = self.turns.get();
         self.turns.set((taken + 1, all));
         let part = if taken < all {
@@ -107,20 +111,27 @@ impl Watch {
         }
     }
 
-    /// Ready when work that never ends by itself has to end: at once where its endpoint is left, at
-    /// its turn within `window` where it is drained. `draw` gives a fraction, 0 to 1.
-    pub(crate) async fn must_end(&self, window: Duration, draw: impl Fn() -> f64) {
+    /// Ready when work that may never end by itself has to end, and says why: at once where its
+    /// endpoint is left; where it is drained at its turn within `window`, for which `draw` gives a
+    /// fraction, 0 to 1, or at the end of the window where it gives none.
+    pub(crate) async fn must_end(
+        &self,
+        window: Duration,
+        draw: impl Fn() -> Option<f64>,
+    ) -> Leaving {
         loop {
-            match self.leaving() {
-                Leaving::AtOnce => return,
-                Leaving::Stays | Leaving::Detour => self.changed().await,
-                Leaving::Slowly => {
-                    let turn = self.0.turn(window, draw());
-                    tokio::select! {
-                        () = tokio::time::sleep_until(turn) => return,
-                        () = self.changed() => {}
-                    }
-                }
+            let leaving = self.leaving();
+            if leaving == Leaving::AtOnce {
+                return leaving;
+            }
+            if leaving != Leaving::Slowly {
+                self.changed().await;
+                continue;
+            }
+            let turn = self.0.turn(window, draw());
+            tokio::select! {
+                () = tokio::time::sleep_until(turn) => return leaving,
+                () = self.changed() => {}
             }
         }
     }
@@ -136,6 +147,20 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.0.watches.set(self.0.watches.get().saturating_sub(1));
     }
+}
+
+/// Ready when something long that is under way at an endpoint has to end; see [`Watch::must_end`].
+/// What is `endless` gets its turn in a drain, what ends by itself has all of its window for that.
+pub(crate) fn must_end(
+    worker: &Rc<Worker>,
+    io: &EndpointIo,
+    window: Duration,
+    endless: bool,
+) -> impl Future<Output = Leaving> + use<> {
+    let watch = worker.departures.watch(io.id);
+    let worker = worker.clone();
+    let draw = move || endless.then(|| worker.draw(|rng| rng.fraction()));
+    async move { watch.must_end(window, draw).await }
 }
 
 /// Wakes every worker when the table `now` treats work under way in another way than `before`: whoever
@@ -155,4 +180,88 @@ fn leaving(table: &Table) -> impl Iterator<Item = (EndpointId, Leaving)> + '_ {
         .pools
         .iter()
         .flat_map(|pool| pool.leaving.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leeward_failover::PoolTable;
+    use std::sync::Arc;
+
+    const ONE: EndpointId = EndpointId(1);
+    const WINDOW: Duration = Duration::from_secs(60);
+
+    fn table(leaving: &[(EndpointId, Leaving)]) -> Table {
+        Table {
+            pools: vec![Arc::new(PoolTable {
+                leaving: leaving.to_vec(),
+                ..PoolTable::default()
+            })],
+            ..Table::default()
+        }
+    }
+
+    /// What an end came to, and after how many seconds.
+    async fn ended(watch: &Watch, fraction: Option<f64>) -> (Leaving, u64) {
+        let began = Instant::now();
+        let why = watch.must_end(WINDOW, || fraction).await;
+        (why, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_watches_an_endpoint_is_woken_when_it_is_left() {
+        let departures = Departures::default();
+        let (watch, other) = (departures.watch(ONE), departures.watch(EndpointId(2)));
+        tokio::select! {
+            biased;
+            why = watch.must_end(WINDOW, || None) => assert_eq!(why, Leaving::AtOnce),
+            _ = other.must_end(WINDOW, || None) => panic!("another endpoint"),
+            () = async {
+                tokio::task::yield_now().await;
+                departures.follow(&table(&[(ONE, Leaving::AtOnce)]));
+                std::future::pending().await
+            } => {}
+        }
+        let late = departures.watch(ONE);
+        assert_eq!(ended(&late, None).await, (Leaving::AtOnce, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_is_spread_evenly_over_its_window() {
+        let departures = Departures::default();
+        let watches: Vec<Watch> = (0..6).map(|_| departures.watch(ONE)).collect();
+        departures.follow(&table(&[(ONE, Leaving::Slowly)]));
+        let turns: Vec<u64> = watches
+            .iter()
+            .map(|watch| watch.0.turn(WINDOW, Some(0.5)) - watch.0.since.get())
+            .map(|turn| turn.as_secs())
+            .collect();
+        assert_eq!(turns, [5, 15, 25, 35, 45, 55]);
+        let what_ends = departures.watch(ONE);
+        assert_eq!(ended(&what_ends, None).await, (Leaving::Slowly, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_of_a_drain_stays_when_it_is_called_off() {
+        let departures = Departures::default();
+        let watch = departures.watch(ONE);
+        departures.follow(&table(&[(ONE, Leaving::Slowly)]));
+        let called_off = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            departures.follow(&table(&[]));
+            tokio::time::sleep(WINDOW * 10).await;
+        };
+        tokio::select! {
+            _ = ended(&watch, Some(0.5)) => panic!("ended though it may stay"),
+            () = called_off => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_endpoints_that_nobody_watches() {
+        let departures = Departures::default();
+        drop(departures.watch(ONE));
+        departures.follow(&table(&[]));
+        assert!(departures.watched.borrow().is_empty());
+    }
 }

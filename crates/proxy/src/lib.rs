@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! life of a request       listener -> tls -> client_io, framing -> serve -> handler -> route -> job
-//!                         -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
+//!                         -> admit -> attempt -> upstream -> connect -> upstream_io -> classify -> relay
 //! life of an observation  probe, tally, dns -> control -> (engine) -> effects -> snapshot
 //! over a restart          effects -> state_dir -> app -> (engine)
 //! ```
@@ -11,6 +11,7 @@
 //! `app` puts it together, `worker` is a data thread, `admin` what people and Prometheus see.
 
 mod admin;
+mod admit;
 mod app;
 mod attempt;
 mod body;
@@ -34,6 +35,7 @@ mod journal;
 mod lease;
 mod leaving;
 mod listener;
+mod operator;
 mod pace;
 mod path_info;
 mod per_client;
@@ -49,6 +51,7 @@ pub mod route;
 mod serve;
 mod serve_h2;
 mod serving;
+mod signs;
 mod snapshot;
 mod state_dir;
 mod tally;
@@ -60,6 +63,7 @@ mod upstream_h2;
 mod upstream_io;
 mod waiting;
 mod whole;
+mod windows;
 mod worker;
 
 pub use app::{Running, start};

@@ -214,8 +214,9 @@ fn check_json(body: &[u8], checks: &[(String, JsonCheck)]) -> Result<(), Failed>
     Ok(())
 }
 
+/// Whether what is found in a document is what a policy wants.
 #[expect(clippy::float_cmp, reason = "`==` in a policy means equal")]
-fn holds(found: &serde_json::Value, wanted: &JsonCheck) -> bool {
+pub(crate) fn holds(found: &serde_json::Value, wanted: &JsonCheck) -> bool {
     match wanted {
         JsonCheck::Present => !found.is_null(),
         JsonCheck::Bool(wanted) => found.as_bool() == Some(*wanted),

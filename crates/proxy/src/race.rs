@@ -5,6 +5,7 @@
 //! here, and only once they have waited longer than usual: the usual way of a request pays for one
 //! timer. Called by `turn`; everything that decides is in `leeward_failover`.
 
+use crate::admit::{Permit, Placed};
 use crate::attempt::{Answer, Ended};
 use crate::classify;
 use crate::error::{AttemptError, Step};
@@ -59,7 +60,7 @@ impl Job {
     {
         let watch = self.exchange.worker.departures.watch(one.io.id);
         let mut hedged = false;
-        let two = loop {
+        let (two, permit) = loop {
             let leaving = watch.leaving();
             if leaving == Leaving::AtOnce && self.may_be_rescued() {
                 first.set(None);
@@ -72,8 +73,8 @@ impl Job {
                 _ => Some(Beside::Hedge),
             };
             hedged = true;
-            if let Some(two) = why.and_then(|why| self.beside(one, why)) {
-                break two;
+            if let Some(found) = why.and_then(|why| self.beside(one, why)) {
+                break found;
             }
             tokio::select! {
                 biased;
@@ -81,7 +82,7 @@ impl Job {
                 () = watch.changes() => {}
             }
         };
-        let mut second = std::pin::pin!(Some(self.attempt(&two)));
+        let mut second = std::pin::pin!(Some(self.attempt(&two, permit)));
         let mut spare: Option<(Rc<Upstream>, Answer)> = None;
         loop {
             let (other_runs, finish) = tokio::select! {
@@ -144,7 +145,7 @@ impl Job {
     }
 
     /// Where a second attempt goes beside one at `one`; `None` where there is none to be made.
-    fn beside(&self, one: &Rc<Upstream>, why: Beside) -> Option<Rc<Upstream>> {
+    fn beside(&self, one: &Rc<Upstream>, why: Beside) -> Option<(Rc<Upstream>, Permit)> {
         let may = self.exchange.class == Class::PublicRead
             && self.in_time()
             && self.body.is_complete()
@@ -160,7 +161,9 @@ impl Job {
                 return None;
             }
         }
-        let two = self.select(Reach::Provider, Some(one.io.id))?;
+        let Placed::At(two, permit) = self.select(Reach::Provider, Some(one.io.id)) else {
+            return None;
+        };
         match why {
             Beside::Hedge => {
                 let slots = &self.exchange.held.serving.pools[self.pool.index()];
@@ -168,7 +171,7 @@ impl Job {
             }
             Beside::Rescue => self.count_rescue(),
         }
-        Some(two)
+        Some((two, permit))
     }
 
     /// Whether an attempt at an endpoint that is left may be made elsewhere: within the attempts that

@@ -1,20 +1,23 @@
 //! A backend's body on its way to the client, under guard.
 //!
-//! Watches that it goes on and that it ends where it said it would. Its end settles the exchange:
+//! Watches that it goes on and that it ends where it said it would, and ends a long one whose
+//! endpoint is left. Its end settles the exchange:
 //! the connection goes back, the outcome is tallied. A body cut short is an error to hyper, which
 //! then cuts the client's connection: half an order book never looks like a whole one.
 
+use crate::admit::Permit;
 use crate::body::{BodyError, ClientBody, ResponseBody};
 use crate::exchange::{Exchange, Head};
 use crate::headers::prepare_trailers;
 use crate::lease::{AnswerBody, Lease};
+use crate::leaving;
 use crate::respond;
 use crate::tunnel::Tunnel;
 use crate::upstream::Upgraded;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use leeward_failover::Outcome;
+use leeward_failover::{Leaving, Outcome};
 use leeward_metrics::RequestOutcome;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -29,7 +32,13 @@ pub(crate) struct Relay {
     stall_after: Duration,
     stall: Option<Pin<Box<Sleep>>>,
     progressed: bool,
+    /// Ready when it has to end because its endpoint is left; made once it has lasted for long.
+    must_end: Option<Pin<Box<dyn Future<Output = Leaving>>>>,
 }
+
+/// An answer that lasts for longer is ended when its endpoint is left; a shorter one ends by itself,
+/// or stands still.
+const LONG: Duration = Duration::from_secs(2);
 
 /// What the end of an answer settles.
 pub(crate) struct Settle {
@@ -41,6 +50,8 @@ pub(crate) struct Settle {
     /// What a whole answer says of the endpoint, and the time to its head; `None` when that has
     /// been tallied.
     pub(crate) tally: Option<(Outcome, Head)>,
+    /// Its room at the site; dropped with the rest at the end.
+    pub(crate) permit: Option<Permit>,
 }
 
 impl Relay {
@@ -51,6 +62,7 @@ impl Relay {
             stall_after,
             stall: None,
             progressed: false,
+            must_end: None,
         }
     }
 
@@ -58,12 +70,21 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(why) = self.poll_left(cx) {
+            self.left(why);
+            return Poll::Ready(Some(Err(BodyError::Left)));
+        }
         let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.poll_stalled(cx));
-                self.cut_short();
-                return Poll::Ready(Some(Err(BodyError::Stalled)));
+                if self.poll_stalled(cx).is_ready() {
+                    self.cut_short();
+                    return Poll::Ready(Some(Err(BodyError::Stalled)));
+                }
+                // It may have become a long one just now.
+                let why = ready!(self.poll_left(cx));
+                self.left(why);
+                return Poll::Ready(Some(Err(BodyError::Left)));
             }
         };
         self.progressed = true;
@@ -89,18 +110,41 @@ impl Relay {
     }
 
     /// Ready when nothing came for `stall_after`. The timer is armed once and pushed on only when
-    /// it fires, so that a body in flow costs none.
+    /// it fires, so that a body in flow costs none. When it fires first, the answer is a long one.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (after, progressed) = (self.stall_after, &mut self.progressed);
+        let after = self.stall_after;
         let stall = self
             .stall
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after.min(LONG))));
         loop {
             ready!(stall.as_mut().poll(cx));
-            if !std::mem::take(progressed) {
+            let newly_long = self.must_end.is_none();
+            if newly_long && let Some(settle) = &self.settle {
+                let endless = self.incoming.size_hint().exact().is_none();
+                self.must_end = Some(settle.must_end(endless));
+            }
+            if newly_long && after > LONG {
+                stall.as_mut().reset(Instant::now() + (after - LONG));
+                continue;
+            }
+            if !std::mem::take(&mut self.progressed) {
                 return Poll::Ready(());
             }
             stall.as_mut().reset(Instant::now() + after);
+        }
+    }
+
+    /// Ready when it has to end because its endpoint is left.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Leaving> {
+        match &mut self.must_end {
+            Some(must_end) if self.settle.is_some() => must_end.as_mut().poll(cx),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn left(&mut self, why: Leaving) {
+        if let Some(settle) = self.settle.take() {
+            settle.left(why);
         }
     }
 
@@ -154,6 +198,8 @@ impl Settle {
     /// The account of a connection that has become a tunnel.
     pub(crate) fn into_exchange(self) -> Exchange {
         self.tally();
+        // A stream has room to its head: it may stay for days.
+        drop(self.permit);
         self.lease.release();
         self.exchange
     }
@@ -171,6 +217,25 @@ impl Settle {
             "the backend switched protocols without being asked",
             0,
         )
+    }
+
+    /// Ready when a long answer has to end. One to an order never has to: cutting it short would take
+    /// from the client what became of the order.
+    fn must_end(&self, endless: bool) -> Pin<Box<dyn Future<Output = Leaving>>> {
+        let Exchange { worker, class, .. } = &self.exchange;
+        if class.goes_to_writer() {
+            return Box::pin(std::future::pending());
+        }
+        let upstream = self.lease.upstream();
+        let window = self.exchange.drain_window(upstream);
+        Box::pin(leaving::must_end(worker, &upstream.io, window, endless))
+    }
+
+    /// The endpoint is left: the answer ends here, and says nothing of it.
+    fn left(self, why: Leaving) {
+        self.exchange.count_ended(self.lease.upstream(), why);
+        self.exchange.cut_client();
+        self.exchange.end(RequestOutcome::Truncated);
     }
 
     fn cut_short(self) {

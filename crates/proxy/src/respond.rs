@@ -17,6 +17,8 @@ pub(crate) enum Fate {
     NotSent,
     /// A backend may have received it.
     Unknown,
+    /// Refused at leeward's own limits: no backend received any of it.
+    Shed,
 }
 
 impl Fate {
@@ -24,6 +26,7 @@ impl Fate {
         match self {
             Fate::NotSent => "not-sent",
             Fate::Unknown => "unknown",
+            Fate::Shed => "shed",
         }
     }
 }
@@ -39,7 +42,7 @@ pub(crate) fn unanswered(
     response
         .headers_mut()
         .insert(OUTCOME, HeaderValue::from_static(fate.as_str()));
-    if fate == Fate::NotSent {
+    if fate != Fate::Unknown {
         response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(seconds));

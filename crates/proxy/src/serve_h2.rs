@@ -6,6 +6,7 @@
 //! rapid reset, resets by own errors, CONTINUATION and empty frames). CONNECT is refused, the
 //! extended one (RFC 8441) too: it is not announced. Called by `listener` and `detect`.
 
+mod frames;
 mod head;
 mod io;
 mod streams;
@@ -19,7 +20,7 @@ use crate::worker::Worker;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use io::{H2Io, Progress};
+use io::{Counts, H2Io, Progress};
 use leeward_config::policy::Limits;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -69,8 +70,16 @@ pub(crate) async fn serve_h2<S: ClientStream>(
     listener: usize,
     tls: bool,
 ) {
-    let limits = worker.snapshot().serving.policy.limits;
-    let (io, keeper) = H2Io::new(stream);
+    let (limits, slots) = {
+        let held = worker.snapshot();
+        let io = held.serving.listeners.get(listener);
+        (held.serving.policy.limits, io.map(|io| io.slots))
+    };
+    let counts = Counts {
+        cells: worker.cells.clone(),
+        slots,
+    };
+    let (io, keeper) = H2Io::new(stream, counts);
     let progress = io.progress();
     let conn = ClientConn::new(worker, peer, listener, tls, None);
     let _registered = worker.register(&conn);
@@ -84,10 +93,6 @@ pub(crate) async fn serve_h2<S: ClientStream>(
         let mut http = Box::pin(http);
         let mut driver = Driver::new(&conn, &progress, &streams, limits);
         poll_fn(|cx| driver.poll(http.as_mut(), |http| http.graceful_shutdown(), cx)).await
-    };
-    let slots = {
-        let held = worker.snapshot();
-        held.serving.listeners.get(listener).map(|io| io.slots)
     };
     if let Some(slots) = slots {
         let cells = &worker.cells;
@@ -289,4 +294,84 @@ fn least(limits: &Limits) -> Duration {
         .min(write_stall)
         .min(GOODBYE);
     least.max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::local_runtime;
+    use std::convert::Infallible;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = vec![len[1], len[2], len[3], kind, flags];
+        frame.extend_from_slice(&stream.to_be_bytes());
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    /// Asks for something that is never answered, then answers so many pings and nothing more.
+    /// Returns how many there were when the connection ended.
+    async fn client(mut stream: DuplexStream, answers: usize) -> usize {
+        // GET https: / of the static table, and an authority.
+        let head = [0x82, 0x87, 0x84, 0x41, 0x01, b'h'];
+        let settings = frame(4, 0, 0, &[]);
+        let hello = [&PREFACE[..], &settings, &frame(1, 5, 1, &head)].concat();
+        stream.write_all(&hello).await.unwrap();
+        let mut pings = 0;
+        loop {
+            let mut header = [0; 9];
+            if stream.read_exact(&mut header).await.is_err() {
+                return pings;
+            }
+            let len = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; len as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            if header[3] == PING && header[4] & ACK == 0 {
+                pings += 1;
+                if pings <= answers {
+                    let pong = frame(PING, ACK, 0, &payload);
+                    stream.write_all(&pong).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Serves that client; how many pings it got and how long it was served.
+    fn served(answers: usize) -> (usize, Duration) {
+        local_runtime().unwrap().block_on(async {
+            tokio::time::pause();
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            let limits = Limits::default();
+            let service = service_fn(|_| std::future::pending::<Result<_, Infallible>>());
+            let streams = Streams::new(limits.write_stall);
+            let http = builder(&limits, streams)
+                .serve_connection::<_, _, http_body_util::Empty<bytes::Bytes>>(
+                    TokioIo::new(ours),
+                    service,
+                );
+            let began = Instant::now();
+            let (served, pings) = tokio::join!(http, client(theirs, answers));
+            assert!(served.is_err(), "it ends by leeward's doing");
+            (pings, began.elapsed())
+        })
+    }
+
+    #[test]
+    fn a_client_that_does_not_answer_a_ping_is_not_there() {
+        let (pings, served) = served(0);
+        assert_eq!(pings, 1);
+        assert_eq!(served.as_secs(), (PING_EVERY + PING_TIMEOUT).as_secs());
+    }
+
+    #[test]
+    fn a_client_that_answers_pings_is_served_on() {
+        let (pings, served) = served(5);
+        assert_eq!(pings, 6);
+        assert!(served >= PING_EVERY * 6 + PING_TIMEOUT, "{served:?}");
+    }
 }

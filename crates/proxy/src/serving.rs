@@ -4,6 +4,7 @@
 //! here. What did not change since the policy before is taken over, so that TLS sessions,
 //! connections and counts go on.
 
+use crate::admit::{self, Sites};
 use crate::connect::ConnectSpec;
 use crate::error::StartError;
 use crate::per_client::PerClient;
@@ -29,6 +30,8 @@ pub(crate) struct Serving {
     pub(crate) pools: Vec<PoolSlots>,
     /// By `BackendId`.
     pub(crate) backends: Vec<BackendIo>,
+    /// What workers share of each site.
+    pub(crate) sites: Sites,
     client_tls: Vec<ClientTls>,
 }
 
@@ -108,11 +111,13 @@ impl Serving {
             .iter()
             .map(|backend| BackendIo::new(&policy, backend, known, &mut client_tls, metrics))
             .collect::<Result<_, _>>()?;
+        let sites = admit::sites(&policy, before.map(|before| &before.sites), metrics);
         Ok(Self {
             policy,
             listeners,
             pools,
             backends,
+            sites,
             client_tls,
         })
     }

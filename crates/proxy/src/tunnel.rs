@@ -1,8 +1,9 @@
 //! Connections that have switched protocols: raw bytes both ways, after the backend's 101 only.
 //!
-//! Ends when either side ends. When the backend's side breaks, the client's is reset, so that a
-//! stream that died is never left silent.
+//! Ends when either side ends, or when its endpoint is left or drained (`leaving`). When the backend's side breaks or
+//! is left, the client's is reset, so that a stream that died is never left silent.
 
+use crate::leaving;
 use crate::relay::Settle;
 use crate::serve::{ClientConn, ClientStream};
 use crate::upstream::Upgraded;
@@ -33,11 +34,20 @@ impl Tunnel {
             let _ = client.socket().set_zero_linger();
             return;
         };
+        let upstream = settle.lease.upstream().clone();
         let exchange = settle.into_exchange();
         conn.set_in_flight(false);
         let stop = worker.stop_signal();
+        let window = exchange.drain_window(&upstream);
+        let must_end = leaving::must_end(worker, &upstream.io, window, true);
+        let wire = upgraded.wire.clone();
         let carried = tokio::select! {
             carried = carry(&mut client, upgraded, sent) => carried,
+            why = must_end => {
+                exchange.count_ended(&upstream, why);
+                wire.reset();
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
             () = stop => Err(io::ErrorKind::ConnectionAborted.into()),
         };
         if carried.is_err() {

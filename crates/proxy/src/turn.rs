@@ -3,6 +3,7 @@
 //! Called by `job` until one is answered or none may follow. A second attempt beside a slow one is
 //! `race`'s.
 
+use crate::admit::{self, Permit, Placed};
 use crate::attempt::{Answer, Ended, Plan, attempt};
 use crate::classify::{self, Failure};
 use crate::error::{AttemptError, Step};
@@ -11,11 +12,12 @@ use crate::headers;
 use crate::job::{Job, route_of};
 use crate::pace::Pace;
 use crate::race::{Finish, running};
+use crate::signs;
 use crate::upstream::{Freshness, Upstream};
 use crate::whole::Hold;
 use crate::worker::Held;
 use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want, select};
+use leeward_failover::select::{Reach, Want};
 use leeward_failover::{Class, EndpointId, Leaving, Outcome, Repeat, RetryParams};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -42,13 +44,16 @@ pub(crate) enum Turn {
 impl Answer {
     /// What it says of its endpoint.
     pub(crate) fn says(&self) -> Outcome {
+        if self.disguised {
+            return Outcome::ServerError;
+        }
         classify::health(self.response.status(), self.response.headers())
     }
 }
 
 impl Job {
     /// The endpoint of the next attempt, or of one beside an attempt at `beside`.
-    pub(crate) fn select(&self, reach: Reach, beside: Option<EndpointId>) -> Option<Rc<Upstream>> {
+    pub(crate) fn select(&self, reach: Reach, beside: Option<EndpointId>) -> Placed {
         let Exchange { worker, class, .. } = &self.exchange;
         let mut tried = self.tried.borrow_mut();
         let first = tried.is_empty() && beside.is_none();
@@ -65,21 +70,18 @@ impl Job {
             tried: &tried,
             reach,
         };
-        let pick = worker.draw(|rng| {
-            select(&held.table, &want, rng, |endpoint| {
-                worker.in_flight(endpoint)
-            })
-        });
+        let placed = admit::place(worker, &held, &want);
         if beside.is_some() {
             tried.pop();
         }
-        let upstream = worker.upstream(&held, pick?.endpoint)?;
-        let slots = &held.serving.pools[self.pool.index()];
-        worker.cells.inc(slots.attempts(*class));
-        if !tried.is_empty() {
-            worker.cells.inc(slots.retries(*class));
+        if let Placed::At(..) = placed {
+            let slots = &held.serving.pools[self.pool.index()];
+            worker.cells.inc(slots.attempts(*class));
+            if !tried.is_empty() {
+                worker.cells.inc(slots.retries(*class));
+            }
         }
-        Some(upstream)
+        placed
     }
 
     /// The newest snapshot, unless it is of another policy: an attempt that follows should know what
@@ -104,9 +106,9 @@ impl Job {
     }
 
     /// One attempt, and another beside it where it takes long.
-    pub(crate) async fn turn(&self, upstream: &Rc<Upstream>) -> Turn {
+    pub(crate) async fn turn(&self, upstream: &Rc<Upstream>, permit: Permit) -> Turn {
         let started = Instant::now();
-        let mut first = std::pin::pin!(Some(self.attempt(upstream)));
+        let mut first = std::pin::pin!(Some(self.attempt(upstream, permit)));
         let (upstream, ended) = match self.alone_until() {
             None => self.alone(upstream, first.as_mut()).await,
             Some(until) => {
@@ -134,9 +136,21 @@ impl Job {
         }
     }
 
-    /// One attempt, and another on a new connection when the one that was reused had been closed by
-    /// the backend: that is nobody's failure.
-    pub(crate) async fn attempt(&self, upstream: &Rc<Upstream>) -> Result<Answer, Ended> {
+    /// One attempt, to the head of its answer. It holds its room at the site to the end of the answer.
+    pub(crate) async fn attempt(
+        &self,
+        upstream: &Rc<Upstream>,
+        permit: Permit,
+    ) -> Result<Answer, Ended> {
+        let mut answer = self.try_twice(upstream).await?;
+        permit.head(&answer.response, answer.head.latency);
+        answer.permit = Some(permit);
+        Ok(answer)
+    }
+
+    /// One try, and another on a new connection when the one that was reused had been closed by the
+    /// backend: that is nobody's failure.
+    async fn try_twice(&self, upstream: &Rc<Upstream>) -> Result<Answer, Ended> {
         let need = if self.exchange.class.goes_to_writer() {
             Freshness::Proven
         } else {
@@ -191,10 +205,14 @@ impl Job {
         let attempts = self.attempts() + 1;
         let worker = &self.exchange.worker;
         let elsewhere = self.turned_away(upstream.io.id);
-        attempt(worker, upstream, plan, elsewhere, &mut || {
+        let mut answer = attempt(worker, upstream, plan, elsewhere, &mut || {
             self.may_leave(attempts)
         })
-        .await
+        .await?;
+        if let Some(signs) = &held.serving.policy.pools[upstream.io.pool.index()].error_if {
+            answer.disguised = signs::shows_error(signs, &answer);
+        }
+        Ok(answer)
     }
 
     /// Ready when what is not sent yet should go elsewhere: its endpoint is left, or orders make a

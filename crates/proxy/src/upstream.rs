@@ -32,7 +32,8 @@ pub(crate) struct Upstream {
     pub(crate) cells: Cells,
     idle: RefCell<VecDeque<Idle>>,
     shared: Shared,
-    /// The backend was asked, and does not speak HTTP/2.
+    /// The backend may speak either, and chose HTTP/1.1 when it was last asked. It is asked again
+    /// with each new connection: what stands there may have changed.
     speaks_http1: Cell<bool>,
     in_flight: Cell<u32>,
     /// Attempts that wait for an answer.
@@ -103,41 +104,73 @@ impl Upstream {
         protocol: Protocol,
     ) -> Result<Lease, ConnectError> {
         let busy = Busy::new(self);
-        let exclusive = match protocol {
-            Protocol::Http1 => true,
-            Protocol::Http2 => false,
-            Protocol::Auto => self.speaks_http1.get(),
-        };
-        match &self.io.shared {
-            Some(spec) if !exclusive => self.lend_stream(busy, need, spec).await,
+        match (&self.io.shared, protocol) {
+            (Some(spec), Protocol::Auto) if self.speaks_http1.get() => {
+                self.lend_either(busy, need, spec).await
+            }
+            (Some(spec), Protocol::Http2 | Protocol::Auto) => {
+                self.lend_stream(busy, need, spec).await
+            }
             _ => self.lend_connection(busy, need).await,
         }
     }
 
+    /// Lends a connection that speaks HTTP/1.1.
     async fn lend_connection(
         self: &Rc<Self>,
         busy: Busy,
         need: Freshness,
     ) -> Result<Lease, ConnectError> {
-        if need != Freshness::New {
-            while let Some(mut connection) = self.pop(need) {
-                // Ready at once unless the backend has just closed it.
-                if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
-                    self.cells.inc(self.io.slots.reused);
-                    let lent = Lent::Connection(connection);
-                    return Ok(Lease::new(lent, true, busy));
-                }
+        let lent = match self.idle(need).await {
+            Some(connection) => return Ok(Lease::new(Lent::Connection(connection), true, busy)),
+            None => self.connect_alone().await?,
+        };
+        Ok(Lease::new(Lent::Connection(lent), false, busy))
+    }
+
+    /// Lends a connection of a backend that chose HTTP/1.1 when it was last asked: one of those, or
+    /// a new one, of whichever version it chooses now.
+    async fn lend_either(
+        self: &Rc<Self>,
+        busy: Busy,
+        need: Freshness,
+        spec: &ConnectSpec,
+    ) -> Result<Lease, ConnectError> {
+        if let Some(connection) = self.idle(need).await {
+            return Ok(Lease::new(Lent::Connection(connection), true, busy));
+        }
+        let (stream, wire) = connect(self.io.address, spec).await?;
+        self.cells.inc(self.io.slots.created);
+        let lent = if stream.agreed_to_http2() == Some(true) {
+            self.speaks_http1.set(false);
+            let sharing = share(stream, wire, self.io.max_streams, Open::new(self));
+            let made = within(spec.timeout, sharing).await?;
+            Lent::Stream(self.shared.join(made))
+        } else {
+            Lent::Connection(self.handshake(stream, wire).await?)
+        };
+        Ok(Lease::new(lent, false, busy))
+    }
+
+    /// A connection of HTTP/1.1 that is there already and fresh enough.
+    async fn idle(&self, need: Freshness) -> Option<Connection> {
+        if need == Freshness::New {
+            return None;
+        }
+        while let Some(mut connection) = self.pop(need) {
+            // Ready at once unless the backend has just closed it.
+            if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
+                self.cells.inc(self.io.slots.reused);
+                return Some(connection);
             }
         }
-        let connected = connect(self.io.address, &self.io.connect).await;
-        if connected.is_err() {
-            // Whatever comes up there next may speak something else.
-            self.speaks_http1.set(false);
-        }
-        let (stream, wire) = connected?;
+        None
+    }
+
+    async fn connect_alone(self: &Rc<Self>) -> Result<Connection, ConnectError> {
+        let (stream, wire) = connect(self.io.address, &self.io.connect).await?;
         self.cells.inc(self.io.slots.created);
-        let connection = self.handshake(stream, wire).await?;
-        Ok(Lease::new(Lent::Connection(connection), false, busy))
+        self.handshake(stream, wire).await
     }
 
     /// Lends a stream of a shared connection. Where the backend turns out to speak HTTP/1.1 (and may),
@@ -159,7 +192,7 @@ impl Upstream {
                 return Ok(Lease::new(Lent::Stream(ticket), reused, busy));
             }
             if self.speaks_http1.get() {
-                return self.lend_connection(busy, need).await;
+                return self.lend_either(busy, need, spec).await;
             }
             match self.shared.wait().await {
                 Dialed::Look => {}
@@ -198,15 +231,7 @@ impl Upstream {
     }
 
     async fn dial(self: Rc<Self>, spec: ConnectSpec) {
-        let limit = spec.timeout;
-        let made = match tokio::time::timeout(limit, self.share(&spec)).await {
-            Ok(made) => made,
-            Err(_) => Err(ConnectError {
-                step: crate::error::Step::Connect,
-                timed_out: true,
-                detail: format!("no HTTP/2 connection within {limit:?}"),
-            }),
-        };
+        let made = within(spec.timeout, self.share(&spec)).await;
         self.shared.made(made, self.io.reuse.order_within);
     }
 
@@ -327,6 +352,21 @@ impl Connection {
         self.wire.reset();
         self.task.abort();
     }
+}
+
+/// What comes of `making` an HTTP/2 connection in this time.
+async fn within<T>(
+    limit: Duration,
+    making: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let made = tokio::time::timeout(limit, making).await;
+    made.unwrap_or_else(|_| {
+        Err(ConnectError {
+            step: crate::error::Step::Connect,
+            timed_out: true,
+            detail: format!("no HTTP/2 connection within {limit:?}"),
+        })
+    })
 }
 
 /// Counts an attempt for as long as it lives.

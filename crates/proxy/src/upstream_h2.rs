@@ -59,6 +59,12 @@ impl Shared {
         Some(Ticket::new(found.clone()))
     }
 
+    /// A connection that was made for one stream, which it lends, has room for others.
+    pub(crate) fn join(&self, connection: Rc<Connection>) -> Ticket {
+        self.connections.borrow_mut().insert(0, connection.clone());
+        Ticket::new(connection)
+    }
+
     /// Waits for the connection that somebody else makes.
     pub(crate) async fn wait(&self) -> Dialed {
         let dial = self.dials.get();

@@ -111,6 +111,11 @@ impl Parts {
 }
 
 impl Whole {
+    /// The bytes that are left of it.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
     /// The next part of it.
     pub(crate) fn next(&mut self) -> Option<Frame<Bytes>> {
         if !self.data.is_empty() {

@@ -4,6 +4,7 @@
 //!
 //! Started and told to drain by `app`; everything else in the data path hangs on its [`Worker`].
 
+use crate::admit::Gates;
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::leaving::Departures;
@@ -115,6 +116,8 @@ pub(crate) struct Worker {
     pub(crate) tallies: Tallies,
     /// Tells what is under way that its endpoint is left.
     pub(crate) departures: Departures,
+    /// Room at each site.
+    pub(crate) gates: Gates,
     cache: RefCell<Cache<SharedSnapshot, Arc<Snapshot>>>,
     held: RefCell<Held>,
     upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
@@ -285,6 +288,7 @@ impl Worker {
             shared,
             tallies: Tallies::default(),
             departures: Departures::default(),
+            gates: Gates::default(),
             cache: RefCell::new(cache),
             held: RefCell::new(held.clone()),
             upstreams: RefCell::default(),
@@ -319,6 +323,7 @@ impl Worker {
     }
 
     fn make_budgets(&self, held: &Held) {
+        self.gates.follow(&held.serving.sites, &self.cells);
         let workers = self.shared.peers.len();
         let pools = &held.serving.policy.engine.pools;
         *self.budgets.borrow_mut() = pools

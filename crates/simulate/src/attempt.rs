@@ -40,8 +40,7 @@ impl World {
         let number = request.attempts;
         let tried = request.tried.len() as u32;
         let left = request.allowed().map_or(0, |all| all.saturating_sub(tried));
-        let patience =
-            (left > 1).then(|| self.now + request.deadline.since(self.now) / left);
+        let patience = (left > 1).then(|| self.now + request.deadline.since(self.now) / left);
         let (class, pool, deadline) = (request.class, request.pool.index(), request.deadline);
         let pooled = !fresh && self.take_idle(server, pool, class);
         let attempt = Attempt {
@@ -61,9 +60,7 @@ impl World {
                 Dialled::Stands(after) if after < connect => {
                     (after + self.servers[server].rtt / 2, Step::Reach)
                 }
-                Dialled::Stands(_) | Dialled::Silence => {
-                    (connect, Step::Undialled { tls: false })
-                }
+                Dialled::Stands(_) | Dialled::Silence => (connect, Step::Undialled { tls: false }),
                 Dialled::Refused(after) => (after, Step::Undialled { tls: false }),
                 Dialled::TlsFailed(after) => (after, Step::Undialled { tls: true }),
             }
@@ -171,7 +168,12 @@ impl World {
         let answered = ask(&mut there, &self.sky(server), Some(class), &mut dice);
         let executed = match answered {
             Answered::Status { code: 200, .. } => 1.0,
-            Answered::Status { code: 500.., full: false, .. } | Answered::Silence => 0.2,
+            Answered::Status {
+                code: 500..,
+                full: false,
+                ..
+            }
+            | Answered::Silence => 0.2,
             Answered::Reset(_) => 0.5,
             Answered::Status { .. } | Answered::Stale(_) | Answered::Lost => 0.0,
         };
@@ -340,7 +342,10 @@ impl World {
             .filter_map(|(id, r)| Some((*id, r.attempt.as_ref()?.number)))
             .collect();
         for (id, number) in broken {
-            let rtt = self.current(id).map(|a| a.server).map(|s| self.servers[s].rtt);
+            let rtt = self
+                .current(id)
+                .map(|a| a.server)
+                .map(|s| self.servers[s].rtt);
             let at = self.now + rtt.unwrap_or_default() / 2;
             self.plan_step(id, number, at, Step::Break);
         }

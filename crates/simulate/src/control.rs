@@ -108,10 +108,8 @@ impl World {
         let (takes, result) = self.probed(server, timeout);
         let process = self.process;
         self.shadow.probed(endpoint, self.now);
-        self.queue.plan(
-            self.now + takes,
-            Event::Probed(endpoint, result, process),
-        );
+        self.queue
+            .plan(self.now + takes, Event::Probed(endpoint, result, process));
     }
 
     fn probed(&mut self, index: usize, timeout: Duration) -> (Duration, ProbeResult) {

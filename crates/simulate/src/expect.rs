@@ -75,7 +75,10 @@ pub(crate) fn judge(
     }
     for place in &expected.stays {
         let times = left_at(place).len();
-        judged.push((format!("{place} is never left (it was {times} times)"), times == 0));
+        judged.push((
+            format!("{place} is never left (it was {times} times)"),
+            times == 0,
+        ));
     }
     for (place, most) in &expected.left_at_most {
         let times = left_at(place).len();
@@ -98,7 +101,10 @@ fn judge_writer(world: &World, expected: &Expected, judged: &mut Vec<(String, bo
         .find_map(|pool| world.rules.engine.providers.get(pool.writer?.index()));
     if !expected.writer.is_empty() {
         let name = provider.map_or("", |provider| provider.name.as_str());
-        let what = format!("the writer is {} (it is {name})", expected.writer.join(" or "));
+        let what = format!(
+            "the writer is {} (it is {name})",
+            expected.writer.join(" or ")
+        );
         judged.push((what, expected.writer.iter().any(|wanted| wanted == name)));
     }
     if let Some(most) = expected.writer_moves {
@@ -150,7 +156,9 @@ fn serves(world: &World, place: &str) -> bool {
             let site = &world.rules.engine.sites[lane.site.index()].name;
             lane.endpoints.iter().any(|e| {
                 let info = world.table.endpoint(e.id);
-                let address = info.map(|info| info.address.to_string()).unwrap_or_default();
+                let address = info
+                    .map(|info| info.address.to_string())
+                    .unwrap_or_default();
                 let backend = info
                     .and_then(|info| world.rules.engine.backends.get(info.backend.index()))
                     .map_or("", |backend| backend.name.as_str());

@@ -85,10 +85,7 @@ impl Mode {
     pub const fn is_total(self) -> bool {
         matches!(
             self,
-            Mode::TcpRefused
-                | Mode::TcpBlackhole
-                | Mode::TcpReset
-                | Mode::AcceptHang
+            Mode::TcpRefused | Mode::TcpBlackhole | Mode::TcpReset | Mode::AcceptHang
         )
     }
 

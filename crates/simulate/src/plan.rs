@@ -105,7 +105,13 @@ impl Rules {
         let io = policy
             .pools
             .iter()
-            .map(|pool| (pool.connect_timeout, pool.idle_timeout, pool.order_reuse_within))
+            .map(|pool| {
+                (
+                    pool.connect_timeout,
+                    pool.idle_timeout,
+                    pool.order_reuse_within,
+                )
+            })
             .collect();
         let mut deadlines = BTreeMap::new();
         for route in &policy.routes {
@@ -128,12 +134,7 @@ impl Rules {
 
 impl Plan {
     /// A calm world around a policy: each backend has `addresses(url)` addresses, and no load yet.
-    pub fn around(
-        rules: Rules,
-        seed: u64,
-        end: Time,
-        addresses: impl Fn(&str) -> usize,
-    ) -> Plan {
+    pub fn around(rules: Rules, seed: u64, end: Time, addresses: impl Fn(&str) -> usize) -> Plan {
         let mut dice = Dice::new(seed, 1);
         let mut rtts: BTreeMap<String, Duration> = BTreeMap::new();
         let (mut servers, mut names) = (Vec::new(), Vec::new());

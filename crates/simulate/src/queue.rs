@@ -11,7 +11,11 @@ pub(crate) enum Event {
     /// The next request of a load comes.
     Arrival(usize),
     /// An attempt comes to its next step.
-    Step { request: u64, attempt: u32, step: Step },
+    Step {
+        request: u64,
+        attempt: u32,
+        step: Step,
+    },
     /// Counts go to the engine.
     Flush,
     /// The engine's deadline.

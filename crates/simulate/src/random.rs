@@ -46,7 +46,11 @@ pub fn plan(seed: u64) -> Result<Plan, String> {
     let rules = Rules::compile(&policy(&draft))?;
     let addresses = dice.between(1, 3);
     let mut plan = Plan::around(rules, seed, Time::ZERO, |url| {
-        if url.contains("n1") { addresses as usize } else { 1 }
+        if url.contains("n1") {
+            addresses as usize
+        } else {
+            1
+        }
     });
     for pool in &draft.pools {
         for (class, least, most) in [
@@ -127,7 +131,11 @@ fn pool(
     );
     let orders = format!(
         "writer: single, move: automatic, failback: {}, fenced: {}",
-        if dice.chance(0.5) { "manual" } else { "automatic" },
+        if dice.chance(0.5) {
+            "manual"
+        } else {
+            "automatic"
+        },
         dice.chance(0.5)
     );
     PoolDraft {
@@ -141,11 +149,16 @@ fn pool(
 
 /// The policy file of a draft.
 fn policy(draft: &Draft) -> String {
-    let mut text = String::from("version: 1\nadmin: off\nlisteners: { l: { bind: 127.0.0.1:0 } }\n");
+    let mut text =
+        String::from("version: 1\nadmin: off\nlisteners: { l: { bind: 127.0.0.1:0 } }\n");
     text.push_str("providers:\n");
     for (name, sites) in &draft.providers {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "  {name}: {{ kind: cloud, sites: [{}] }}", sites.join(", "));
+        let _ = writeln!(
+            text,
+            "  {name}: {{ kind: cloud, sites: [{}] }}",
+            sites.join(", ")
+        );
     }
     text.push_str("pools:\n");
     for pool in &draft.pools {
@@ -154,13 +167,19 @@ fn policy(draft: &Draft) -> String {
         for (site, count) in &pool.backends {
             for number in 1..=*count {
                 let host = format!("n{number}.{}.{}.test", site.replace('/', "-"), pool.name);
-                lines.push(format!("      - {{ url: \"http://{host}:80\", site: {site} }}"));
+                lines.push(format!(
+                    "      - {{ url: \"http://{host}:80\", site: {site} }}"
+                ));
             }
         }
         if draft.reversed {
             lines.reverse();
         }
-        let tiers: Vec<String> = pool.tiers.iter().map(|t| format!("[{}]", t.join(", "))).collect();
+        let tiers: Vec<String> = pool
+            .tiers
+            .iter()
+            .map(|t| format!("[{}]", t.join(", ")))
+            .collect();
         let _ = writeln!(
             text,
             "{}\n    probe: {{ path: /health }}\n    failover: {{ tiers: [{}], {} }}\n    orders: {{ {} }}",

@@ -53,7 +53,9 @@ impl TryFrom<String> for Span {
     type Error = String;
     fn try_from(text: String) -> Result<Span, String> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let number: f64 = digits.parse().map_err(|_| format!("no time span: {text}"))?;
+        let number: f64 = digits
+            .parse()
+            .map_err(|_| format!("no time span: {text}"))?;
         let seconds = match &text[digits.len()..] {
             "ms" => 0.001,
             "s" => 1.0,
@@ -174,9 +176,17 @@ impl Scenario {
             .collect();
         let time = |minutes: f64| self.time(minutes);
         let judged = judge(&world, &self.expect, &time);
-        broken.extend(judged.into_iter().filter(|(_, holds)| !holds).map(|(what, _)| what));
+        broken.extend(
+            judged
+                .into_iter()
+                .filter(|(_, holds)| !holds)
+                .map(|(what, _)| what),
+        );
         if world.ledger.duplicates() > 0 {
-            broken.push(format!("{} orders were executed twice", world.ledger.duplicates()));
+            broken.push(format!(
+                "{} orders were executed twice",
+                world.ledger.duplicates()
+            ));
         }
         let owed = judge(&world, &self.owed, &time);
         Ok(Played {

@@ -158,7 +158,10 @@ pub(crate) fn ask(
         return probed(sky, after, dice);
     }
     if let Some(pause) = sky.hit(Mode::Pause, class, dice) {
-        after += pause.to.since(sky.now).min(Duration::from_millis(pause.ms.1));
+        after += pause
+            .to
+            .since(sky.now)
+            .min(Duration::from_millis(pause.ms.1));
     }
     if let Some(slow) = sky.hit(Mode::SlowTtfb, class, dice) {
         after += dice.millis(slow.ms.0, slow.ms.1);
@@ -205,7 +208,10 @@ fn probed(sky: &Sky<'_>, mut after: Duration, dice: &mut Dice) -> Answered {
         after += dice.millis(slow.ms.0, slow.ms.1);
     }
     // Refusals below 500 are for callers, and probes are none.
-    match sky.hit(Mode::Http, None, dice).filter(|s| s.codes.iter().any(|c| *c >= 500)) {
+    match sky
+        .hit(Mode::Http, None, dice)
+        .filter(|s| s.codes.iter().any(|c| *c >= 500))
+    {
         Some(storm) => status(dice.pick(&storm.codes).copied().unwrap_or(503), after),
         None => status(200, after),
     }

@@ -37,7 +37,9 @@ pub fn play(seed: u64) -> Result<World, Bad> {
         (world, replays)
     }));
     let Ok((world, replays)) = played else {
-        return Err(bad(vec!["the engine panics: an invariant of its own".to_owned()]));
+        return Err(bad(vec![
+            "the engine panics: an invariant of its own".to_owned(),
+        ]));
     };
     let violations = world.shadow.violations().iter();
     let mut found: Vec<String> = violations.map(ToString::to_string).collect();

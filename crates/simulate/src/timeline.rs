@@ -100,7 +100,10 @@ impl Timeline {
                 .collect();
             if !words.is_empty() {
                 let at = Time::from_millis((slot + 1) * SUMMARY * 1000);
-                lines.push((at, format!("-- failed in {SUMMARY} s: {}", words.join(", "))));
+                lines.push((
+                    at,
+                    format!("-- failed in {SUMMARY} s: {}", words.join(", ")),
+                ));
             }
         }
         lines.sort_by_key(|(at, _)| *at);

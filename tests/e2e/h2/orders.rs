@@ -9,7 +9,7 @@ use crate::support::wait::{SOON, eventually};
 use std::time::{Duration, Instant};
 
 /// Orders by HTTP/2 within half a second, whatever happened before.
-fn policy(backends: &[(&str, &Breaker)]) -> Policy {
+pub(super) fn policy(backends: &[(&str, &Breaker)]) -> Policy {
     let entries: Vec<_> = backends
         .iter()
         .map(|(site, b)| (*site, b.entry()))
@@ -33,12 +33,12 @@ async fn one(act: Act) -> (Breaker, Proxy, H2Client) {
     (breaker, proxy, client)
 }
 
-fn told(got: &Got) -> (u16, Option<&str>) {
+pub(super) fn told(got: &Got) -> (u16, Option<&str>) {
     (got.status, got.outcome())
 }
 
-const UNKNOWN: (u16, Option<&str>) = (504, Some("unknown"));
-const NOT_SENT: (u16, Option<&str>) = (503, Some("not-sent"));
+pub(super) const UNKNOWN: (u16, Option<&str>) = (504, Some("unknown"));
+pub(super) const NOT_SENT: (u16, Option<&str>) = (503, Some("not-sent"));
 
 #[tokio::test]
 async fn only_the_backends_own_word_proves_that_an_order_was_not_sent() {
@@ -189,16 +189,26 @@ async fn an_order_on_a_path_that_is_dead_is_not_delivered_afterwards() {
     assert_eq!(breaker.executed(), ["first", "o-2"]);
 }
 
+/// Orders one after the other, on connections that said something within this time.
+async fn with_reuse_within(time: &str) -> (Breaker, Proxy, H2Client) {
+    let breaker = Breaker::start(Act::Serve);
+    let policy = policy(&[("aws/one", &breaker)]).pool(&format!("order_reuse_within: {time}"));
+    let proxy = Proxy::start(&policy.text()).await;
+    let client = H2Client::connect(proxy.plain()).await;
+    (breaker, proxy, client)
+}
+
 #[tokio::test]
 async fn an_order_takes_no_connection_that_has_been_silent_for_too_long() {
-    let breaker = Breaker::start(Act::Serve);
-    let policy = policy(&[("aws/one", &breaker)]).pool("order_reuse_within: 100ms");
-    let proxy = Proxy::start(&policy.text()).await;
-    let mut client = H2Client::connect(proxy.plain()).await;
-    assert_eq!(client.order("/order", "o-1").await.text(), "ran\n");
-    assert_eq!(client.order("/order", "o-2").await.text(), "ran\n");
+    let (breaker, _proxy, mut client) = with_reuse_within("10s").await;
+    for id in ["o-1", "o-2", "o-3"] {
+        assert_eq!(client.order("/order", id).await.text(), "ran\n");
+    }
     assert_eq!(breaker.connections(), 1);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(client.order("/order", "o-3").await.text(), "ran\n");
-    assert_eq!(breaker.connections(), 2);
+    let (breaker, _proxy, mut client) = with_reuse_within("1ms").await;
+    let another = async || {
+        assert_eq!(client.order("/order", "o").await.text(), "ran\n");
+        (breaker.connections() > 1).then_some(())
+    };
+    eventually("an order on another connection", SOON, another).await;
 }

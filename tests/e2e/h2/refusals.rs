@@ -160,6 +160,62 @@ async fn what_leeward_refuses_is_told_and_counted_and_the_connection_goes_on() {
     }
 }
 
+/// What breaks the rules of HTTP/2 is refused below leeward, and counted all the same.
+#[tokio::test]
+async fn what_the_http_2_library_refuses_is_counted() {
+    let (backend, proxy) = one("limits: { max_streams: 1 }").await;
+    let counted = async |ended: &str, reason: &str| {
+        let labels = [("listener", "plain"), ("ended", ended), ("reason", reason)];
+        let name = "leeward_downstream_protocol_errors_total";
+        proxy.wait_for_metric(name, &labels, 1.0).await;
+        let all = proxy.metrics().await.sum(name, &[]);
+        all.expect("a series")
+    };
+    assert_eq!(
+        proxy
+            .metrics()
+            .await
+            .sum("leeward_downstream_protocol_errors_total", &[]),
+        Some(0.0)
+    );
+    let malformed = Frame::head(1, END_STREAM, &head(&[("connection", "close")]));
+    let mut client = Frames::connect(proxy.plain()).await;
+    client.send(&[malformed]).await;
+    assert!(client.wait_for(&[RST_STREAM], 1).await.is_some());
+    assert_eq!(counted("stream", "protocol_error").await, 1.0);
+    // Data where no stream was ever opened.
+    client.send(&[Frame::new(DATA, 0, 99, *b"x")]).await;
+    assert!(client.wait_for(&[GOAWAY], 0).await.is_some());
+    assert_eq!(counted("connection", "protocol_error").await, 2.0);
+    let mut client = Frames::connect(proxy.plain()).await;
+    client.send(&[Frame::new(DATA, 0, 1, [0; 16_385])]).await;
+    assert!(client.wait_for(&[GOAWAY], 0).await.is_some());
+    assert_eq!(counted("connection", "frame_size_error").await, 3.0);
+    let mut client = Frames::connect(proxy.plain()).await;
+    let open = head(&[(":method", "POST"), (":path", "/order")]);
+    let heads = [Frame::head(1, 0, &open), Frame::head(3, 0, &open)];
+    client.send(&heads).await;
+    assert!(client.wait_for(&[RST_STREAM], 3).await.is_some());
+    assert_eq!(counted("stream", "refused_stream").await, 4.0);
+    // What leeward refuses itself, or what its clients take back, is none of these.
+    client.send(&[Frame::reset(1, 8)]).await;
+    assert_eq!(
+        H2Client::connect(proxy.plain())
+            .await
+            .get("/read/x")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(counted("stream", "refused_stream").await, 4.0);
+    assert!(
+        backend
+            .requests()
+            .iter()
+            .all(|seen| !seen.whole || seen.head.method() == "GET")
+    );
+}
+
 #[tokio::test]
 async fn a_head_beyond_its_bound_gets_431() {
     let (backend, proxy) = one("limits: { header_bytes: 4KiB }").await;

@@ -2,7 +2,7 @@
 
 use super::h2c;
 use crate::support::certs::Ca;
-use crate::support::h2::breaker::{Act, Breaker};
+use crate::support::h2::breaker::{Act, Breaker, Options};
 use crate::support::h2::client::{H2Client, url};
 use crate::support::h2::site::Site;
 use crate::support::policy::{Policy, QUICK_PROBE};
@@ -66,6 +66,37 @@ async fn the_policy_says_what_is_spoken_and_orders_stay_on_http_1_1() {
         );
         assert!(!site.probed().is_empty(), "{case}");
     }
+}
+
+/// Connections are idle for too long at once, so that each request needs a new one.
+#[tokio::test]
+async fn a_backend_that_may_speak_either_is_asked_again_with_each_new_connection() {
+    let pool = "idle_timeout: 1ms";
+    let (site, proxy) = secure(&["http/1.1"], ", protocol: auto", pool).await;
+    let mut client = H2Client::connect(proxy.plain()).await;
+    assert!(client.get("/read/x").await.is_ok());
+    assert_eq!(site.last().version, H1);
+    let by = async |client: &mut H2Client, wanted: Version| {
+        let spoken = client.get("/read/x").await.is_ok() && site.last().version == wanted;
+        spoken.then_some(())
+    };
+    let turns: [(&[&str], Version); 3] = [
+        (&["h2", "http/1.1"], H2),
+        (&["http/1.1"], H1),
+        (&["h2"], H2),
+    ];
+    for (protocols, wanted) in turns {
+        site.agree_to(protocols);
+        let what = format!("{wanted:?} is spoken");
+        eventually(&what, SOON, async || by(&mut client, wanted).await).await;
+    }
+    assert_eq!(proxy.verdict("aws/one").await, "healthy");
+    let failed = proxy.metrics().await;
+    let failed = failed.sum(
+        "leeward_upstream_attempts_total",
+        &[("outcome", "tls_failed")],
+    );
+    assert_eq!(failed, Some(0.0));
 }
 
 #[tokio::test]
@@ -185,7 +216,11 @@ async fn an_upgrade_goes_by_http_1_1() {
 #[tokio::test]
 async fn requests_share_a_connection_within_what_both_sides_allow() {
     for (own, theirs, most) in [(100, None, 100), (10, None, 10), (100, Some(7), 7)] {
-        let breaker = Breaker::with(Act::Hang, theirs);
+        let options = Options {
+            max_streams: theirs,
+            ..Options::default()
+        };
+        let breaker = Breaker::with(Act::Hang, options);
         let policy = h2c(breaker.entry())
             .pool("orders: { protocol: http2 }")
             .pool(&format!("max_streams: {own}"));

@@ -1,6 +1,10 @@
 //! A steady load of reads and orders, and the comparison of what clients were told with what ran.
 
 use super::client::{Answer, Client, order};
+use super::h2::client::{Got, H2Client, get, read, url};
+use super::wire::{Body, End, Head};
+use bytes::Bytes;
+use h2::client::SendRequest;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +27,8 @@ pub(crate) struct Told {
     pub(crate) id: String,
     /// When it asked.
     pub(crate) asked: Instant,
+    /// Whether it had to make a connection for it.
+    pub(crate) connected: bool,
     /// How long it waited.
     pub(crate) waited: Duration,
     /// What it got; `None` when the connection ended instead.
@@ -54,6 +60,43 @@ impl Load {
                         format!("load-{n}")
                     };
                     let told = ask(address, &mut client, id).await;
+                    results.lock().unwrap().push(told);
+                    tokio::time::sleep(pace).await;
+                }
+            });
+        }
+        Self {
+            stop,
+            clients,
+            results,
+        }
+    }
+
+    /// The same over HTTP/2, by prior knowledge: all clients share one connection.
+    pub(crate) async fn start_http2(
+        address: SocketAddr,
+        readers: usize,
+        orderers: usize,
+        pace: Duration,
+    ) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let results = Arc::<Mutex<Vec<Told>>>::default();
+        let shared = H2Client::connect(address).await;
+        let mut clients = JoinSet::new();
+        for number in 0..readers + orderers {
+            let (results, stopped) = (Arc::clone(&results), stopped.clone());
+            let sender = shared.again();
+            clients.spawn(async move {
+                for n in 0.. {
+                    if *stopped.borrow() {
+                        break;
+                    }
+                    let id = if number < readers {
+                        String::new()
+                    } else {
+                        format!("load-{number}-{n}")
+                    };
+                    let told = ask_http2(sender.clone(), id).await;
                     results.lock().unwrap().push(told);
                     tokio::time::sleep(pace).await;
                 }
@@ -168,6 +211,7 @@ pub(crate) fn assert_truth(told: &[Told], executed: &[String]) {
 
 async fn ask(address: SocketAddr, client: &mut Option<Client>, id: String) -> Told {
     let asked = Instant::now();
+    let new = client.is_none();
     let mut connected = match client.take() {
         Some(client) => client,
         None => Client::connect(address).await,
@@ -192,7 +236,56 @@ async fn ask(address: SocketAddr, client: &mut Option<Client>, id: String) -> To
     Told {
         id,
         asked,
+        connected: new,
         waited: asked.elapsed(),
         answer,
+    }
+}
+
+async fn ask_http2(sender: SendRequest<Bytes>, id: String) -> Told {
+    let asked = Instant::now();
+    let order = (!id.is_empty()).then(|| format!("{{\"id\":\"{id}\"}}"));
+    let request = match &order {
+        None => get("/read/load"),
+        Some(_) => http::Request::post(url("/order")).body(()).unwrap(),
+    };
+    let answered = async {
+        let mut sender = sender.ready().await.ok()?;
+        let sent = sender.send_request(request, order.is_none());
+        let (answer, mut stream) = sent.ok()?;
+        if let Some(order) = order {
+            stream.send_data(order.into(), true).ok()?;
+        }
+        Some(read(answer.await.ok()?).await)
+    };
+    let answer = answered.await.map(as_answer);
+    Told {
+        id,
+        asked,
+        connected: false,
+        waited: asked.elapsed(),
+        answer,
+    }
+}
+
+/// What it would be over HTTP/1.1.
+fn as_answer(got: Got) -> Answer {
+    let fields = got.fields.iter();
+    let fields: String = fields
+        .map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()))
+        .collect();
+    let head = format!("HTTP/1.1 {} Told\r\n{fields}\r\n", got.status);
+    let end = match got.cut {
+        None => End::Whole,
+        Some(_) => End::Cut,
+    };
+    Answer {
+        head: Head::parse(head.as_bytes()),
+        body: Body {
+            bytes: got.body,
+            end,
+            ..Body::default()
+        },
+        ..Answer::default()
     }
 }

@@ -4,6 +4,7 @@
 //! ran is in a file that it appends to at once, so the record survives its death.
 
 use super::backend::{Backend, Options};
+use super::h2::breaker::{self, Act, Breaker};
 use super::temp::TempDir;
 use super::wait::{SOON, eventually};
 use nix::sys::signal::{Signal, kill};
@@ -17,6 +18,7 @@ const NAME: &str = "LEEWARD_TEST_BACKEND";
 const DIR: &str = "LEEWARD_TEST_BACKEND_DIR";
 const BIND: &str = "LEEWARD_TEST_BACKEND_BIND";
 const THINK: &str = "LEEWARD_TEST_BACKEND_THINK_MS";
+const HTTP2: &str = "LEEWARD_TEST_BACKEND_HTTP2";
 
 /// The process itself; as a plain test it does nothing.
 #[test]
@@ -29,18 +31,32 @@ fn backend_process() {
     let bind = std::env::var(BIND).ok().map(|a| a.parse().unwrap());
     let think = Duration::from_millis(std::env::var(THINK).unwrap().parse().unwrap());
     let journal = Some(Path::new(&dir).join("executed"));
-    let backend = Backend::with(
-        &name,
-        Options {
+    if std::env::var(HTTP2).is_ok() {
+        let options = breaker::Options {
             bind,
+            name: Some(name),
             journal,
             think,
-            ..Options::default()
-        },
-    );
-    let part = Path::new(&dir).join("address.part");
-    std::fs::write(&part, backend.address().to_string()).unwrap();
-    std::fs::rename(&part, Path::new(&dir).join("address")).unwrap();
+            ..breaker::Options::default()
+        };
+        let breaker = Breaker::with(Act::Serve, options);
+        stay(&dir, breaker.address());
+    }
+    let options = Options {
+        bind,
+        journal,
+        think,
+        ..Options::default()
+    };
+    let backend = Backend::with(&name, options);
+    stay(&dir, backend.address());
+}
+
+/// Says where the backend listens, and lets it run.
+fn stay(dir: &str, address: SocketAddr) -> ! {
+    let part = Path::new(dir).join("address.part");
+    std::fs::write(&part, address.to_string()).unwrap();
+    std::fs::rename(&part, Path::new(dir).join("address")).unwrap();
     loop {
         std::thread::park();
     }
@@ -53,13 +69,23 @@ pub(crate) struct BackendProcess {
     dir: TempDir,
     address: SocketAddr,
     think: Duration,
+    http2: bool,
 }
 
 impl BackendProcess {
     /// Starts one that takes this time for each answer.
     pub(crate) async fn start(name: &str, think: Duration) -> Self {
+        Self::with(name, think, false).await
+    }
+
+    /// The same with one that speaks HTTP/2, in plain.
+    pub(crate) async fn start_http2(name: &str, think: Duration) -> Self {
+        Self::with(name, think, true).await
+    }
+
+    async fn with(name: &str, think: Duration, http2: bool) -> Self {
         let dir = TempDir::new();
-        let child = spawn(name, &dir, None, think);
+        let child = spawn(name, &dir, None, think, http2);
         let address = address(&dir).await;
         Self {
             name: name.to_owned(),
@@ -67,6 +93,7 @@ impl BackendProcess {
             dir,
             address,
             think,
+            http2,
         }
     }
 
@@ -90,7 +117,8 @@ impl BackendProcess {
     /// Starts it again at its address.
     pub(crate) async fn restart(&mut self) {
         std::fs::remove_file(self.dir.path("address")).ok();
-        self.child = spawn(&self.name, &self.dir, Some(self.address), self.think);
+        let at = Some(self.address);
+        self.child = spawn(&self.name, &self.dir, at, self.think, self.http2);
         address(&self.dir).await;
     }
 
@@ -116,7 +144,13 @@ impl Drop for BackendProcess {
     }
 }
 
-fn spawn(name: &str, dir: &TempDir, bind: Option<SocketAddr>, think: Duration) -> Child {
+fn spawn(
+    name: &str,
+    dir: &TempDir,
+    bind: Option<SocketAddr>,
+    think: Duration,
+    http2: bool,
+) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([
@@ -129,6 +163,9 @@ fn spawn(name: &str, dir: &TempDir, bind: Option<SocketAddr>, think: Duration) -
         .env(THINK, think.as_millis().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
+    if http2 {
+        command.env(HTTP2, "1");
+    }
     if let Some(bind) = bind {
         command.env(BIND, bind.to_string());
     }

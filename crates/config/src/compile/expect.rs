@@ -1,8 +1,8 @@
-//! `expect` of a probe: what its answer must be.
+//! `expect` of a probe: what its answer must be; `error_if`: what shows an error in any answer.
 
 use super::http::conditions;
 use crate::fields::{Fields, expected, one_or_list, present};
-use crate::policy::{Comparison, HttpProbe, JsonCheck};
+use crate::policy::{Comparison, ErrorSigns, HttpProbe, JsonCheck};
 use crate::report::Report;
 use crate::tree::{Kind, Node, Scalar};
 
@@ -38,6 +38,21 @@ pub(super) fn compile(report: &Report<'_>, node: &Node, mut probe: HttpProbe) ->
     }
     fields.finish();
     probe
+}
+
+/// Reads `error_if`: how an error shows in an answer whose status says success.
+pub(super) fn error_signs(report: &Report<'_>, node: &Node) -> Option<ErrorSigns> {
+    let example = "error_if: { json: { \"/code\": \"!= 0\" } }";
+    let mut fields = Fields::of(report, node, "the signs of an error", example)?;
+    let mut signs = ErrorSigns::default();
+    if let Some(node) = fields.get("headers") {
+        signs.headers = conditions(report, node);
+    }
+    if let Some(node) = fields.get("json") {
+        signs.json = json(report, node);
+    }
+    fields.finish();
+    Some(signs)
 }
 
 /// `200` or `200-299`.

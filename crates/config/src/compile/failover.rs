@@ -1,6 +1,8 @@
 //! `health`, `retry`, and the thresholds of `failover`.
 
+use super::expect;
 use crate::fields::Fields;
+use crate::policy::ErrorSigns;
 use crate::report::Report;
 use crate::source::Pos;
 use crate::units::show_duration;
@@ -12,15 +14,15 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Shares that mean "some": 0 would always hold.
 const SOME: std::ops::RangeInclusive<f64> = 0.001..=1.0;
 
-/// Reads `health`.
-pub(super) fn health(fields: &mut Fields<'_>) -> HealthParams {
+/// Reads `health`, and how errors show in an answer whose status says success.
+pub(super) fn health(fields: &mut Fields<'_>) -> (HealthParams, Option<ErrorSigns>) {
     let d = HealthParams::default();
     let example = "health: { consecutive: 5 }";
     let Some(mut f) = fields
         .get("health")
         .and_then(|node| Fields::of(fields.report, node, "the health settings", example))
     else {
-        return d;
+        return (d, None);
     };
     let window = Duration::from_millis(100)..=Duration::from_secs(300);
     let found = HealthParams {
@@ -30,8 +32,11 @@ pub(super) fn health(fields: &mut Fields<'_>) -> HealthParams {
         consecutive: f.count("consecutive", d.consecutive, 1..=100_000),
         connect_failures: f.count("connect_failures", d.connect_failures, 1..=100_000),
     };
+    let signs = f
+        .get("error_if")
+        .and_then(|node| expect::error_signs(f.report, node));
     f.finish();
-    found
+    (found, signs)
 }
 
 /// Reads `retry`.

@@ -4,9 +4,11 @@
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
 mod backends;
+mod capacity;
 mod clients;
 mod discovery;
 mod expect;
+mod failback;
 mod failover;
 mod http;
 mod listeners;

@@ -92,6 +92,7 @@ fn provider(report: &Report<'_>, entry: &Entry, places: &mut Places) {
     let mut found = Provider {
         name: entry.key.clone(),
         kind: ProviderKind::Cloud,
+        max_share: None,
     };
     let example = "aws: { kind: cloud, sites: [us-east-1] }";
     let fields =
@@ -103,6 +104,8 @@ fn provider(report: &Report<'_>, entry: &Entry, places: &mut Places) {
             ("decentralized", ProviderKind::Decentralized),
         ];
         found.kind = fields.word("kind", &kinds).unwrap_or(found.kind);
+        let most = fields.share("max_share", 1.0, 0.001..=1.0);
+        found.max_share = (most < 1.0).then_some(most);
         match fields.require("sites", "[us-east-1]") {
             Some(node) => sites(report, node, id, &entry.key, places),
             None => places.torn = true,

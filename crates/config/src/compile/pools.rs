@@ -4,7 +4,7 @@
 
 use super::backends::Members;
 use super::places::Places;
-use super::{Context, backends, failover, probe, tiers};
+use super::{Context, backends, capacity, failover, probe, tiers};
 use crate::fields::{Fields, expected, named, present, text, word};
 use crate::policy::{Affinity, Backend, Pool, Protocol, Route};
 use crate::report::Report;
@@ -163,18 +163,22 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         let (order_params, order_protocol, affinity) = orders(&mut fields);
         note.order_params = order_params;
         speakers(&fields, &members, order_protocol);
+        capacity::judge(report, entry.pos, &entry.key, &members, places);
 
+        let (health, error_if) = failover::health(&mut fields);
         let affinity = pool_affinity(&mut fields, affinity);
         let order_protocol = order_protocol.map_or(Protocol::Http1, |(_, protocol)| protocol);
         pools.io.push(Pool {
             order_protocol,
+            error_if,
+            windows: failover.windows,
             ..io(&mut fields, probe, affinity)
         });
         pools.engine.push(engine::Pool {
             name: entry.key.clone(),
             tiers: failover.tiers,
             probe: probe_params,
-            health: failover::health(&mut fields),
+            health,
             failover: failover.params,
             orders: order_params,
             retry: failover::retry(&mut fields),
@@ -202,6 +206,13 @@ fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) 
         ),
         order_protocol: d.order_protocol,
         max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
+        error_if: None,
+        windows: d.windows,
+        drain_streams: fields.duration(
+            "drain_streams",
+            d.drain_streams,
+            Duration::ZERO..=60 * MINUTE,
+        ),
     }
 }
 

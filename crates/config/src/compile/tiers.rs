@@ -1,9 +1,11 @@
 //! `failover` of a pool: the ranks of its sites, beside the thresholds.
 
 use super::backends::Members;
+use super::failback::failback;
 use super::failover::thresholds;
 use super::places::Places;
 use crate::fields::{Fields, expected, list, text};
+use crate::policy::Window;
 use crate::report::Report;
 use crate::source::Pos;
 use crate::tree::{Kind, Node};
@@ -21,6 +23,8 @@ pub(super) struct Failover {
     pub(super) tiers: Vec<Vec<TierSite>>,
     /// Where the first hold-down is given.
     pub(super) first: Option<Pos>,
+    /// When its places may come home, where windows decide.
+    pub(super) windows: Vec<Window>,
 }
 
 /// Reads `failover`.
@@ -39,9 +43,12 @@ pub(super) fn with_failover(
             params: FailoverParams::default(),
             tiers,
             first: None,
+            windows: Vec::new(),
         };
     };
-    let (params, first) = thresholds(&mut fields);
+    let (mut params, first) = thresholds(&mut fields);
+    let windows;
+    (params.failback, windows) = failback(&mut fields);
     let pos = fields.key_pos("tiers").unwrap_or(fields.pos);
     let tiers = match fields.get("tiers") {
         None => all_in_one(members),
@@ -66,6 +73,7 @@ pub(super) fn with_failover(
         params,
         tiers,
         first,
+        windows,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Pools: weights, tiers, probes and settings.
 
 use super::{HEAD, good, secs, with_pool};
-use leeward_config::policy::{Affinity, Comparison, HttpProbe, JsonCheck, Probe};
-use leeward_failover::{FailoverParams, HealthParams, Mover, OrderParams, RetryParams, Writer};
+use leeward_config::policy::{Affinity, Comparison, HttpProbe, JsonCheck, Probe, Window};
+use leeward_failover::{
+    Failback, FailoverParams, HealthParams, Mover, OrderParams, RetryParams, Writer,
+};
 use std::time::Duration;
 
 #[test]
@@ -26,6 +28,26 @@ fn a_literal_host_is_an_address_that_needs_no_dns() {
     assert_eq!((two.host.as_str(), two.port), ("api.example", 443));
     let tls = two.tls.as_ref().expect("https");
     assert_eq!((tls.server_name.as_str(), &tls.ca), ("api.example", &None));
+}
+
+#[test]
+fn a_provider_without_a_max_share_is_not_bounded() {
+    let policy = good(
+        "version: 1
+listeners: { a: { bind: 127.0.0.1:1 } }
+providers:
+  aws: { sites: [a] }
+  gcp: { sites: [c], max_share: 100% }
+  akash: { kind: decentralized, sites: [l], max_share: 5% }
+pools: { web: { backends: [
+  { url: http://127.0.0.1:1, site: aws/a },
+  { url: http://127.0.0.1:2, site: akash/l },
+] } }
+",
+    );
+    let providers = policy.engine.providers.iter();
+    let shares: Vec<Option<f64>> = providers.map(|provider| provider.max_share).collect();
+    assert_eq!(shares, [None, None, Some(0.05)]);
 }
 
 #[test]
@@ -86,6 +108,7 @@ fn every_setting_of_the_engine_arrives() {
       hold_down: { first: 10s, max: 1h }
       ramp: 2m
       keep_warm: 0
+      failback: manual
     orders: { writer: any, move: operator, failback: automatic, fenced: true }
     retry: { budget: 0.2, floor: 1.5/s, attempts: 2, hedge: 3% }
 ",
@@ -106,6 +129,7 @@ fn every_setting_of_the_engine_arrives() {
         hold_down_max: secs(3600),
         ramp: secs(120),
         keep_warm: 0.0,
+        failback: Failback::Manual,
     };
     assert_eq!(pool.failover, failover);
     let orders = OrderParams {
@@ -134,6 +158,8 @@ fn every_setting_of_connections_arrives() {
     idle_timeout: 20s
     max_idle: 10
     order_reuse_within: 0s
+    drain_streams: 90s
+    failover: { failback: { windows: [{ days: [sat, sun], from: 22:00, to: 02:00 }, { from: 00:00, to: 24:00 }] } }
 ",
     );
     let pool = &policy.pools[0];
@@ -149,6 +175,22 @@ fn every_setting_of_connections_arrives() {
         (pool.max_idle, pool.order_reuse_within),
         (10, Duration::ZERO)
     );
+    assert_eq!(pool.drain_streams, secs(90));
+    let windows = [
+        Window {
+            days: [false, false, false, false, false, true, true],
+            from: 22 * 60,
+            to: 2 * 60,
+        },
+        Window {
+            days: [true; 7],
+            from: 0,
+            to: 24 * 60,
+        },
+    ];
+    assert_eq!(pool.windows, windows);
+    let failback = policy.engine.pools[0].failover.failback;
+    assert_eq!(failback, Failback::Windows);
 }
 
 /// The probe over HTTP of a policy with these keys in its probe.

@@ -32,6 +32,9 @@ pub(crate) fn policies() -> impl Strategy<Value = Policy> {
             sites: SITES.map(site).to_vec(),
             ..Policy::default()
         };
+        for (provider, (_, (_, _, warm), _)) in policy.providers.iter_mut().rev().zip(&pools) {
+            provider.max_share = (*warm > 1).then_some(f64::from(*warm) / 20.0);
+        }
         for (index, (lanes, (spans, site_failing, warm), orders)) in pools.into_iter().enumerate() {
             let mut tiers: Vec<Vec<TierSite>> = Vec::new();
             for (site, (weight, backends, new_tier)) in sites.iter().zip(lanes) {
@@ -49,7 +52,8 @@ pub(crate) fn policies() -> impl Strategy<Value = Policy> {
                         pool: PoolId(index as u32),
                         site: SiteId(*site),
                         weight,
-                        capacity: None,
+                        capacity: (warm % 2 == 1 && (site_failing > 0 || number == 0))
+                            .then_some(weight * 4),
                         addresses: if number == 2 {
                             Vec::new()
                         } else {
@@ -114,6 +118,7 @@ pub(crate) fn provider(name: &str) -> Provider {
     Provider {
         name: name.to_owned(),
         kind: ProviderKind::Cloud,
+        max_share: None,
     }
 }
 
@@ -151,7 +156,7 @@ fn probes() -> impl Strategy<Value = Input> {
 }
 
 fn traffic() -> impl Strategy<Value = Input> {
-    let outcomes = prop::collection::vec((0..9_usize, 1..40_u32), 0..4);
+    let outcomes = prop::collection::vec((0..Outcome::ALL.len(), 1..40_u32), 0..4);
     (endpoints(), outcomes).prop_map(|(endpoint, outcomes)| {
         let mut tally = Tally::default();
         for (outcome, count) in outcomes {

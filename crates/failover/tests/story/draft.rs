@@ -98,6 +98,7 @@ impl Draft {
             self.policy.providers.push(Provider {
                 name,
                 kind: ProviderKind::Cloud,
+                max_share: None,
             });
             self.policy.providers.len() - 1
         });

@@ -3,11 +3,12 @@
 //! The read-only bind may face a network, so nobody may keep it from the supervisor: when there are
 //! too many connections the oldest one goes, not the new one.
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -21,12 +22,16 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// Serves `app` until the runtime ends.
 pub(super) async fn serve(app: Router, listener: TcpListener) {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, Peer(peer.ip())),
             Err(error) => {
                 tracing::debug!(%error, "the admin side cannot accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -39,7 +44,7 @@ pub(super) async fn serve(app: Router, listener: TcpListener) {
         {
             oldest.abort();
         }
-        let service = TowerToHyperService::new(app.clone());
+        let service = TowerToHyperService::new(app.clone().layer(Extension(peer)));
         let task = tokio::task::spawn_local(async move {
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())

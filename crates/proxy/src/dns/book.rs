@@ -109,16 +109,21 @@ impl Book {
         }
     }
 
-    /// What was known before anything is heard. It counts like the last word of voices that fail:
-    /// each of them takes it back with its first answer.
-    pub(crate) fn remember(&mut self, addresses: &[SocketAddr], now: Instant) {
-        if addresses.is_empty() {
+    /// What was known before anything is heard. What was listed counts like the last word of voices
+    /// that fail: each of them takes it back with its first answer. What was kept is kept on.
+    pub(crate) fn remember(
+        &mut self,
+        listed: &[SocketAddr],
+        retained: &[SocketAddr],
+        now: Instant,
+    ) {
+        let mut all = listed.iter().chain(retained).peekable();
+        if all.peek().is_none() {
             return;
         }
-        self.private = Some(addresses.iter().any(|address| is_private(address.ip())));
+        self.private = Some(all.clone().any(|address| is_private(address.ip())));
         let by: BTreeSet<String> = self.voices.keys().cloned().collect();
-        let listed: BTreeSet<SocketAddr> = addresses.iter().copied().collect();
-        for address in &listed {
+        for address in all {
             let known = Known {
                 by: by.clone(),
                 since: now,
@@ -127,7 +132,7 @@ impl Book {
             self.known.insert(*address, known);
         }
         let voice = Voice {
-            listed,
+            listed: listed.iter().copied().collect(),
             heard: true,
             ..Voice::default()
         };

@@ -325,7 +325,7 @@ fn other_voices_and_rules_leave_what_is_known() {
 #[test]
 fn what_was_known_before_stands_until_something_is_heard() {
     let mut world = World::new(&["a", "b"]);
-    world.book.remember(&addresses(&[1, 2]), world.now);
+    world.book.remember(&addresses(&[1, 2]), &[], world.now);
     assert_eq!(world.view(), lists(&[1, 2], &[]));
     world.book.fail("a");
     world.book.fail("b");
@@ -334,4 +334,20 @@ fn what_was_known_before_stands_until_something_is_heard() {
     assert_eq!(world.view(), lists(&[2, 3], &[1]));
     let refused = world.says_all("a", vec![private(1)]);
     assert_eq!(refused, [(private(1), AddressRefusal::Private)]);
+}
+
+#[test]
+fn what_was_kept_before_is_kept_and_not_listed_by_failures() {
+    let mut world = World::new(&["a", "b"]);
+    world
+        .book
+        .remember(&addresses(&[1]), &addresses(&[2]), world.now);
+    assert_eq!(world.view(), lists(&[1], &[2]));
+    world.book.fail("a");
+    assert_eq!(world.view(), lists(&[1], &[2]));
+    // Its time runs as ever, and an answer may list it again.
+    world.says("a", &[2]);
+    assert_eq!(world.view(), lists(&[2], &[1]));
+    world.pass(101);
+    assert_eq!(world.view(), lists(&[2], &[]));
 }

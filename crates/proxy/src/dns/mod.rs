@@ -25,7 +25,7 @@ use book::{Book, Rules};
 use hickory_resolver::proto::rr::Name;
 use keeper::Keeper;
 use leeward_config::policy::{Backend, Dns, Policy};
-use leeward_failover::{ProviderKind, Table};
+use leeward_failover::{BackendMemory, ProviderKind};
 use leeward_metrics::Metrics;
 use source::Source;
 use std::collections::{BTreeSet, HashMap};
@@ -71,9 +71,9 @@ impl Names {
     }
 
     /// Asks for the addresses of `policy`'s backends from now on. What is known of backends that
-    /// were there before stays; of the others, what the engine's `table` has of them counts until
+    /// were there before stays; of the others, what the engine remembers of them counts until
     /// something is heard. To be called on the control thread.
-    pub(crate) fn follow(&mut self, policy: &Policy, table: &Table) {
+    pub(crate) fn follow(&mut self, policy: &Policy, remembered: &[BackendMemory]) {
         self.stop();
         let scene = Scene::of(&policy.dns);
         let mut before = std::mem::take(&mut self.keepers);
@@ -98,7 +98,9 @@ impl Names {
                 None => {
                     let names = (backend.id, identity.0.clone(), identity.2.clone());
                     let mut book = Book::new(rules, voices);
-                    book.remember(&remembered(policy, backend, table), Instant::now());
+                    if let Some(memory) = remembered.iter().find(|m| is_of(m, &identity)) {
+                        book.remember(&memory.addresses, &memory.retained, Instant::now());
+                    }
                     let (metrics, reports) = (self.metrics.clone(), self.reports.clone());
                     Rc::new(Keeper::new(names, book, metrics, reports))
                 }
@@ -249,14 +251,8 @@ impl Scene {
     }
 }
 
-/// The addresses that the engine has of a backend, the literal ones left out.
-fn remembered(policy: &Policy, backend: &Backend, table: &Table) -> Vec<SocketAddr> {
-    let literal = &policy.engine.backends[backend.id.index()].addresses;
-    let endpoints = table.endpoints.iter().flatten();
-    endpoints
-        .filter(|info| info.backend == backend.id && !literal.contains(&info.address))
-        .map(|info| info.address)
-        .collect()
+fn is_of(memory: &BackendMemory, (pool, site, url): &Identity) -> bool {
+    memory.pool == *pool && memory.site == *site && memory.url == *url
 }
 
 fn identity(policy: &Policy, backend: &Backend) -> Identity {
@@ -319,25 +315,19 @@ mod tests {
             let (sender, mut reports) = mpsc::unbounded_channel();
             let mut names = Names::new(Metrics::new(&BUILD), Rc::new(sender));
             let quick = "resolve: false, file_sd: { path: api.json, refresh: 100ms }";
-            names.follow(&policy(&folder, quick), &Table::default());
+            names.follow(&policy(&folder, quick), &[]);
             assert_eq!(next(&mut reports).await, (vec![address], vec![], false));
             // The file goes, and another policy comes: the address is still known.
             std::fs::remove_file(&file).unwrap();
-            names.follow(
-                &policy(&folder, &format!("{quick}, weight: 2")),
-                &Table::default(),
-            );
+            names.follow(&policy(&folder, &format!("{quick}, weight: 2")), &[]);
             assert_eq!(next(&mut reports).await, (vec![address], vec![], false));
             // Another source takes its place: the address is kept, and no longer listed.
-            names.follow(
-                &policy(&folder, "resolve: false, file_sd: other.json"),
-                &Table::default(),
-            );
+            names.follow(&policy(&folder, "resolve: false, file_sd: other.json"), &[]);
             assert_eq!(next(&mut reports).await, (vec![], vec![address], false));
             // The backend has a literal address alone.
             names.follow(
                 &policy(&folder, "resolve: false, addresses: [127.0.0.1]"),
-                &Table::default(),
+                &[],
             );
             assert_eq!(next(&mut reports).await, (vec![], vec![], true));
         });

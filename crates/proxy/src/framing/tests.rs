@@ -1,6 +1,7 @@
 //! What passes and what is refused, request by request.
 
 pub(crate) mod cases;
+mod corpus;
 mod limits;
 mod split;
 mod uri;

@@ -1,10 +1,13 @@
-//! The bytes between a client and hyper's HTTP/2: counted, and not lost when hyper lets go of them.
+//! The bytes between a client and hyper's HTTP/2: counted, watched for what that refuses, and not
+//! lost when hyper lets go of them.
 //!
 //! hyper does not give the socket of an HTTP/2 connection back, and closing it at once would turn
 //! the close into a reset that destroys an answer on its way. So it stays here: [`Keeper`] has it
 //! once hyper is done.
 
+use super::frames::FrameReader;
 use crate::serve::ClientStream;
+use leeward_metrics::{Cells, ListenerSlots};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
@@ -17,6 +20,15 @@ use tokio::time::Instant;
 pub(super) struct H2Io<S> {
     stream: Rc<RefCell<Option<S>>>,
     progress: Rc<Progress>,
+    written: FrameReader,
+    counts: Counts,
+}
+
+/// Where errors of HTTP/2 are counted.
+pub(super) struct Counts {
+    pub(super) cells: Cells,
+    /// `None` where the listener has gone meanwhile.
+    pub(super) slots: Option<ListenerSlots>,
 }
 
 /// The connection itself, for when hyper is done with it.
@@ -86,7 +98,7 @@ impl Progress {
 }
 
 impl<S: ClientStream> H2Io<S> {
-    pub(super) fn new(stream: S) -> (Self, Keeper<S>) {
+    pub(super) fn new(stream: S, counts: Counts) -> (Self, Keeper<S>) {
         let stream = Rc::new(RefCell::new(Some(stream)));
         let keeper = Keeper(stream.clone());
         let progress = Rc::new(Progress {
@@ -95,7 +107,29 @@ impl<S: ClientStream> H2Io<S> {
             last_write: Cell::new(Instant::now()),
             write_blocked_since: Cell::default(),
         });
-        (Self { stream, progress }, keeper)
+        let io = Self {
+            stream,
+            progress,
+            written: FrameReader::new(),
+            counts,
+        };
+        (io, keeper)
+    }
+
+    /// Looks at what the client has just taken: the first `len` bytes of `bufs`.
+    fn watch(&mut self, bufs: &[io::IoSlice<'_>], len: usize) {
+        let Counts { cells, slots } = &self.counts;
+        let Some(slots) = slots else {
+            return;
+        };
+        let mut left = len;
+        for buf in bufs {
+            let taken = &buf[..left.min(buf.len())];
+            left -= taken.len();
+            self.written.read(taken, &mut |ended, error| {
+                cells.inc(slots.http2_errors(ended, error));
+            });
+        }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -126,20 +160,26 @@ impl<S: ClientStream> AsyncRead for H2Io<S> {
 
 impl<S: ClientStream> AsyncWrite for H2Io<S> {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = self.with(|stream| stream.poll_write(cx, buf));
+        if let Poll::Ready(Ok(len)) = written {
+            self.watch(&[io::IoSlice::new(buf)], len);
+        }
         self.progress.wrote(written)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.with(|stream| stream.poll_write_vectored(cx, bufs));
+        if let Poll::Ready(Ok(len)) = written {
+            self.watch(bufs, len);
+        }
         self.progress.wrote(written)
     }
 

@@ -41,10 +41,20 @@ const ERROR_RESETS: usize = 1024;
 const PENDING_RESETS: usize = 20;
 /// What small DATA frames may cost beyond their payload (RUSTSEC-2026-0258).
 const FRAME_BUDGET: usize = 1024 * 1024;
-/// A backend that owes an answer and says nothing for this long is asked whether it is there.
-const PING_AFTER: Duration = Duration::from_secs(10);
-/// How long it has to answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a backend is asked whether it is there.
+const PINGS: Pings = Pings {
+    after: Duration::from_secs(10),
+    timeout: Duration::from_secs(10),
+};
+
+/// When a backend is asked whether it is there.
+#[derive(Clone, Copy)]
+struct Pings {
+    /// It owes an answer and has said nothing for this long.
+    after: Duration,
+    /// How long it has to answer.
+    timeout: Duration,
+}
 
 /// A connection that requests share.
 pub(crate) struct Connection {
@@ -53,6 +63,7 @@ pub(crate) struct Connection {
     wire: Rc<Wire>,
     frames: Rc<FrameWatch>,
     max_streams: usize,
+    pings: Pings,
     streams: Cell<usize>,
     carried: Cell<bool>,
     quiet_since: Cell<Instant>,
@@ -69,6 +80,16 @@ pub(super) async fn handshake(
     max_streams: usize,
     guard: impl Sized + 'static,
 ) -> Result<Rc<Connection>, ConnectError> {
+    handshake_with(stream, wire, max_streams, PINGS, guard).await
+}
+
+async fn handshake_with(
+    stream: UpstreamStream,
+    wire: Rc<Wire>,
+    max_streams: usize,
+    pings: Pings,
+    guard: impl Sized + 'static,
+) -> Result<Rc<Connection>, ConnectError> {
     let frames = Rc::<FrameWatch>::default();
     let stream = Watched {
         stream,
@@ -81,6 +102,7 @@ pub(super) async fn handshake(
         wire,
         frames,
         max_streams,
+        pings,
         streams: Cell::default(),
         carried: Cell::default(),
         quiet_since: Cell::new(Instant::now()),
@@ -246,18 +268,105 @@ impl Connection {
         let Some(mut pings) = pings else {
             return std::future::pending().await;
         };
+        let Pings {
+            after,
+            timeout: limit,
+        } = self.pings;
         loop {
             let silent = self.wire.last_read().elapsed();
-            if silent < PING_AFTER {
-                sleep(PING_AFTER - silent).await;
+            if silent < after {
+                sleep(after - silent).await;
             } else if self.streams.get() == 0 {
-                sleep(PING_AFTER).await;
-            } else if !matches!(
-                timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await,
-                Ok(Ok(_))
-            ) {
+                sleep(after).await;
+            } else if !matches!(timeout(limit, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::{ConnectSpec, connect};
+    use crate::worker::local_runtime;
+    use std::io::ErrorKind;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    const QUICK: Pings = Pings {
+        after: Duration::from_millis(20),
+        timeout: Duration::from_millis(500),
+    };
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+    const PREFACE: usize = 24;
+
+    /// Says that it speaks HTTP/2, then answers pings for as long as `answers` says so, and says
+    /// nothing else. Counts the pings; ends with the connection, and says how that ended.
+    async fn backend(
+        mut stream: TcpStream,
+        answers: &Cell<bool>,
+        pings: &Cell<usize>,
+    ) -> ErrorKind {
+        stream
+            .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
+            .await
+            .unwrap();
+        stream.read_exact(&mut [0; PREFACE]).await.unwrap();
+        loop {
+            let mut header = [0; 9];
+            if let Err(error) = stream.read_exact(&mut header).await {
+                return error.kind();
+            }
+            let len = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; len as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            if header[3] == PING && header[4] & ACK == 0 {
+                pings.set(pings.get() + 1);
+                if answers.get() {
+                    header[4] = ACK;
+                    stream
+                        .write_all(&[&header[..], &payload].concat())
+                        .await
+                        .unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_backend_that_owes_an_answer_has_to_answer_pings() {
+        local_runtime().unwrap().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let spec = ConnectSpec {
+                tls: None,
+                timeout: Duration::from_secs(5),
+            };
+            let address = listener.local_addr().unwrap();
+            let (made, accepted) = tokio::join!(connect(address, &spec), listener.accept());
+            let ((stream, wire), theirs) = (made.ok().unwrap(), accepted.unwrap().0);
+            let (answers, pings) = (Cell::new(true), Cell::new(0));
+            let ours = async {
+                let made = handshake_with(stream, wire, 10, QUICK, ()).await;
+                let connection = made.ok().unwrap();
+                // Nobody waits for anything: nobody asks.
+                sleep(QUICK.after * 5).await;
+                assert_eq!(pings.get(), 0);
+                connection.take_stream();
+                while pings.get() < 5 {
+                    sleep(QUICK.after).await;
+                }
+                assert!(!connection.has_ended() && !connection.is_over());
+                answers.set(false);
+                while !connection.has_ended() {
+                    sleep(QUICK.after).await;
+                }
+                assert!(connection.is_over());
+            };
+            let both = async { tokio::join!(ours, backend(theirs, &answers, &pings)).1 };
+            let ended = timeout(Duration::from_secs(20), both).await;
+            assert_eq!(ended.expect("the end in time"), ErrorKind::ConnectionReset);
+        });
     }
 }

@@ -166,12 +166,14 @@ impl Shadow {
         tried: &[usize],
     ) {
         let found = &mut self.found;
-        self.tables.selected(world, table, (pool, class, first), chosen, found);
+        self.tables
+            .selected(world, table, (pool, class, first), chosen, found);
         if class.goes_to_writer() {
             self.orders.selected(world, table, pool, chosen, found);
             if first {
                 let home = &self.home;
-                self.orders.returns(world, table, pool, chosen, (home, found));
+                self.orders
+                    .returns(world, table, pool, chosen, (home, found));
                 self.orders.placed(world, pool, chosen, &self.quiet, found);
             }
         }

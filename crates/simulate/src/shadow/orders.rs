@@ -34,7 +34,10 @@ impl Orders {
         if trail.wrote.len() > most {
             let first = &world.servers[trail.wrote[0]].address;
             let then = &world.servers[server].address;
-            let what = format!("{:?} {id} was sent to {first}, then to {then}", request.class);
+            let what = format!(
+                "{:?} {id} was sent to {first}, then to {then}",
+                request.class
+            );
             found.broken(world.now, "P1", what);
         }
     }
@@ -47,7 +50,11 @@ impl Orders {
             found.broken(world.now, "P1", format!("order {id} was executed twice"));
         }
         if trail.told.is_some() {
-            found.broken(world.now, "P1", format!("order {id} was executed after its answer"));
+            found.broken(
+                world.now,
+                "P1",
+                format!("order {id} was executed after its answer"),
+            );
         }
     }
 
@@ -56,10 +63,15 @@ impl Orders {
             return;
         };
         if done.told == Told::NotSent && !trail.wrote.is_empty() {
-            let what = format!("{:?} {} is said not to be sent, and was", done.class, done.id);
+            let what = format!(
+                "{:?} {} is said not to be sent, and was",
+                done.class, done.id
+            );
             found.broken(world.now, "P1", what);
         }
-        if done.class == Class::Order && done.told == Told::Answered(200) && trail.executed.is_empty()
+        if done.class == Class::Order
+            && done.told == Told::Answered(200)
+            && trail.executed.is_empty()
         {
             let what = format!("order {} is said to be executed, and was not", done.id);
             found.broken(world.now, "P1", what);
@@ -84,7 +96,9 @@ impl Orders {
         let writer = table.writer.map(|id| id.index());
         let provider = world.servers[server].provider();
         let providers = &world.rules.engine.providers;
-        let known = writer.and_then(|id| providers.get(id)).map(|p| p.name.as_str());
+        let known = writer
+            .and_then(|id| providers.get(id))
+            .map(|p| p.name.as_str());
         if known.is_some_and(|writer| writer != provider) {
             let what = format!("an order goes to {provider} while {known:?} is the writer");
             found.broken(world.now, "P1", what);
@@ -110,15 +124,18 @@ impl Orders {
         let provider = world.servers[server].provider();
         let providers = &world.rules.engine.providers;
         let same = table.lanes.iter().filter(|lane| {
-            providers.get(lane.provider.index()).is_some_and(|p| p.name == provider) && lane.usable
+            providers
+                .get(lane.provider.index())
+                .is_some_and(|p| p.name == provider)
+                && lane.usable
         });
         // What stands in a site that returns has only just returned, whatever its verdict.
         let mut all = same.flat_map(|lane| {
             let site = world.rules.engine.sites.get(lane.site.index());
             let returns = site.is_some_and(|site| home.is_returning(&site.name));
-            lane.endpoints.iter().map(move |e| {
-                (e, returns || e.verdict == Verdict::Recovering)
-            })
+            lane.endpoints
+                .iter()
+                .map(move |e| (e, returns || e.verdict == Verdict::Recovering))
         });
         let returns = all.clone().any(|(e, returns)| e.id == endpoint && returns);
         let proved = all.any(|(e, returns)| {

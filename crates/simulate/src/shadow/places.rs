@@ -46,7 +46,8 @@ impl Places {
             for (index, server) in plan.servers.iter().enumerate() {
                 sites.entry(&server.site).or_default().insert(index);
             }
-            let whole = |servers: &BTreeSet<usize>| servers.iter().all(|s| phase.servers.contains(s));
+            let whole =
+                |servers: &BTreeSet<usize>| servers.iter().all(|s| phase.servers.contains(s));
             let failing: Vec<String> = sites
                 .iter()
                 .filter(|(_, servers)| whole(servers))
@@ -78,7 +79,13 @@ impl Places {
         found: &mut Found,
     ) {
         for event in events {
-            let left = matches!(event.change, Change::Verdict { to: Verdict::Down, .. });
+            let left = matches!(
+                event.change,
+                Change::Verdict {
+                    to: Verdict::Down,
+                    ..
+                }
+            );
             let follows = matches!(event.cause, Cause::ProviderDown | Cause::Remembered);
             if !left || follows {
                 continue;
@@ -194,12 +201,17 @@ fn with_providers(plan: &Plan, failing: &[String]) -> Vec<String> {
             .iter()
             .enumerate()
             .filter(|(site, s)| {
-                s.provider.index() == index && engine.backends.iter().any(|b| b.site.index() == *site)
+                s.provider.index() == index
+                    && engine.backends.iter().any(|b| b.site.index() == *site)
             })
             .map(|(_, s)| &s.name)
             .collect();
         let bad = sites.iter().filter(|site| failing.contains(site)).count();
-        let needed = engine.pools.iter().map(|p| p.failover.provider_failing_sites).max();
+        let needed = engine
+            .pools
+            .iter()
+            .map(|p| p.failover.provider_failing_sites)
+            .max();
         let needed = (needed.unwrap_or(1) as usize).min(sites.len());
         if bad > 0 && bad >= needed {
             left.extend(sites.into_iter().cloned());
@@ -225,9 +237,12 @@ fn share_of(world: &World, table: &PoolTable, sites: &[String]) -> f64 {
 
 /// Whether another place of the pool has been well for long enough to be in service.
 fn is_well_elsewhere(world: &World, coming: &Coming) -> bool {
-    let ramps = world.rules.engine.pools.iter().map(|p| {
-        p.failover.hold_down_max + p.failover.ramp + Duration::from_secs(5)
-    });
+    let ramps = world
+        .rules
+        .engine
+        .pools
+        .iter()
+        .map(|p| p.failover.hold_down_max + p.failover.ramp + Duration::from_secs(5));
     let since = world.now - ramps.max().unwrap_or_default();
     world.servers.iter().enumerate().any(|(index, server)| {
         server.pool == coming.pool

@@ -229,9 +229,8 @@ fn check_explained(world: &World, before: &Table, events: &[Event], found: &mut 
         let changed = was.get(&address).is_some_and(|before| *before != verdict);
         let ending = format!(" {address}");
         let mut told = events.iter();
-        let told = told.any(|e| {
-            e.subject.kind == SubjectKind::Endpoint && e.subject.name.ends_with(&ending)
-        });
+        let told = told
+            .any(|e| e.subject.kind == SubjectKind::Endpoint && e.subject.name.ends_with(&ending));
         if changed && !told {
             let what = format!("{address} turns {verdict:?} without a line in the journal");
             found.broken(world.now, "P10", what);

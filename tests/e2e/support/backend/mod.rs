@@ -5,15 +5,18 @@
 //! ([`super::process`]) where a test needs a SIGKILL.
 
 mod acts;
+mod capacity;
 mod log;
 mod serve;
 mod site;
 
 pub(crate) use acts::{Act, DieBy, Step};
+pub(crate) use capacity::Carried;
 pub(crate) use log::{PeerEnd, Seen};
 
 use super::certs::Leaf;
 use super::wire::Head;
+use capacity::Capacity;
 use log::Log;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -56,6 +59,7 @@ struct Shared {
     act: Mutex<Act>,
     next: Mutex<VecDeque<Act>>,
     probe: Mutex<Act>,
+    capacity: Mutex<Option<Capacity>>,
     log: Mutex<Log>,
     switches: Switches,
 }
@@ -108,6 +112,7 @@ impl Backend {
             act: Mutex::new(Act::Serve),
             next: Mutex::default(),
             probe: Mutex::new(Act::Serve),
+            capacity: Mutex::default(),
             log: Mutex::default(),
             switches: Switches {
                 listen: watch::channel(true).0,
@@ -154,6 +159,18 @@ impl Backend {
     /// What it does with probes: requests for `/healthz`.
     pub(crate) fn act_on_probes(&self, act: Act) {
         *self.shared.probe.lock().unwrap() = act;
+    }
+
+    /// Runs so many requests per second from now on, and so many more after a pause; says that it is
+    /// full to the rest. Probes are not counted.
+    pub(crate) fn bound(&self, rate: f64, burst: f64) {
+        *self.shared.capacity.lock().unwrap() = Some(Capacity::new(rate, burst));
+    }
+
+    /// What it could have run and ran since it was bounded.
+    pub(crate) fn carried(&self) -> Carried {
+        let capacity = self.shared.capacity.lock().unwrap();
+        capacity.as_ref().expect("a bound").carried()
     }
 
     /// Refuses connections from now on; those that stand stay. Returns when it is so.

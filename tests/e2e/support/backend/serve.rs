@@ -192,6 +192,19 @@ impl Conversation<'_> {
         } else if head.get("expect").is_some() && !self.wire.exhausted() {
             self.wire.send(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok();
         }
+        if !probe && self.shared.is_full() {
+            let body = self.wire.body(Framing::of_request(&head)).await;
+            let name = &self.shared.name;
+            let full = format!(
+                "HTTP/1.1 503 Full\r\nX-Backend: {name}\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+            );
+            let sent = self.wire.send(full.as_bytes()).await;
+            return if sent.is_ok() && body.end == End::Whole {
+                Next::Request
+            } else {
+                Next::Over
+            };
+        }
         let seen = self.read_body(head, probe).await;
         if !seen.whole || self.wire.exhausted() {
             return Next::Over;
@@ -326,6 +339,12 @@ impl Shared {
             .unwrap()
             .pop_front()
             .unwrap_or_else(|| self.peek())
+    }
+
+    /// Whether there is no room for a request that has come.
+    fn is_full(&self) -> bool {
+        let mut capacity = self.capacity.lock().unwrap();
+        capacity.as_mut().is_some_and(|capacity| !capacity.takes())
     }
 
     /// Remembers a request and, when all of it came, that it ran.

@@ -4,13 +4,16 @@
 //! and its act says so, and remembers how leeward ended streams.
 
 use super::frames::{
-    CANCEL, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, NO_ERROR, PUSH_PROMISE,
-    REFUSED_STREAM, RST_STREAM,
+    ACK, CANCEL, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, NO_ERROR, PING,
+    PUSH_PROMISE, REFUSED_STREAM, RST_STREAM,
 };
 use std::collections::{HashMap, VecDeque};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
@@ -44,6 +47,21 @@ pub(crate) enum Act {
     DieMidway,
 }
 
+/// What one is started with.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Where it listens; a free port of the loopback address when absent.
+    pub(crate) bind: Option<SocketAddr>,
+    /// Its name, in each of its answers as `x-backend`.
+    pub(crate) name: Option<String>,
+    /// Streams at a time.
+    pub(crate) max_streams: Option<u32>,
+    /// A file that gets the id of each order that ran, one a line, at once.
+    pub(crate) journal: Option<PathBuf>,
+    /// Time between the last byte of a request and its answer; one request at a time.
+    pub(crate) think: Duration,
+}
+
 /// A running one; it ends when this is dropped.
 pub(crate) struct Breaker {
     shared: Arc<Shared>,
@@ -54,7 +72,9 @@ pub(crate) struct Breaker {
 struct Shared {
     act: Mutex<Act>,
     next: Mutex<VecDeque<Act>>,
-    max_streams: Option<u32>,
+    /// After so many bytes of its client a new connection dies; by RST or by FIN.
+    death: Mutex<Option<(usize, bool)>>,
+    options: Options,
     log: Mutex<Log>,
     ended: watch::Sender<bool>,
     paused: watch::Sender<bool>,
@@ -69,19 +89,22 @@ struct Log {
     resets: Vec<u32>,
     /// Streams open at a time on one connection, at most.
     most_streams: usize,
+    /// Requests of which anything came.
+    begun: usize,
 }
 
 impl Breaker {
     pub(crate) fn start(act: Act) -> Self {
-        Self::with(act, None)
+        Self::with(act, Options::default())
     }
 
-    /// One that allows so many streams at a time.
-    pub(crate) fn with(act: Act, max_streams: Option<u32>) -> Self {
+    /// One as told.
+    pub(crate) fn with(act: Act, options: Options) -> Self {
         let shared = Arc::new(Shared {
             act: Mutex::new(act),
             next: Mutex::default(),
-            max_streams,
+            death: Mutex::default(),
+            options,
             log: Mutex::default(),
             ended: watch::channel(false).0,
             paused: watch::channel(false).0,
@@ -102,6 +125,16 @@ impl Breaker {
             address: address.recv().unwrap(),
             thread: Some(thread),
         }
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Each new connection dies when so many bytes of it have come: by RST, or by FIN.
+    pub(crate) fn die_after(&self, bytes: usize, by_reset: bool) {
+        *self.shared.death.lock().unwrap() = Some((bytes, by_reset));
     }
 
     /// An entry of a policy: it is spoken to by HTTP/2.
@@ -134,6 +167,11 @@ impl Breaker {
         self.shared.log.lock().unwrap().requests
     }
 
+    /// Requests of which anything came.
+    pub(crate) fn begun(&self) -> usize {
+        self.shared.log.lock().unwrap().begun
+    }
+
     /// Connections that carried a request.
     pub(crate) fn connections(&self) -> usize {
         self.shared.log.lock().unwrap().connections
@@ -163,7 +201,11 @@ async fn run(shared: Arc<Shared>, report: &mpsc::Sender<SocketAddr>) {
     // Little room in the kernel, so that one that does not read is noticed.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    let bind = shared.options.bind;
+    socket
+        .bind(bind.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap()))
+        .unwrap();
     let listener = socket.listen(1024).unwrap();
     report.send(listener.local_addr().unwrap()).unwrap();
     let mut ended = shared.ended.subscribe();
@@ -180,10 +222,16 @@ async fn run(shared: Arc<Shared>, report: &mpsc::Sender<SocketAddr>) {
 }
 
 async fn connection(mut frames: Frames, shared: Arc<Shared>) {
-    if !frames.read_preface().await {
-        return;
+    let death = *shared.death.lock().unwrap();
+    if let Some((bytes, _)) = death {
+        frames.allow(bytes);
     }
-    let limit = shared.max_streams.map(|max| {
+    if !frames.read_preface().await {
+        return frames
+            .die(death.is_some_and(|(_, by_reset)| by_reset))
+            .await;
+    }
+    let limit = shared.options.max_streams.map(|max| {
         let mut setting = vec![0, 3];
         setting.extend_from_slice(&max.to_be_bytes());
         setting
@@ -204,6 +252,13 @@ async fn connection(mut frames: Frames, shared: Arc<Shared>) {
             conversation.frames.reset();
             return;
         }
+    }
+    let Conversation { frames, shared, .. } = conversation;
+    if frames.cut_kind() == Some(HEADERS) {
+        shared.log.lock().unwrap().begun += 1;
+    }
+    if let Some((_, by_reset)) = death {
+        frames.die(by_reset).await;
     }
 }
 
@@ -226,6 +281,7 @@ impl Conversation {
                 self.bodies.insert(frame.stream, Vec::new());
                 self.open += 1;
                 let mut log = self.shared.log.lock().unwrap();
+                log.begun += 1;
                 log.most_streams = log.most_streams.max(self.open);
                 log.connections += usize::from(!std::mem::replace(&mut self.carried, true));
             }
@@ -262,8 +318,15 @@ impl Conversation {
         if act != Act::Hang {
             self.open = self.open.saturating_sub(1);
         }
+        if matches!(act, Act::Serve) && !self.shared.options.think.is_zero() {
+            tokio::time::sleep(self.shared.options.think).await;
+        }
         // `:status: 200` of the static table.
-        let head = Frame::new(HEADERS, END_HEADERS, stream, [0x88]);
+        let mut block = vec![0x88];
+        if let Some(name) = &self.shared.options.name {
+            block.extend(Frame::field("x-backend", name));
+        }
+        let head = Frame::new(HEADERS, END_HEADERS, stream, block);
         let part = Frame::new(DATA, 0, stream, *b"half an order book");
         let whole = Frame::new(DATA, END_STREAM, stream, *b"ran\n");
         let says = match act {
@@ -292,15 +355,33 @@ impl Conversation {
         );
         self.frames.send(&says).await;
         if act == Act::DieMidway {
-            // What was said arrives before the reset does.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            self.be_heard().await;
         }
         !matches!(act, Act::Die | Act::DieMidway | Act::GoAwayAt)
+    }
+
+    /// Waits until the peer has looked at all that was said: it answers pings in their turn.
+    async fn be_heard(&mut self) {
+        self.frames.send(&[Frame::new(PING, 0, 0, [0; 8])]).await;
+        while let Some(frame) = self.frames.next().await {
+            self.frames.be_polite(&frame).await;
+            if frame.kind == PING && frame.flags & ACK != 0 {
+                return;
+            }
+        }
     }
 
     fn execute(&self, body: &[u8]) {
         let order = serde_json::from_slice::<serde_json::Value>(body);
         if let Some(id) = order.ok().as_ref().and_then(|order| order["id"].as_str()) {
+            if let Some(path) = &self.shared.options.journal {
+                let file = std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path);
+                let line = format!("{id}\n");
+                file.unwrap().write_all(line.as_bytes()).unwrap();
+            }
             self.shared.log.lock().unwrap().executed.push(id.to_owned());
         }
     }

@@ -62,18 +62,23 @@ impl Frame {
 
     /// A head of these fields, pseudo-fields among them, in this order.
     pub(crate) fn head(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Self {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            // A literal field without indexing, with a new name (RFC 7541 section 6.2.2).
-            block.push(0);
-            for text in [name, value] {
-                let len = u8::try_from(text.len()).expect("a short field");
-                assert!(len < 127, "a short field");
-                block.push(len);
-                block.extend_from_slice(text.as_bytes());
-            }
-        }
+        let fields = fields.iter();
+        let block: Vec<u8> = fields
+            .flat_map(|(name, value)| Self::field(name, value))
+            .collect();
         Self::new(HEADERS, flags | END_HEADERS, stream, block)
+    }
+
+    /// A literal field without indexing, with a new name (RFC 7541 section 6.2.2).
+    pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
+        let mut field = vec![0];
+        for text in [name, value] {
+            let len = u8::try_from(text.len()).expect("a short field");
+            assert!(len < 127, "a short field");
+            field.push(len);
+            field.extend_from_slice(text.as_bytes());
+        }
+        field
     }
 
     /// The reason of a reset, or of a GOAWAY.
@@ -100,18 +105,66 @@ impl Frame {
 /// A connection that carries frames.
 pub(crate) struct Frames {
     stream: TcpStream,
+    /// Bytes that may still be read.
+    allowed: usize,
+    /// The beginning of a frame whose rest may not be read, or does not come.
+    cut: Vec<u8>,
 }
 
 impl Frames {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream }
+        Self {
+            stream,
+            allowed: usize::MAX,
+            cut: Vec::new(),
+        }
+    }
+
+    /// Reads so many bytes and no more.
+    pub(crate) fn allow(&mut self, bytes: usize) {
+        self.allowed = bytes;
+    }
+
+    /// The kind of the frame in the middle of which reading has ended, where that much of it came.
+    pub(crate) fn cut_kind(&self) -> Option<u8> {
+        self.cut.get(3).copied()
+    }
+
+    /// Ends the connection: by RST, or by FIN and time for the peer to see it.
+    pub(crate) async fn die(mut self, by_reset: bool) {
+        if by_reset {
+            return self.reset();
+        }
+        self.stream.shutdown().await.ok();
+        // Ended by the peer, which has nothing more to wait for.
+        let gone = async { while self.stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {} };
+        tokio::time::timeout(SOON, gone).await.ok();
+    }
+
+    /// Reads exactly these bytes, as far as that is allowed.
+    async fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let allowed = bytes.len().min(self.allowed);
+        let mut have = 0;
+        while have < allowed {
+            let read = self.stream.read(&mut bytes[have..allowed]).await?;
+            if read == 0 {
+                break;
+            }
+            self.cut.extend_from_slice(&bytes[have..have + read]);
+            have += read;
+        }
+        self.allowed -= have;
+        if have < bytes.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
     }
 
     /// Connects as a client and says what a client says first.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut frames = Self { stream };
+        let mut frames = Self::new(stream);
         frames.send_raw(PREFACE).await;
         frames.send(&[Frame::settings()]).await;
         frames
@@ -135,10 +188,11 @@ impl Frames {
 
     async fn try_next(&mut self) -> io::Result<Frame> {
         let mut head = [0; 9];
-        self.stream.read_exact(&mut head).await?;
+        self.fill(&mut head).await?;
         let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut payload = vec![0; len as usize];
-        self.stream.read_exact(&mut payload).await?;
+        self.fill(&mut payload).await?;
+        self.cut.clear();
         Ok(Frame {
             kind: head[3],
             flags: head[4],
@@ -177,7 +231,9 @@ impl Frames {
     /// The preface of a client, read as a server does.
     pub(crate) async fn read_preface(&mut self) -> bool {
         let mut preface = [0; PREFACE.len()];
-        self.stream.read_exact(&mut preface).await.is_ok() && preface == PREFACE
+        let read = self.fill(&mut preface).await;
+        self.cut.clear();
+        read.is_ok() && preface == PREFACE
     }
 
     /// Ends the connection by RST.

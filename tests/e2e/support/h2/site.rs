@@ -41,30 +41,36 @@ pub(crate) struct Asked {
 pub(crate) struct Site {
     asked: Arc<Mutex<Vec<Asked>>>,
     streamed: Arc<Mutex<u64>>,
+    agrees_to: Arc<Mutex<Protocols>>,
     ended: watch::Sender<bool>,
     address: SocketAddr,
     tls: bool,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Names of protocols (ALPN).
+type Protocols = &'static [&'static str];
+
 impl Site {
     /// A plain one: HTTP/2 alone, by prior knowledge.
     pub(crate) fn start() -> Self {
-        Self::with(None)
+        Self::with(None, &[])
     }
 
     /// One with TLS that agrees to these protocols.
-    pub(crate) fn start_tls(leaf: Leaf, protocols: &'static [&'static str]) -> Self {
-        Self::with(Some((leaf, protocols)))
+    pub(crate) fn start_tls(leaf: Leaf, protocols: Protocols) -> Self {
+        Self::with(Some(leaf), protocols)
     }
 
-    fn with(tls: Option<(Leaf, &'static [&'static str])>) -> Self {
+    fn with(tls: Option<Leaf>, protocols: Protocols) -> Self {
+        let agrees_to = Arc::new(Mutex::new(protocols));
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let streamed = Arc::<Mutex<u64>>::default();
         let (ended, mut end) = watch::channel(false);
         let (report, address) = mpsc::channel();
         let secure = tls.is_some();
         let site = (Arc::clone(&asked), Arc::clone(&streamed));
+        let agreed = Arc::clone(&agrees_to);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -72,7 +78,7 @@ impl Site {
                 .unwrap();
             runtime.block_on(async {
                 tokio::select! {
-                    () = run(tls, &report, site) => {}
+                    () = run(tls, agreed, &report, site) => {}
                     _ = end.changed() => {}
                 }
             });
@@ -80,6 +86,7 @@ impl Site {
         Self {
             asked,
             streamed,
+            agrees_to,
             ended,
             address: address.recv().unwrap(),
             tls: secure,
@@ -91,6 +98,11 @@ impl Site {
     pub(crate) fn entry(&self, more: &str) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}, {more}", self.address)
+    }
+
+    /// Agrees to these protocols on new connections from now on; those that stand go on.
+    pub(crate) fn agree_to(&self, protocols: Protocols) {
+        *self.agrees_to.lock().unwrap() = protocols;
     }
 
     /// What it was asked so far, probes apart.
@@ -130,17 +142,19 @@ impl Drop for Site {
 type Shared = (Arc<Mutex<Vec<Asked>>>, Arc<Mutex<u64>>);
 
 async fn run(
-    tls: Option<(Leaf, &'static [&'static str])>,
+    tls: Option<Leaf>,
+    agrees_to: Arc<Mutex<Protocols>>,
     report: &mpsc::Sender<SocketAddr>,
     site: Shared,
 ) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     report.send(listener.local_addr().unwrap()).unwrap();
-    let acceptor = tls.map(|(leaf, protocols)| acceptor_for(&leaf, protocols));
     for connection in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).ok();
-        let (acceptor, site) = (acceptor.clone(), site.clone());
+        let acceptor = tls.as_ref();
+        let acceptor = acceptor.map(|leaf| acceptor_for(leaf, *agrees_to.lock().unwrap()));
+        let site = site.clone();
         tokio::spawn(async move {
             let Some(acceptor) = acceptor else {
                 return serve(stream, true, site, connection).await;

@@ -1,0 +1,46 @@
+//! A declared rate: the generic cell rate algorithm, with a tolerance for each class.
+//!
+//! All state is one number, the time at which everything that was let in would be worked off, so
+//! that workers can share it in one atomic. A class is let in while that is no further away than its
+//! tolerance: reads keep a short queue's worth of work ahead of the site, orders find room on top of
+//! it. Over time exactly the rate is let in, and orders first.
+
+use super::Part;
+use crate::class::Class;
+use crate::time::Time;
+use std::time::Duration;
+
+/// How far ahead of the site a class may go: in time, and in requests where the rate is small.
+const fn tolerance(part: Part) -> (u64, u64) {
+    const MS: u64 = 1_000_000;
+    match part {
+        Part::Public => (50 * MS, 4),
+        Part::Private => (100 * MS, 6),
+        Part::Order => (300 * MS, 12),
+        Part::Cancel => (500 * MS, 20),
+    }
+}
+
+/// Lets one request of `class` in, at `rate` requests per second. `due` is when what was let in
+/// before will be worked off, in nanoseconds as in [`Time`]; `Ok` is what it is then.
+///
+/// # Errors
+/// The site is full for this class; how long it will be.
+pub fn take(due: u64, rate: f64, class: Class, now: Time) -> Result<u64, Duration> {
+    let part = Part::of(class);
+    let step = step(rate);
+    let (time, requests) = tolerance(part);
+    let most = time.max(step.saturating_mul(requests));
+    let ahead = due.saturating_sub(now.0);
+    if ahead > most {
+        return Err(Duration::from_nanos(ahead - most));
+    }
+    Ok(due.max(now.0).saturating_add(step))
+}
+
+/// Nanoseconds between two requests; a rate of nothing is one request in an hour.
+pub(super) fn step(rate: f64) -> u64 {
+    const HOUR: f64 = 3600e9;
+    // Fits: at most an hour, and never negative.
+    (1e9 / rate.max(1e-9)).min(HOUR) as u64
+}

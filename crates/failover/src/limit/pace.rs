@@ -1,0 +1,164 @@
+//! A rate that is learned from back-pressure: cut at once, then back along a cubic curve.
+//!
+//! A site that is full says so with 503 and Retry-After, often within a millisecond and with next to
+//! nothing in flight: a bound on requests at a time cannot hold it. So the rate is what is learned.
+//!
+//! It trips on the first back-pressure: reads pause for a moment, then go on at a part of the rate
+//! at which they were sent. It recovers as TCP CUBIC does (RFC 9438): fast towards the rate of the
+//! last cut, slowly past it, then ever faster. Without back-pressure for some time it is forgotten.
+//! It protects orders: they are charged to the rate and never held by it, since it is a guess, and a
+//! wrong guess must not refuse an order that the site would have taken.
+
+use super::{Part, meter};
+use crate::class::Class;
+use crate::time::Time;
+use std::time::Duration;
+
+/// What is left of the rate after a cut that knows what the site takes.
+const TRIM: f64 = 0.88;
+/// What is left of it after the first cut.
+const HALT: f64 = 0.6;
+/// What is left of it after a cut that comes soon after another: the rate is far off.
+const SEARCH: f64 = 0.75;
+const SOON: Duration = Duration::from_millis(250);
+/// Back-pressure within this of a cut is of what was sent before it.
+const ECHO: Duration = Duration::from_millis(40);
+/// Reads pause for this long after a cut, so that the site has room for the orders that follow.
+const PAUSE: Duration = Duration::from_millis(30);
+/// Seconds from a cut to where the rate is what the site takes.
+const RETURN: f64 = 3.0;
+/// Forgotten when it has grown to so many times that.
+const FORGOTTEN: f64 = 10.0;
+/// Least rate, requests per second.
+const FLOOR: f64 = 1.0;
+/// How far ahead of the rate public and private reads may go, nanoseconds.
+const AHEAD: [u64; 2] = [50_000_000, 100_000_000];
+/// What orders take beyond the rate holds reads back for this long at most, nanoseconds.
+const DEBT: u64 = 300_000_000;
+
+/// A learned rate of one site, over all workers.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// What the site takes, as far as is known.
+    top: f64,
+    /// What was left of it by the last cut.
+    kept: f64,
+    cut_at: Time,
+    /// Let in since the last cut.
+    taken: u32,
+    /// When all that was let in would be worked off.
+    due: u64,
+}
+
+impl Pace {
+    /// The first back-pressure, at `sent` requests per second. A `declared` rate is taken to be
+    /// nearly right, until more follows.
+    pub fn new(sent: f64, declared: Option<f64>, now: Time) -> Pace {
+        Pace {
+            top: sent.min(declared.unwrap_or(f64::INFINITY)).max(FLOOR),
+            kept: if declared.is_some() { TRIM } else { HALT },
+            cut_at: now,
+            taken: 0,
+            due: now.0,
+        }
+    }
+
+    /// More back-pressure. Between two of them a site that is full takes just what it can, so that
+    /// what was let in is what it can.
+    pub fn cut(&mut self, now: Time) {
+        let since = now.since(self.cut_at);
+        if since < ECHO {
+            return;
+        }
+        let rate = self.rate(now);
+        let busy = since.saturating_sub(PAUSE).as_secs_f64();
+        let took = f64::from(self.taken) / busy.max(0.01);
+        (self.top, self.kept) = if since < SOON {
+            (took.clamp(rate * 0.3, rate).max(FLOOR), SEARCH)
+        } else {
+            (took.clamp(rate * 0.5, rate).max(FLOOR), TRIM)
+        };
+        self.cut_at = now;
+        self.taken = 0;
+    }
+
+    /// What the site takes, as far as is known; requests per second.
+    pub fn top(&self) -> f64 {
+        self.top
+    }
+
+    /// Requests per second that are let in now.
+    pub fn rate(&self, now: Time) -> f64 {
+        let x = now.since(self.cut_at).as_secs_f64() / RETURN - 1.0;
+        (self.top * (1.0 + (1.0 - self.kept) * x * x * x)).max(FLOOR)
+    }
+
+    /// Whether it holds nothing back any more.
+    pub fn is_over(&self, now: Time) -> bool {
+        self.rate(now) > self.top * FORGOTTEN
+    }
+
+    /// Lets one more request of `class` in, or not.
+    pub fn take(&mut self, class: Class, now: Time) -> bool {
+        let part = Part::of(class);
+        let step = meter::step(self.rate(now));
+        let ahead = self.due.saturating_sub(now.0);
+        let is_read = part >= Part::Private;
+        let most = AHEAD[usize::from(part == Part::Private)].max(step);
+        let pausing = now.since(self.cut_at) < PAUSE;
+        if is_read && (pausing || ahead > most) {
+            return false;
+        }
+        let due = self.due.max(now.0).saturating_add(step);
+        self.due = due.min(now.0.saturating_add(DEBT.max(step)));
+        self.taken = self.taken.saturating_add(1);
+        true
+    }
+}
+
+/// How much was sent in the last half second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    counts: [u32; Recent::BUCKETS],
+    /// Position of the newest bucket on the axis of time.
+    newest: u64,
+}
+
+impl Recent {
+    const BUCKETS: usize = 8;
+    const SPAN: u64 = 64_000_000;
+
+    pub(super) fn add(&mut self, now: Time) {
+        self.advance(now);
+        let count = &mut self.counts[Self::index(self.newest)];
+        *count = count.saturating_add(1);
+    }
+
+    /// Requests per second, since the first of them where that is less than the whole time ago.
+    pub(super) fn rate(&mut self, now: Time) -> f64 {
+        self.advance(now);
+        let back = (0..Self::BUCKETS as u64).rev();
+        let oldest = back
+            .map(|back| self.newest.saturating_sub(back))
+            .find(|position| self.counts[Self::index(*position)] > 0);
+        let sum: f64 = self.counts.iter().map(|n| f64::from(*n)).sum();
+        let began = oldest.unwrap_or(self.newest).saturating_mul(Self::SPAN);
+        let span = now.0.saturating_sub(began).max(Self::SPAN);
+        sum / Duration::from_nanos(span).as_secs_f64()
+    }
+
+    fn advance(&mut self, now: Time) {
+        let position = now.0 / Self::SPAN;
+        let passed = position
+            .saturating_sub(self.newest)
+            .min(Self::BUCKETS as u64);
+        for back in 0..passed {
+            self.counts[Self::index(position - back)] = 0;
+        }
+        self.newest = self.newest.max(position);
+    }
+
+    const fn index(position: u64) -> usize {
+        (position % Self::BUCKETS as u64) as usize
+    }
+}

@@ -1,0 +1,245 @@
+//! What one worker keeps of the sites of its pools, and the permits that it gives out.
+
+use super::sites::{SiteIo, Sites};
+use crate::lease::AnswerBody;
+use crate::worker::Worker;
+use http::Response;
+use leeward_failover::limit::Limiter;
+use leeward_failover::select::Want;
+use leeward_failover::{Class, Lane, PoolId, SiteId, Time};
+use leeward_metrics::{Cells, SiteSlots};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One worker's side of every site, by `PoolId` and `SiteId`.
+#[derive(Default)]
+pub(crate) struct Gates {
+    pools: RefCell<Vec<PoolGates>>,
+}
+
+struct PoolGates {
+    /// First attempts so far: what shares are shares of.
+    asked: u64,
+    sites: Vec<Option<Rc<Gate>>>,
+}
+
+/// One site of a pool, as one worker sees it.
+pub(crate) struct Gate {
+    site: Arc<SiteIo>,
+    cells: Cells,
+    limiter: RefCell<Limiter>,
+    ration: Cell<Ration>,
+    /// The limit as the metrics have it.
+    shown: Cell<u32>,
+}
+
+impl Gates {
+    /// Follows a policy: a site that was there before keeps what was learned of it.
+    pub(crate) fn follow(&self, sites: &Sites, cells: &Cells) {
+        let mut pools = self.pools.borrow_mut();
+        let before: Vec<Rc<Gate>> = pools.drain(..).flat_map(|p| p.sites).flatten().collect();
+        let gate = |site: &Option<Arc<SiteIo>>| {
+            let site = site.as_ref()?;
+            let known = before.iter().find(|gate| Arc::ptr_eq(&gate.site, site));
+            Some(known.map_or_else(|| Gate::new(site.clone(), cells.clone()), Rc::clone))
+        };
+        pools.extend(sites.iter().map(|sites| PoolGates {
+            asked: 0,
+            sites: sites.iter().map(gate).collect(),
+        }));
+        for gate in pools.iter().flat_map(|pool| &pool.sites).flatten() {
+            gate.ration.set(Ration::default());
+        }
+    }
+
+    /// Counts a request by its first attempt.
+    pub(super) fn asked(&self, want: &Want<'_>) {
+        if want.tried.is_empty()
+            && let Some(pool) = self.pools.borrow_mut().get_mut(want.pool.index())
+        {
+            pool.asked += 1;
+        }
+    }
+
+    pub(super) fn get(&self, pool: PoolId, site: SiteId) -> Option<Rc<Gate>> {
+        let pools = self.pools.borrow();
+        pools.get(pool.index())?.sites.get(site.index())?.clone()
+    }
+
+    fn count(&self, pool: PoolId) -> u64 {
+        let pools = self.pools.borrow();
+        pools.get(pool.index()).map_or(0, |pool| pool.asked)
+    }
+}
+
+impl Gate {
+    fn new(site: Arc<SiteIo>, cells: Cells) -> Rc<Self> {
+        let gate = Self {
+            site,
+            cells,
+            limiter: RefCell::default(),
+            ration: Cell::default(),
+            shown: Cell::new(0),
+        };
+        gate.show();
+        Rc::new(gate)
+    }
+
+    pub(super) fn slots(&self) -> &SiteSlots {
+        &self.site.slots
+    }
+
+    /// Lets an attempt in, where there is room for its class.
+    pub(super) fn admit(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        lane: &Lane,
+        want: &Want<'_>,
+        now: Time,
+    ) -> Option<Permit> {
+        let class = want.class;
+        if !self.limiter.borrow().has_room(class) {
+            return None;
+        }
+        // Orders are bound to their writer, and whoever failed elsewhere has to go somewhere.
+        let rationed = lane.most < 1.0 && want.tried.is_empty() && !class.goes_to_writer();
+        let ration = rationed.then(|| {
+            let asked = worker.gates.count(want.pool);
+            self.ration.get().grown(asked, lane.most)
+        });
+        if ration.is_some_and(|ration| ration.tokens < 1.0) {
+            return None;
+        }
+        let rate = lane.rate.filter(|_| lane.tight);
+        if rate.is_some_and(|rate| !self.site.take_declared(rate, class, now)) {
+            return None;
+        }
+        if !self.site.take_learned(class, now, &self.cells) {
+            return None;
+        }
+        if let Some(ration) = ration {
+            self.ration.set(ration.less_one());
+        }
+        self.limiter.borrow_mut().enter(now);
+        self.cells.up(self.site.slots.in_flight);
+        Some(Permit {
+            gate: self.clone(),
+            worker: worker.clone(),
+            class,
+            declared: lane.rate,
+        })
+    }
+
+    /// Shows the limit where it has changed.
+    fn show(&self) {
+        let limit = self.limiter.borrow().limit();
+        let before = self.shown.replace(limit);
+        if limit != before {
+            let by = i64::from(limit) - i64::from(before);
+            self.cells.shift(self.site.slots.limit, by);
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let shown = i64::from(self.shown.get());
+        self.cells.shift(self.site.slots.limit, -shown);
+    }
+}
+
+/// Room at a site for one attempt, to the end of its answer.
+pub(crate) struct Permit {
+    gate: Rc<Gate>,
+    worker: Rc<Worker>,
+    class: Class,
+    /// What the site declares.
+    declared: Option<f64>,
+}
+
+impl Permit {
+    /// The head of an answer came after `latency`: what the limits learn from.
+    pub(crate) fn head(&self, response: &Response<AnswerBody>, latency: Duration) {
+        let now = self.worker.shared.now();
+        let mut limiter = self.gate.limiter.borrow_mut();
+        if super::is_backpressure(response) {
+            let workers = self.worker.shared.peers.len() as f64;
+            let sent = limiter.sent(now) * workers;
+            let (site, cells) = (&self.gate.site, &self.gate.cells);
+            site.pushed_back(sent, self.declared, now, cells);
+        } else if matches!(self.class, Class::PublicRead | Class::PrivateRead) {
+            limiter.answered(latency, now);
+            drop(limiter);
+            self.gate.show();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.limiter.borrow_mut().leave();
+        self.gate.cells.down(self.gate.site.slots.in_flight);
+    }
+}
+
+/// What is left of a site's share of the requests: it grows with each request of the pool and is
+/// spent by those that go there.
+#[derive(Clone, Copy)]
+struct Ration {
+    tokens: f64,
+    /// The pool's requests that it has grown with.
+    asked: u64,
+}
+
+impl Default for Ration {
+    fn default() -> Self {
+        Self {
+            tokens: 1.0,
+            asked: 0,
+        }
+    }
+}
+
+impl Ration {
+    /// Over so many requests a share may be uneven.
+    const UNEVEN: f64 = 100.0;
+
+    fn grown(self, asked: u64, share: f64) -> Self {
+        let more = asked.saturating_sub(self.asked) as f64 * share;
+        let most = (share * Self::UNEVEN).max(1.0);
+        Self {
+            tokens: (self.tokens + more).min(most),
+            asked,
+        }
+    }
+
+    fn less_one(self) -> Self {
+        Self {
+            tokens: self.tokens - 1.0,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ration_gives_a_share_of_the_requests_and_keeps_little() {
+        let mut ration = Ration::default();
+        let mut given = 0;
+        for asked in 1..=10_000 {
+            ration = ration.grown(asked, 0.05);
+            if ration.tokens >= 1.0 {
+                ration = ration.less_one();
+                given += 1;
+            }
+        }
+        assert!((500..=501).contains(&given), "{given}");
+        assert!(ration.grown(1_000_000, 0.05).tokens <= 5.0);
+        assert!(ration.grown(1_000_000, 0.001).tokens <= 1.0);
+    }
+}

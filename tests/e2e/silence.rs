@@ -1,0 +1,198 @@
+//! Silence: requests that wait for a backend that says nothing, and answers that break off.
+//!
+//! What a silence leads to is the engine's to decide and told by its stories; here it is seen on
+//! sockets, and the clients do not notice.
+
+use crate::support::backend::{Act, Backend, DieBy, PeerEnd, Step};
+use crate::support::load::{Load, assert_truth, failed_reads};
+use crate::support::policy::{Policy, QUICK_PROBE, STOIC, quick_failover};
+use crate::support::proxy::Proxy;
+use crate::support::wait::{SOON, eventually};
+use std::time::Duration;
+
+const TIERS: &str = "[[aws/one], [gcp/one]]";
+const FENCED: &str = "orders: { fenced: true }";
+/// Requests after which a route's pace is known, and more.
+const WARM: usize = 40;
+
+async fn pair(more: &[&str]) -> (Backend, Backend, Proxy) {
+    let (aws, gcp) = (Backend::start("aws"), Backend::start("gcp"));
+    let policy = Policy::of(&[("aws/one", &aws), ("gcp/one", &gcp)])
+        .pool(QUICK_PROBE)
+        .pool(&quick_failover(TIERS));
+    let policy = more.iter().fold(policy, |policy, part| policy.pool(part));
+    let proxy = Proxy::start(&policy.text()).await;
+    (aws, gcp, proxy)
+}
+
+async fn warm_up(proxy: &Proxy, targets: &[&str]) {
+    let mut client = proxy.client().await;
+    for n in 0..WARM {
+        for target in targets {
+            let answer = match *target {
+                "/order" => client.order(target, &format!("warm-{n}")).await,
+                target => client.get(target).await,
+            };
+            assert!(answer.is_ok(), "{target}: {}", answer.status());
+        }
+    }
+}
+
+/// An answer of 100 bytes of which half comes.
+fn cut() -> Act {
+    let half = "x".repeat(50);
+    let text = format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{half}");
+    Act::Script(vec![Step::send(&text), Step::End(DieBy::Rst)])
+}
+
+#[tokio::test]
+async fn a_read_that_waits_longer_than_usual_is_hedged_at_another_provider() {
+    let (aws, gcp, proxy) = pair(&[STOIC]).await;
+    warm_up(&proxy, &["/read/x"]).await;
+    aws.act_once(Act::Hang);
+    let answer = proxy.get("/read/x").await;
+    assert_eq!((answer.status(), answer.backend()), (200, "gcp"));
+    proxy
+        .wait_for_metric("leeward_pool_hedges_total", &[("pool", "main")], 1.0)
+        .await;
+    let ended = async || aws.peer_ends().contains(&PeerEnd::Rst).then_some(());
+    eventually("the slow attempt is ended", SOON, ended).await;
+    assert_eq!(gcp.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_a_public_read_is_never_hedged() {
+    let (aws, gcp, proxy) = pair(&[STOIC]).await;
+    warm_up(&proxy, &["/private/x", "/order"]).await;
+    for target in ["/private/x", "/order"] {
+        aws.act_once(Act::After(Duration::from_millis(300)));
+        let mut client = proxy.client().await;
+        let answer = match target {
+            "/order" => client.order(target, "slow").await,
+            target => client.get(target).await,
+        };
+        assert_eq!(
+            (answer.status(), answer.backend()),
+            (200, "aws"),
+            "{target}"
+        );
+    }
+    assert!(gcp.requests().is_empty());
+}
+
+#[tokio::test]
+async fn hedges_stay_within_their_budget() {
+    let (aws, gcp, proxy) = pair(&[STOIC, "retry: { hedge: 0% }"]).await;
+    warm_up(&proxy, &["/read/x"]).await;
+    aws.act_once(Act::After(Duration::from_millis(200)));
+    assert_eq!(proxy.get("/read/x").await.backend(), "aws");
+    assert!(gcp.requests().is_empty());
+}
+
+#[tokio::test]
+async fn reads_go_round_a_silent_backend_before_it_is_down() {
+    let (aws, _gcp, proxy) = pair(&[]).await;
+    warm_up(&proxy, &["/read/load"]).await;
+    let load = Load::start(proxy.plain(), 8, 0, Duration::from_millis(5));
+    load.wait_for(200).await;
+    aws.act(Act::Hang);
+    let detour = async || {
+        let events = proxy.events(0).await;
+        let overdue = events.iter().find(|e| e["cause"] == "overdue")?;
+        (overdue["evidence"]["detour"] == "yes" && overdue["to"] == "suspect").then_some(())
+    };
+    eventually("a detour begins", SOON, detour).await;
+    load.wait_for(200).await;
+    aws.act(Act::Serve);
+    aws.release();
+    let told = load.stop().await;
+    assert_eq!(failed_reads(&told), [""; 0]);
+    let home = async || (proxy.get("/read/x").await.backend() == "aws").then_some(());
+    eventually("reads are back at aws", SOON, home).await;
+}
+
+#[tokio::test]
+async fn orders_go_round_a_silent_writer_where_they_are_fenced_and_only_there() {
+    for fenced in [true, false] {
+        let more: &[&str] = if fenced { &[FENCED] } else { &[] };
+        let (aws, gcp, proxy) = pair(more).await;
+        warm_up(&proxy, &["/read/load", "/order"]).await;
+        let load = Load::start(proxy.plain(), 8, 2, Duration::from_millis(5));
+        load.wait_for(200).await;
+        aws.act(Act::Hang);
+        let moved = async || {
+            let events = proxy.events(0).await;
+            let detour = events.iter().any(|e| e["change"] == "detour");
+            let left = events.iter().any(|e| e["change"] == "writer");
+            assert!(!detour || fenced, "a detour of orders that are not fenced");
+            (detour || left).then_some(detour)
+        };
+        let detour = eventually("orders leave", SOON, moved).await;
+        assert!(detour || !fenced, "the writer moved before any detour");
+        load.wait_for(100).await;
+        aws.act(Act::Serve);
+        let told = load.stop().await;
+        assert_eq!(failed_reads(&told), [""; 0]);
+        assert_truth(&told, &[aws.executed(), gcp.executed()].concat());
+        assert!(told.iter().any(|t| !t.is_read() && t.is_ok()));
+    }
+}
+
+#[tokio::test]
+async fn a_small_answer_that_is_cut_is_fetched_elsewhere_and_counted() {
+    let (aws, _gcp, proxy) = pair(&[STOIC]).await;
+    for target in ["/read/x", "/private/x"] {
+        aws.act_once(cut());
+        let answer = proxy.get(target).await;
+        assert_eq!(
+            (answer.status(), answer.backend()),
+            (200, "gcp"),
+            "{target}"
+        );
+    }
+    let truncated = [("outcome", "truncated")];
+    proxy
+        .wait_for_metric("leeward_upstream_attempts_total", &truncated, 2.0)
+        .await;
+}
+
+#[tokio::test]
+async fn an_order_whose_answer_is_cut_is_told_as_unknown() {
+    let (aws, gcp, proxy) = pair(&[STOIC]).await;
+    aws.act_once(cut());
+    let answer = proxy.client().await.order("/order", "half").await;
+    assert_eq!((answer.status(), answer.outcome()), (504, Some("unknown")));
+    assert!(gcp.requests().is_empty(), "an order is sent once");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_to_be_held_is_cut_in_sight_of_the_client() {
+    let (aws, _gcp, proxy) = pair(&[STOIC]).await;
+    let head = "HTTP/1.1 200 OK\r\nX-Backend: aws\r\nContent-Length: 100000\r\n\r\nxxxx";
+    aws.act_once(Act::Script(vec![Step::send(head), Step::End(DieBy::Rst)]));
+    let mut client = proxy.client().await;
+    client.send("GET /read/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(client.try_answer("GET").await.is_none(), "half an answer");
+}
+
+#[tokio::test]
+async fn a_backend_that_says_it_is_full_is_not_taken_for_sick() {
+    let (aws, gcp, proxy) = pair(&[]).await;
+    let full = "HTTP/1.1 503 Full\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    let mut client = proxy.client().await;
+    for _ in 0..15 {
+        aws.act_once(Act::say(full));
+        assert_eq!(client.get("/read/x").await.backend(), "gcp");
+        assert_eq!(client.get("/read/x").await.backend(), "aws");
+    }
+    assert_eq!(gcp.requests().len(), 15);
+    let seen = [("site", "aws/one"), ("outcome", "backpressure")];
+    proxy
+        .wait_for_metric("leeward_upstream_attempts_total", &seen, 15.0)
+        .await;
+    let events = proxy.events(0).await;
+    let worse = events
+        .iter()
+        .filter(|e| e["to"] == "down" || e["to"] == "degraded");
+    assert_eq!(worse.count(), 0);
+}
