@@ -258,7 +258,12 @@ impl World {
             Sent::Nothing
         };
         if self.now >= deadline {
-            self.failed(id, attempt, Outcome::Timeout);
+            if request.is_limited {
+                self.failed(id, attempt, Outcome::Timeout);
+            } else {
+                // The client gave up: that says nothing of the endpoint.
+                self.left(id, attempt, Sent::Nothing);
+            }
             if let Some(request) = self.requests.get_mut(&id)
                 && sent == Sent::Maybe
             {

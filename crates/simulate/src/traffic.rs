@@ -31,6 +31,8 @@ pub(crate) struct Request {
     key: Option<u64>,
     born: Time,
     pub(crate) deadline: Time,
+    /// Whether the deadline is leeward's, not the client's own.
+    pub(crate) is_limited: bool,
     /// The table that it began with and keeps.
     table: Arc<Table>,
     params: RetryParams,
@@ -98,6 +100,7 @@ impl World {
             key,
             born: self.now,
             deadline: self.now + deadline.unwrap_or(PATIENT_CLIENT),
+            is_limited: deadline.is_some(),
             table: Arc::clone(&self.table),
             params: self.rules.engine.pools[pool].retry,
             tried: Vec::new(),

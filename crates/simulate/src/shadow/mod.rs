@@ -130,7 +130,8 @@ impl Shadow {
         self.tables.decided(world, before, events, found);
         self.home.decided(world, events, found);
         self.places.decided(world, events, &self.quiet, found);
-        self.orders.decided(world, before, &self.quiet, found);
+        self.orders
+            .decided(world, before, events, (&self.quiet, found));
     }
 
     /// Time has passed.
