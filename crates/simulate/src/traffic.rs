@@ -192,7 +192,11 @@ impl World {
         outcome: Outcome,
         (latency, late): (Duration, bool),
     ) {
-        let known = self.tallies.waiting.iter_mut().find(|(e, _)| *e == endpoint);
+        let known = self
+            .tallies
+            .waiting
+            .iter_mut()
+            .find(|(e, _)| *e == endpoint);
         let add = |tally: &mut Tally| {
             tally.add(outcome, latency);
             if late {

@@ -204,7 +204,13 @@ impl Orders {
             };
             let params = &world.rules.engine.pools[index];
             if from != to && params.orders.writer == Writer::Single {
-                self.moved(world, params, (name(from), name(to)), (events, quiet), found);
+                self.moved(
+                    world,
+                    params,
+                    (name(from), name(to)),
+                    (events, quiet),
+                    found,
+                );
             }
         }
     }
@@ -221,8 +227,8 @@ impl Orders {
         let first = params.tiers.first().and_then(|tier| tier.first());
         let home = first.map(|t| world.rules.engine.sites[t.site.index()].provider);
         let home = home.and_then(|id| world.rules.engine.providers.get(id.index()));
-        let may_return = home.is_some_and(|p| p.name == to)
-            && params.orders.failback == Mover::Automatic;
+        let may_return =
+            home.is_some_and(|p| p.name == to) && params.orders.failback == Mover::Automatic;
         let told = world.servers.iter().any(|s| {
             let spoken = quiet.was_spoken_of(&s.site) || quiet.was_spoken_of(s.provider());
             spoken && (s.provider() == from || s.provider() == to)
@@ -253,8 +259,6 @@ impl Orders {
 /// Whether anything of a provider in a pool was hurt since then.
 fn is_hurt(world: &World, pool: &str, provider: &str, since: Time) -> bool {
     world.servers.iter().enumerate().any(|(index, server)| {
-        server.pool == pool
-            && server.provider() == provider
-            && world.is_hurt_since(index, since)
+        server.pool == pool && server.provider() == provider && world.is_hurt_since(index, since)
     })
 }
