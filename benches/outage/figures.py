@@ -184,16 +184,22 @@ def shares(run):
 
 def way_back(run):
     """How the primary's share of executed work comes back, second by second after the repair."""
-    repaired, end = run.facts["repaired"], run.facts["end"]
-    buckets = [[0, 0] for _ in range(int((end - repaired) // SECOND))]
-    for line in run.backends:
-        at = (line["t"] - repaired) // SECOND
-        if line["event"] in ("read", "order") and 0 <= at < len(buckets):
-            buckets[at][provider(line) == PRIMARY] += 1
-    shape = [percent(home, home + away) or 0 for away, home in buckets]
+    shape = by_second(run, run.facts["repaired"], run.facts["end"])
     reached = lambda share: next((at for at, value in enumerate(shape) if value >= share), None)
     return {"return_shape_percent": shape, "return_begins_s": reached(1), "return_half_s": reached(50),
-            "return_whole_s": reached(90)}
+            "return_whole_s": reached(90),
+            # Seconds of the fault in which most of the work was done elsewhere.
+            "away_s": sum(share < 50 for share in by_second(run, run.facts["fault"], run.facts["repaired"]))}
+
+
+def by_second(run, begin, end):
+    """The primary's share of the work done in each second, in percent."""
+    buckets = [[0, 0] for _ in range(int((end - begin) // SECOND))]
+    for line in run.backends:
+        at = (line["t"] - begin) // SECOND
+        if line["event"] in ("read", "order") and 0 <= at < len(buckets):
+            buckets[at][provider(line) == PRIMARY] += 1
+    return [percent(home, home + away) or 0 for away, home in buckets]
 
 
 def streams(run):

@@ -22,7 +22,7 @@ COLUMNS = [
     ("last failure s", ("last_failure_s",)),
     ("read p50, p99, p99.9, max ms", ("read_p50_ms", "read_p99_ms", "read_p999_ms", "read_max_ms")),
     ("order p99, max ms", ("order_p99_ms", "order_max_ms")),
-    ("% to the failing side", ("share_to_bad_percent",)),
+    ("% to the failing side, % moved, s away", ("share_to_bad_percent", "moved_percent", "away_s")),
     ("back: begins, half, whole s", ("return_begins_s", "return_half_s", "return_whole_s")),
     ("streams dropped, refused, silent", ("streams_dropped", "streams_refused", "streams_gapped")),
     ("streams ended s", ("streams_ended_s",)),

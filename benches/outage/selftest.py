@@ -41,7 +41,7 @@ def told(clients, backends, **facts):
 def result(scenario, turn=1, **changed):
     """A run of leeward in which all is well, but for what is changed."""
     clean = told([request("r1", 5.5), request("o1", 5.5)], [work("r1", 5.5, "read"), work("o1", 5.5)])
-    clean |= {"capacity_used_percent": 99.0}
+    clean |= {"capacity_used_percent": 99.0, "away_s": 0}
     return {"scenario": scenario, "proxy": "leeward", "round": turn, "settings": {"orders": 60, "capacity": 200}, "figures": clean | changed}
 
 
@@ -100,6 +100,10 @@ class Counting(unittest.TestCase):
         backends = [work("r", 20.5, "read", by="gcp1"), work("r", 21.5, "read"), work("r", 21.6, "read", by="gcp1"), work("r", 22.5, "read")]
         found = told([], backends)
         self.assertEqual((found["return_shape_percent"][:3], found["return_half_s"], found["return_whole_s"]), ([0, 50.0, 100.0], 1, 2))
+
+    def test_seconds_in_which_most_was_done_elsewhere_are_counted(self):
+        backends = [work("r", 5 + n + 0.5, "read", by="gcp1" if n in (3, 4) else "aws2") for n in range(15)]
+        self.assertEqual(told([], backends)["away_s"], 2)
 
 
 class Streams(unittest.TestCase):

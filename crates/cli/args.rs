@@ -38,6 +38,16 @@ pub(crate) enum Verb {
     Drain(Word),
     /// Take back what was said of places: they return slowly.
     Restore(Restore),
+    /// Tell a fresh engine what a recorded run was told, and compare what it decides. Exit 0 when that
+    /// is identical, 1 at the first difference.
+    Replay {
+        /// The record: the file of `journal.record`, or what /api/v1/record gave.
+        #[arg(value_name = "FILE")]
+        record: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Watch a provider die: three small providers, the proxy, mixed load, all in this process.
     Demo(Demo),
 }

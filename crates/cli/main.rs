@@ -7,6 +7,7 @@ mod demo;
 mod log;
 mod notify;
 mod reload;
+mod replay;
 mod run;
 mod word;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         }
         Verb::Drain(word) => word::say("drain", &word.said, word.lasts.as_deref(), word.force),
         Verb::Restore(word) => word::say("restore", &word.said, None, false),
+        Verb::Replay { record, json } => replay::run(&record, json),
         Verb::Demo(demo) => demo::run(&demo),
     };
     ExitCode::from(code)

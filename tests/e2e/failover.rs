@@ -410,3 +410,20 @@ async fn probes_come_at_their_interval_with_the_policys_fields() {
     assert!(aws.requests().is_empty());
     assert_eq!(proxy.verdict("aws/one").await, "healthy");
 }
+
+/// An attempt is left for a better place, and only where there is one: a slow answer is an answer.
+#[tokio::test]
+async fn a_read_that_is_slow_everywhere_is_answered_within_its_deadline() {
+    for count in [1, 2] {
+        let all = ["one", "two"].map(Backend::start);
+        let backends = &all[..count];
+        for backend in backends {
+            backend.act(Act::After(Duration::from_secs(2)));
+        }
+        let sites = ["aws/one", "gcp/one"];
+        let pairs: Vec<_> = sites.into_iter().zip(backends).collect();
+        let proxy = Proxy::start(&Policy::of(&pairs).pool(STOIC).text()).await;
+        let answer = proxy.get("/read/x").await;
+        assert!(answer.is_ok(), "{count} backends: {}", answer.text());
+    }
+}

@@ -2,6 +2,7 @@
 
 mod failback;
 mod guards;
+mod replay;
 mod streams;
 
 use crate::support::backend::Backend;

@@ -39,9 +39,23 @@ pub struct Policy {
     pub limits: Limits,
     /// The folder of what outlives the process; `None` where nothing does.
     pub state_dir: Option<PathBuf>,
+    /// Where what the engine is told is recorded; `None` for nowhere but in memory.
+    pub record: Option<Record>,
     /// How names are looked up, and how long what they said is kept.
     pub dns: Dns,
 }
+
+/// A file in which a run is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes of it at most; when it is full, the record ends.
+    pub size: u64,
+}
+
+/// Bytes of a record at most, where the policy does not say.
+pub const DEFAULT_RECORD_SIZE: u64 = 256 * 1024 * 1024;
 
 /// Where clients connect.
 #[derive(Clone, Debug)]

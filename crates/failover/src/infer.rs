@@ -123,7 +123,7 @@ impl Engine {
     }
 
     /// Journals what is now held of a place, and has its pools decided anew where a site is left or
-    /// returned to. Anything less changes nothing for them, and a provider acts through its sites.
+    /// returned to, or a provider is suspect. Anything less changes nothing for them.
     pub(crate) fn place_changed(&mut self, target: Target, from: Verdict) {
         let place = match target {
             Target::Site(id) => &self.fleet.sites[id.index()].place,
@@ -143,8 +143,12 @@ impl Engine {
             cause,
             evidence,
         );
-        let matters = |verdict| matches!(verdict, Verdict::Down | Verdict::Recovering);
-        if matches!(target, Target::Site(_)) && (matters(from) || matters(to)) {
+        let matters = |verdict| match target {
+            Target::Site(_) => matches!(verdict, Verdict::Down | Verdict::Recovering),
+            // Its other sites are looked at in another way.
+            _ => verdict == Verdict::Suspect,
+        };
+        if matters(from) || matters(to) {
             self.mark_pools_of(target, cause);
         }
     }

@@ -90,7 +90,7 @@ pub use output::{
 };
 pub use policy::{
     Backend, Failback, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams,
-    Provider, ProviderKind, RetryParams, Site, TierSite, Writer,
+    Provider, ProviderKind, RetryParams, Site, Suspicion, TierSite, Writer,
 };
 pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect};
 pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};

@@ -103,7 +103,7 @@ impl World {
                 let limiter = &mut self.workers[worker];
                 match (kind, &mut self.pace) {
                     (1, _) => limiter.answered(Duration::from_millis(2), now),
-                    (_, Some(pace)) => pace.cut(now),
+                    (_, Some(pace)) => pace.cut(Time(at - 2 * MS), now),
                     (_, none) => {
                         *none = Some(Pace::new(limiter.sent(now) * workers, declared, now))
                     }
@@ -176,11 +176,20 @@ fn a_declared_capacity_takes_every_order_and_is_used_whole() {
 
 #[test]
 fn an_undeclared_capacity_is_learned_and_few_orders_are_hurt() {
+    const RUNS: u64 = 10;
     for (workers, burst) in [(1, 8.0), (1, 20.0), (2, 20.0), (4, 10.0), (2, 90.0)] {
-        let came = World::new(Site::new(180.0, burst), workers, &LOAD).run();
-        let used = used(&came, 180.0, 15.0);
-        assert!(came[0].lost() <= 6, "{workers} workers: {came:?}");
-        assert!(used > 0.75, "{workers} workers use {used}: {came:?}");
+        let (mut lost, mut all) = (0, 0.0);
+        for seed in 0..RUNS {
+            let mut world = World::new(Site::new(180.0, burst), workers, &LOAD);
+            world.rng = Rng::new(seed);
+            let came = world.run();
+            assert!(came[0].lost() <= 12, "{workers} workers: {came:?}");
+            lost += came[0].lost();
+            all += used(&came, 180.0, 15.0);
+        }
+        let (lost, used) = (f64::from(lost) / RUNS as f64, all / RUNS as f64);
+        assert!(lost <= 5.0, "{lost} of 900 orders with {workers} workers");
+        assert!(used > 0.85, "{used} used with {workers} workers");
     }
 }
 
@@ -191,7 +200,7 @@ fn a_declared_capacity_that_is_true_no_more_is_learned() {
         let came = World::new(site, workers, &LOAD).declared(180.0).run();
         let used = used(&came, 90.0, 15.0);
         assert!(used > 0.7, "{used}: {came:?}");
-        assert!(came[0].lost() <= 15, "{came:?}");
+        assert!(came[0].lost() <= 20, "{came:?}");
     }
 }
 
@@ -267,7 +276,7 @@ proptest! {
             match step {
                 0 => drop(pace.take(Class::PublicRead, Time(now))),
                 1 => limiter.answered(Duration::from_millis(span), Time(now)),
-                2 => pace.cut(Time(now)),
+                2 => pace.cut(Time(now), Time(now)),
                 3 => limiter.leave(),
                 _ => limiter.enter(Time(now)),
             }

@@ -135,6 +135,8 @@ pub struct FailoverParams {
     /// Sites of a provider that are down at which the provider is evacuated; a provider with fewer
     /// sites goes when all of them are down.
     pub provider_failing_sites: u32,
+    /// What becomes of a provider's other sites while some of them are down, and too few to leave it.
+    pub suspicion: Suspicion,
     /// First hold-down after leaving a place.
     pub hold_down_first: Duration,
     /// Longest hold-down of a place that flaps.
@@ -161,6 +163,22 @@ pub enum Failback {
     Windows,
     /// An operator's `restore`.
     Manual,
+}
+
+/// What becomes of a provider's other sites, also for pools that have not been hurt yet, while some of
+/// its sites are down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suspicion {
+    /// Nothing.
+    Ignore,
+    /// Attempts that follow a failed one, or go beside a slow one, rather go to another provider.
+    #[default]
+    Avoid,
+    /// That, and their capacity counts half.
+    Lower,
+    /// They are left.
+    Evacuate,
 }
 
 /// Who takes a pool's orders.
@@ -237,6 +255,7 @@ impl Default for FailoverParams {
         Self {
             site_failing: 0.5,
             provider_failing_sites: 2,
+            suspicion: Suspicion::Avoid,
             hold_down_first: Duration::from_secs(30),
             hold_down_max: Duration::from_secs(900),
             ramp: Duration::from_secs(60),

@@ -9,6 +9,7 @@ use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::Target;
 use crate::listing::{Cast, Member};
 use crate::output::Change;
+use crate::policy::Suspicion;
 use crate::spread::{Manner, spread};
 use crate::table::{Lane, PoolTable};
 use crate::time::Time;
@@ -53,6 +54,7 @@ impl Engine {
             lanes,
             writer: pool.detour.or(pool.writer),
             panic: trust.is_panic(),
+            fenced: self.fleet.policy.pools[id.index()].orders.fenced,
             leaving,
         };
         let changed = *pool.table != table;
@@ -84,9 +86,20 @@ impl Engine {
             hash: lane.hash,
             kept_away: self.fleet.is_kept_away(lane.site),
             left: site.place.is_left(),
+            suspicion: self.suspicion(pool, site.provider),
             ramp: site.place.ramp_factor(self.now),
             declared: self.declared_of(pool, lane),
             endpoints,
+        }
+    }
+
+    /// What a pool makes of a provider some of whose sites are down, and too few to leave it.
+    fn suspicion(&self, pool: PoolId, provider: ProviderId) -> Suspicion {
+        let held = &self.fleet.providers[provider.index()].place.held;
+        if held.verdict == Verdict::Suspect {
+            self.fleet.policy.pools[pool.index()].failover.suspicion
+        } else {
+            Suspicion::Ignore
         }
     }
 

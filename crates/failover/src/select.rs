@@ -6,7 +6,8 @@
 //! - The first attempt of a read goes to a lane by its share and to one of two endpoints of that
 //!   lane by their load. With an affinity key both steps are weighted rendezvous hashing: a small
 //!   change of a share moves few keys.
-//! - Orders and cancels go to the writer alone, and to nobody when the writer has nothing left.
+//! - Orders and cancels go to the writer alone. When that has nothing left they go to nobody, or, where
+//!   backends refuse a replaced writer, to another provider that looks well.
 //! - Further attempts go to usable lanes in tier order, as far away as asked, to what looks well
 //!   before what does not, and never to what was tried.
 
@@ -93,13 +94,17 @@ pub fn select_among(
         open,
     };
     if !want.tried.is_empty() {
-        return choice.further(pool);
+        return choice
+            .further(pool)
+            .or_else(|| choice.round_the_writer(pool));
     }
     let first = match choice.writer {
         Some(_) => choice.first_of_writer(pool),
         None => choice.first(pool),
     };
-    first.or_else(|| choice.further(pool))
+    first
+        .or_else(|| choice.further(pool))
+        .or_else(|| choice.round_the_writer(pool))
 }
 
 /// A stable hash of an affinity key: the same over restarts and over several leeward processes, so
@@ -186,22 +191,33 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
         }
     }
 
+    /// Nothing of the writer's provider takes it. Where a replaced writer is refused by the backends
+    /// themselves, what looks well elsewhere may.
+    fn round_the_writer(&mut self, pool: &PoolTable) -> Option<Pick> {
+        if !pool.fenced || pool.panic || self.writer.take().is_none() {
+            return None;
+        }
+        let mut tiers = pool.lanes.chunk_by(|a, b| a.tier == b.tier);
+        tiers.find_map(|tier| self.further_in(tier, Reach::Provider, 0))
+    }
+
     fn further_in(&mut self, tier: &[Lane], reach: Reach, wanted: u8) -> Option<Pick> {
         let (table, writer, tried) = (self.table, self.writer, self.want.tried);
         let orders = self.want.class.goes_to_writer();
-        let fits = |e: &LaneEndpoint| {
-            rank(e.verdict) == wanted && weight(e, orders) > 0.0 && !tried.contains(&e.id)
+        let fits = |lane: &Lane, e: &LaneEndpoint| {
+            let rank = rank(e.verdict).max(u8::from(lane.suspect));
+            rank == wanted && weight(e, orders) > 0.0 && !tried.contains(&e.id)
         };
         let open = &self.open;
         let capacity = |lane: &Lane| {
             let takes = allowed(lane, writer)
                 && open(lane)
                 && is_far(table, tried, lane, reach)
-                && lane.endpoints.iter().any(fits);
+                && lane.endpoints.iter().any(|e| fits(lane, e));
             if takes { lane.capacity } else { 0.0 }
         };
         let lane = draw(tier, self.want.key, self.rng, capacity, |lane| lane.hash)?;
-        self.endpoint(lane, fits)
+        self.endpoint(lane, |e| fits(lane, e))
     }
 
     /// One endpoint of a lane among those that fit: by key, or the less loaded of two draws.

@@ -82,6 +82,7 @@ fn table(lanes: &[L], writer: Option<u32>) -> Table {
             most: 1.0,
             hash: rng::mix(index as u64 + 100),
             usable,
+            suspect: false,
             endpoints,
         });
     }
@@ -245,4 +246,33 @@ fn a_pool_that_is_unknown_or_empty_has_nothing_to_pick() {
         select(&table(&USUAL, None), &want(9), &mut rng, |_| 0),
         None
     );
+}
+
+#[test]
+fn what_finds_a_site_full_goes_to_one_with_room() {
+    let table = table(&USUAL, Some(0));
+    let among = |class: Class, full: &[u32]| {
+        let want = Want {
+            pool: PoolId(0),
+            class,
+            key: None,
+            tried: &[],
+            reach: Reach::Endpoint,
+        };
+        let open = |lane: &Lane| !full.contains(&lane.site.0);
+        let mut rng = Rng::new(5);
+        let mut sites: Vec<u32> = (0..200)
+            .filter_map(|_| select_among(&table, &want, &mut rng, |_| 0, open))
+            .map(|pick| pick.site.0)
+            .collect();
+        sites.sort_unstable();
+        sites.dedup();
+        sites
+    };
+    assert_eq!(among(Class::PrivateRead, &[0]), [1]);
+    assert_eq!(among(Class::PrivateRead, &[0, 1]), [2]);
+    assert_eq!(among(Class::PublicRead, &[0, 1, 2]), [0_u32; 0]);
+    // Orders stay with their writer: they are shed rather than moved.
+    assert_eq!(among(Class::Order, &[0]), [1]);
+    assert_eq!(among(Class::Order, &[0, 1]), [0_u32; 0]);
 }

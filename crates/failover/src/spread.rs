@@ -13,10 +13,14 @@
 use crate::bugs::{Bug, is_injected};
 use crate::fill::{mark_tight, normalise, share_out};
 use crate::id::ProviderId;
-use crate::policy::Writer;
+use crate::policy::{Suspicion, Writer};
 use crate::table::{Lane, LaneEndpoint};
 use crate::trust::{EndpointView, LaneView, Standing, Trust};
 use crate::verdict::Verdict;
+
+/// What the capacity of a site counts while other sites of its provider are down and the policy
+/// doubts the rest.
+const DOUBT: f64 = 0.5;
 
 /// How orders and warmth are given out.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,10 @@ impl<'a> Work<'a> {
         let base: f64 = counted.map(|(seen, _)| seen.base).sum();
         let site_ramp = view.ramp.filter(|_| !trust.is_panic());
         let ramp = site_ramp.unwrap_or_else(|| ramp_of(view, &endpoints));
+        let doubt = match view.suspicion {
+            Suspicion::Lower => DOUBT,
+            _ => 1.0,
+        };
         let lane = Lane {
             site: view.site,
             provider: view.provider,
@@ -93,7 +101,7 @@ impl<'a> Work<'a> {
             share: 0.0,
             warm: 0.0,
             capacity: if live > 0.0 {
-                view.weight * site_ramp.unwrap_or(1.0) * live / base
+                doubt * view.weight * site_ramp.unwrap_or(1.0) * live / base
             } else {
                 0.0
             },
@@ -106,6 +114,7 @@ impl<'a> Work<'a> {
             most: 1.0,
             hash: view.hash,
             usable: live > 0.0,
+            suspect: view.suspicion != Suspicion::Ignore,
             endpoints,
         };
         Work { view, lane, ramp }

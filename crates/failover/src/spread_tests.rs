@@ -36,6 +36,7 @@ fn lane(site: u32, tier: u32, alive: usize, dead: usize) -> LaneView {
         hash: u64::from(site),
         kept_away: false,
         left: false,
+        suspicion: crate::policy::Suspicion::Ignore,
         ramp: None,
         declared: Declared::default(),
         endpoints: (0..alive + dead).map(endpoint).collect(),

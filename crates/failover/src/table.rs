@@ -59,6 +59,9 @@ pub struct PoolTable {
     /// Whether everything looks bad and the verdicts are distrusted: no retries, serve from what
     /// is least bad (P4).
     pub panic: bool,
+    /// Backends refuse a writer that has been replaced: an order that no endpoint of the writer's
+    /// provider would take, and of which nothing was sent, may go to another provider.
+    pub fenced: bool,
     /// The endpoints at which work under way does not stay, by id.
     pub leaving: Vec<(EndpointId, Leaving)>,
 }
@@ -109,6 +112,8 @@ pub struct Lane {
     pub hash: u64,
     /// Whether further attempts and orders may go there: it is not left, or all are (P4).
     pub usable: bool,
+    /// Other sites of its provider are down: further attempts rather go elsewhere.
+    pub suspect: bool,
     /// Its endpoints, those that are down among them.
     pub endpoints: Vec<LaneEndpoint>,
 }

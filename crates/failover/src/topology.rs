@@ -8,7 +8,7 @@ use crate::fleet::{Census, Fleet, LaneState, PoolState, ProviderState, SiteState
 use crate::hold::Homecoming;
 use crate::id::{PoolId, ProviderId, SiteId};
 use crate::place::Place;
-use crate::policy::{FailoverParams, Policy, Pool};
+use crate::policy::{FailoverParams, Policy, Pool, Suspicion};
 use crate::rng::stable_hash;
 use crate::time::Time;
 use crate::trust::Trust;
@@ -95,7 +95,10 @@ fn providers(policy: &Policy, old: &mut Fleet, now: Time) -> Vec<ProviderState> 
             homecoming: homecoming(&params),
             failing_sites: params
                 .iter()
-                .map(|p| p.provider_failing_sites)
+                .map(|p| match p.suspicion {
+                    Suspicion::Evacuate => 1,
+                    _ => p.provider_failing_sites,
+                })
                 .max()
                 .unwrap_or(1),
         }

@@ -5,6 +5,7 @@
 //! from a view of the pool's places that `pool` builds; `spread` serves from what is admitted.
 
 use crate::id::{EndpointId, ProviderId, SiteId};
+use crate::policy::Suspicion;
 use crate::verdict::Verdict;
 
 /// One site of a pool, as it is seen.
@@ -20,6 +21,8 @@ pub(crate) struct LaneView {
     pub kept_away: bool,
     /// It is left by inference.
     pub left: bool,
+    /// What is made of other sites of its provider being down; [`Suspicion::Ignore`] where none is.
+    pub suspicion: Suspicion,
     /// Its ramp, while it returns.
     pub ramp: Option<f64>,
     pub declared: Declared,
@@ -183,6 +186,7 @@ mod tests {
             hash: 0,
             kept_away: false,
             left: false,
+            suspicion: Suspicion::Ignore,
             ramp: None,
             declared: Declared::default(),
             endpoints: standings.iter().map(endpoint).collect(),

@@ -37,6 +37,7 @@ impl Stage {
             most: 1.0,
             hash: 0,
             usable: true,
+            suspect: false,
             endpoints: Vec::new(),
         };
         let view = |site: SiteId| LaneView {
@@ -47,6 +48,7 @@ impl Stage {
             hash: 0,
             kept_away: false,
             left: false,
+            suspicion: crate::policy::Suspicion::Ignore,
             ramp: None,
             declared: crate::trust::Declared::default(),
             endpoints: Vec::new(),

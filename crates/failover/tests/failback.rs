@@ -14,6 +14,7 @@ fn policy(failbacks: &[Failback]) -> Policy {
     let provider = |name: &str| Provider {
         name: name.to_owned(),
         kind: ProviderKind::Cloud,
+        max_share: None,
     };
     let site = |name: &str, provider| Site {
         name: name.to_owned(),

@@ -16,6 +16,7 @@ fn policy(capacity: Option<u32>) -> Policy {
     let provider = |name: &str| Provider {
         name: name.to_owned(),
         kind: ProviderKind::Cloud,
+        max_share: None,
     };
     let site = |name: &str, provider| Site {
         name: name.to_owned(),

@@ -21,8 +21,8 @@ pub(crate) const PASSED: &str = "passed";
 /// The values of `result` for a policy that was read.
 pub(crate) const RELOADS: [&str; 2] = ["loaded", "rejected"];
 
-/// The values of `file` for what is written to the state folder.
-pub(crate) const STATE_FILES: [&str; 2] = ["state", "journal"];
+/// The values of `file` for what is written to the state folder, and for the record.
+pub(crate) const STATE_FILES: [&str; 3] = ["state", "journal", "record"];
 
 /// The values of `result` for what is written to the state folder.
 pub(crate) const STATE_WRITES: [&str; 3] = ["written", "failed", "dropped"];
@@ -267,6 +267,17 @@ impl Metrics {
     /// An entry of the journal was not even tried: too many wait for the disk.
     pub fn journal_dropped(&self) {
         let labels = [STATE_FILES[1], STATE_WRITES[2]];
+        self.lock().numbers.add(&family::STATE_WRITES, &labels, 1.0);
+    }
+
+    /// So many lines of the record were to be written to its file, and were or were not.
+    pub fn record_written(&self, written: bool, lines: u64) {
+        self.count_state_writes(STATE_FILES[2], written, lines);
+    }
+
+    /// A line of the record was not even tried: too many wait for the disk, and the record has ended.
+    pub fn record_dropped(&self) {
+        let labels = [STATE_FILES[2], STATE_WRITES[2]];
         self.lock().numbers.add(&family::STATE_WRITES, &labels, 1.0);
     }
 

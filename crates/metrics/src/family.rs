@@ -454,7 +454,7 @@ pub(crate) static POLICY_RELOADS: Family = counter(
 pub(crate) static STATE_WRITES: Family = counter(
     "leeward_state_writes_total",
     &["file", "result"],
-    "Writes to the state folder: of the memory, and of entries of the journal.",
+    "Writes to the state folder: of the memory, and of entries of the journal; and lines of the record.",
 );
 pub(crate) static METRICS_OVERFLOW: Family = counter(
     "leeward_metrics_overflow_total",

@@ -224,7 +224,10 @@ fn write_words<'a>(
 
 /// What each label says, in the order in which they are met.
 pub(crate) const LABELS: [(&str, &str); 26] = [
-    ("file", "What is written to the state folder."),
+    (
+        "file",
+        "What is written to the state folder, or the record.",
+    ),
     ("listener", "The listener's name in the policy."),
     (
         "route",

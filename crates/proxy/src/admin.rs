@@ -11,6 +11,7 @@ mod words;
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::journal::Journal;
+use crate::record::Ring;
 use crate::reload::lock;
 use crate::worker::Shared;
 use axum::Router;
@@ -32,6 +33,7 @@ pub(crate) struct Admin {
     pub(crate) journal: Arc<Journal>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) version: &'static str,
+    pub(crate) ring: Arc<Ring>,
 }
 
 /// Entries of the journal in one answer at most.
@@ -53,6 +55,7 @@ pub(crate) async fn serve(
         .clone()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/record", get(record))
         .merge(words::routes())
         .with_state(admin.clone());
     let second = async {
@@ -61,6 +64,12 @@ pub(crate) async fn serve(
         }
     };
     tokio::join!(connections::serve(all, full), second);
+}
+
+/// The newest part of the record, as it would stand in a file.
+async fn record(State(admin): State<Admin>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (kind, admin.ring.text()).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -74,7 +74,7 @@ pub(crate) fn place(worker: &Rc<Worker>, held: &Held, want: &Want<'_>) -> Placed
         let (Some(gate), Some(lane)) = (gate, lane) else {
             return Placed::Nowhere;
         };
-        match gate.admit(worker, lane, want, now) {
+        match gate.admit(worker, lane, want, !full.is_empty(), now) {
             Some(permit) => {
                 if let Some(first) = first {
                     worker.cells.inc(first.slots().spilled(want.class));

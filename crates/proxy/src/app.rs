@@ -1,7 +1,7 @@
 //! Puts a proxy together: sockets, threads, and the order in which they end.
 //!
 //! N data workers, one control thread, one admin thread, and one that writes to the state folder
-//! where there is one. The only place that starts threads.
+//! where there is one, and one that writes the record where the policy wants one. The only place that starts threads.
 //! `leeward run`, `leeward demo` and the tests all come in here.
 
 use crate::admin::{self, Admin};
@@ -11,6 +11,7 @@ use crate::effects::Effects;
 use crate::error::StartError;
 use crate::journal::Journal;
 use crate::pulse::Pulse;
+use crate::record::{self, Driven, Ring};
 use crate::reload::{Book, Reloader, Reloads, lock, unix_now};
 use crate::serving::Serving;
 use crate::snapshot::{self, Snapshot};
@@ -30,6 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Messages that wait for a worker at most; connections beyond it stay where they are.
 const WORKER_INBOX: usize = 256;
+/// Longest wait for the end of the record.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A proxy that runs.
 pub struct Running {
@@ -44,6 +47,8 @@ pub struct Running {
     admin_thread: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
     /// Where what outlives the process is left; its thread writes until it is told to end.
     kept: Option<Arc<Mailbox>>,
+    /// Writes the record until the control thread ends.
+    recording: Option<JoinHandle<()>>,
 }
 
 /// Everything that the parts of a starting proxy share.
@@ -52,6 +57,7 @@ struct Parts {
     journal: Arc<Journal>,
     ready: Arc<AtomicBool>,
     version: &'static str,
+    ring: Arc<Ring>,
 }
 
 /// Starts a proxy that serves `policy`. Everything that can fail fails here, before anything is
@@ -75,7 +81,8 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     let mut book = Book::default();
     let mut plan = book.plan(&policy.listeners, workers)?;
     book.commit(&mut plan, &policy.listeners);
-    let mut engine = Engine::new(seed);
+    let record = policy.record.clone();
+    let (mut engine, record) = Driven::new(seed, build.version, record.as_ref(), metrics.clone());
     engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
     if let Some((memory, away)) = found.memory {
         let memory = Box::new(memory);
@@ -98,7 +105,11 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         journal: Arc::new(Journal::going_on_from(found.journal)),
         ready: Arc::default(),
         version: build.version,
+        ring: engine.ring(),
     };
+    let recording = record
+        .map(|writer| start_recording(&parts, writer))
+        .transpose()?;
     let kept = dir.map(|dir| start_keeping(&parts, dir)).transpose()?;
     Ok(Running {
         book: Arc::new(Mutex::new(book)),
@@ -113,6 +124,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
             .transpose()?,
         shared,
         kept,
+        recording,
     })
 }
 
@@ -184,9 +196,18 @@ fn start_keeping(parts: &Parts, dir: state_dir::StateDir) -> Result<Arc<Mailbox>
     Ok(mailbox)
 }
 
+/// The thread that writes the record. It ends with the control thread.
+fn start_recording(parts: &Parts, writer: record::Writer) -> Result<JoinHandle<()>, StartError> {
+    let file = writer.open().map_err(|error| {
+        StartError::policy(format!("journal: the record cannot be written: {error}"))
+    })?;
+    let metrics = parts.shared.metrics.clone();
+    spawn("leeward-record".into(), move || writer.run(file, &metrics))
+}
+
 fn start_control(
     parts: &Parts,
-    engine: Engine,
+    engine: Driven,
     inbox: mpsc::Receiver<ControlMessage>,
     kept: Option<Arc<Mailbox>>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -245,6 +266,7 @@ fn start_admin(
         journal: parts.journal.clone(),
         ready: parts.ready.clone(),
         version: parts.version,
+        ring: parts.ring.clone(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = spawn("leeward-admin".into(), move || {
@@ -365,6 +387,9 @@ impl Running {
         if let Some(kept) = &self.kept {
             kept.end();
         }
+        if let Some(recording) = self.recording {
+            end_within(&recording, PATIENCE);
+        }
         if let Some((thread, stop)) = self.admin_thread {
             // A receiver that is gone has ended already.
             let _ = stop.send(());
@@ -379,6 +404,14 @@ impl Running {
         for peer in &self.shared.peers {
             send(&peer.inbox, message());
         }
+    }
+}
+
+/// Waits for a thread that may hang on a disk.
+fn end_within(thread: &JoinHandle<()>, limit: Duration) {
+    let give_up = Instant::now() + limit;
+    while !thread.is_finished() && Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

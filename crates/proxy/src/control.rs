@@ -5,6 +5,7 @@
 
 use crate::effects::Effects;
 use crate::operator::{self, Saying};
+use crate::record::Driven;
 use crate::serving::Serving;
 use crate::worker::Shared;
 use leeward_failover::{BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally};
@@ -63,7 +64,7 @@ const READY_AT_LATEST: Duration = Duration::from_secs(5);
 
 /// Drives `engine` until it is told to stop.
 pub(crate) async fn run(
-    mut engine: Engine,
+    mut engine: Driven,
     shared: Arc<Shared>,
     mut effects: Effects,
     mut inbox: mpsc::Receiver<ControlMessage>,
@@ -236,7 +237,12 @@ mod tests {
     #[test]
     fn what_was_reported_before_another_policy_counts_under_the_policy_before() {
         let first = policy(["one", "two"]);
-        let mut engine = Engine::new(1);
+        let build = BuildInfo {
+            version: "0",
+            revision: "0",
+            rustc: "0",
+        };
+        let (mut engine, _) = Driven::new(1, "0", None, Metrics::new(&build));
         engine.handle(Input::Policy(Box::new(first.engine.clone())), Time::ZERO);
         let (shared, inbox) = share(first, &engine);
         let before = shared.snapshot.load_full();

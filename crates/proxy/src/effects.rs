@@ -7,6 +7,7 @@ use crate::dns::Names;
 use crate::journal::{Entry, Journal};
 use crate::leaving;
 use crate::probe::{ProbeSpec, probe};
+use crate::record::Driven;
 use crate::serving::Serving;
 use crate::snapshot::{Endpoints, Snapshot, endpoints};
 use crate::state_dir::Keeper;
@@ -69,7 +70,7 @@ impl Effects {
     }
 
     /// Tells the engine of windows that have opened or closed.
-    pub(crate) fn look_at_windows(&mut self, engine: &mut Engine) {
+    pub(crate) fn look_at_windows(&mut self, engine: &mut Driven) {
         for input in self.windows.look(&self.serving.policy, since_1970()) {
             engine.handle(input, self.shared.now());
         }
@@ -77,7 +78,7 @@ impl Effects {
 
     /// Another policy takes over: the engine first, then everything that hangs on it, in one
     /// snapshot.
-    pub(crate) fn serve(&mut self, serving: Arc<Serving>, engine: &mut Engine) {
+    pub(crate) fn serve(&mut self, serving: Arc<Serving>, engine: &mut Driven) {
         let before = std::mem::replace(&mut self.serving, serving);
         let policy = Box::new(self.serving.policy.engine.clone());
         engine.handle(Input::Policy(policy), self.shared.now());
@@ -120,7 +121,7 @@ impl Effects {
     }
 
     /// Does everything that the engine has to say.
-    pub(crate) fn apply(&mut self, engine: &mut Engine) {
+    pub(crate) fn apply(&mut self, engine: &mut Driven) {
         let mut newest = None;
         let mut changed = false;
         while let Some(output) = engine.poll_output() {
@@ -156,7 +157,7 @@ impl Effects {
     }
 
     /// The end: what is known now is kept.
-    pub(crate) fn end(&mut self, engine: &mut Engine) {
+    pub(crate) fn end(&mut self, engine: &mut Driven) {
         self.apply(engine);
         if let Some(keeper) = &mut self.keeper {
             keeper.keep_now(engine, &self.shared);

@@ -43,6 +43,7 @@ mod probe;
 mod proxy_protocol;
 mod pulse;
 mod race;
+mod record;
 mod relay;
 mod reload;
 mod reserve;

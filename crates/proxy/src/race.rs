@@ -62,7 +62,7 @@ impl Job {
         let mut hedged = false;
         let (two, permit) = loop {
             let leaving = watch.leaving();
-            if leaving == Leaving::AtOnce && self.may_be_rescued() {
+            if leaving == Leaving::AtOnce && self.may_be_rescued(one) {
                 first.set(None);
                 self.count_rescue();
                 return (one.clone(), Err(left()));
@@ -176,8 +176,10 @@ impl Job {
 
     /// Whether an attempt at an endpoint that is left may be made elsewhere: within the attempts that
     /// its class has, and without a question to the retry budget.
-    fn may_be_rescued(&self) -> bool {
-        self.body.replayable() && self.attempts() + 1 < self.allowed()
+    fn may_be_rescued(&self, one: &Upstream) -> bool {
+        self.body.replayable()
+            && self.attempts() + 1 < self.allowed()
+            && self.is_elsewhere(one.io.id)
     }
 
     fn count_rescue(&self) {

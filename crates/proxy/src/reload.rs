@@ -169,6 +169,12 @@ impl Reloader {
             );
             policy.state_dir.clone_from(&before.policy.state_dir);
         }
+        if before.policy.record != policy.record {
+            tracing::warn!(
+                "journal has changed: that takes a restart; the one from before is used"
+            );
+            policy.record.clone_from(&before.policy.record);
+        }
         let metrics = &self.shared.metrics;
         let serving = Serving::new(policy, &plan.ids, Some(&before), metrics)?;
         self.swap(Arc::new(serving))?;

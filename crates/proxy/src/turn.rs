@@ -17,7 +17,7 @@ use crate::upstream::{Freshness, Upstream};
 use crate::whole::Hold;
 use crate::worker::Held;
 use leeward_failover::retry::{Next, Sent, Stop};
-use leeward_failover::select::{Reach, Want};
+use leeward_failover::select::{Reach, Want, select};
 use leeward_failover::{Class, EndpointId, Leaving, Outcome, Repeat, RetryParams};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -206,7 +206,7 @@ impl Job {
         let worker = &self.exchange.worker;
         let elsewhere = self.turned_away(upstream.io.id);
         let mut answer = attempt(worker, upstream, plan, elsewhere, &mut || {
-            self.may_leave(attempts)
+            self.may_leave(upstream.io.id, attempts)
         })
         .await?;
         if let Some(signs) = &held.serving.policy.pools[upstream.io.pool.index()].error_if {
@@ -255,15 +255,33 @@ impl Job {
         (left > 1).then(|| now + deadline.saturating_duration_since(now) / left)
     }
 
-    /// Whether an attempt without an answer may be left for another.
-    fn may_leave(&self, attempts: u32) -> Option<Reach> {
-        if !self.body.replayable() {
+    /// Whether an attempt without an answer may be left for another. Never where everything else was
+    /// tried: a slow answer is better than none.
+    fn may_leave(&self, here: EndpointId, attempts: u32) -> Option<Reach> {
+        if !self.body.replayable() || !self.is_elsewhere(here) {
             return None;
         }
         match self.next(attempts, Sent::Maybe) {
             Next::Again(reach) => Some(reach),
             Next::Stop(_) => None,
         }
+    }
+
+    /// Whether there is an endpoint that was not tried, beside this one.
+    pub(crate) fn is_elsewhere(&self, here: EndpointId) -> bool {
+        let held = self.newest();
+        let tried = self.tried.borrow();
+        let tried: Vec<EndpointId> = tried.iter().copied().chain([here]).collect();
+        let want = Want {
+            pool: self.pool,
+            class: self.exchange.class,
+            key: self.key,
+            tried: &tried,
+            reach: Reach::Endpoint,
+        };
+        let worker = &self.exchange.worker;
+        let found = worker.draw(|rng| select(&held.table, &want, rng, |_| 0));
+        found.is_some()
     }
 
     /// Attempts that a request of this class has, once something may have been sent.

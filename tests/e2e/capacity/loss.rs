@@ -1,7 +1,7 @@
 //! Two of three providers die, and the third can carry less than what comes.
 
 use super::{failed_orders, is_shed};
-use crate::support::backend::Backend;
+use crate::support::backend::{Backend, Carried};
 use crate::support::load::{Load, Told, assert_truth};
 use crate::support::policy::{Policy, QUICK_PROBE, quick_failover};
 use crate::support::proxy::Proxy;
@@ -111,6 +111,12 @@ async fn several_workers_share_what_is_left() {
     check_declared(2).await;
 }
 
+/// Waits until a bounded backend could have carried so much.
+async fn carries(backend: &Backend, could: f64) -> Carried {
+    let enough = async || Some(backend.carried()).filter(|carried| carried.could >= could);
+    eventually("the backend could carry enough", SOON * 3, enough).await
+}
+
 async fn check_declared(workers: usize) {
     let scene = Scene::start(workers, ", capacity: 40/s").await;
     let load = scene.lose_two().await;
@@ -119,8 +125,7 @@ async fn check_declared(workers: usize) {
     let metal = &scene.backends[2];
     metal.bound(LEFT, LEFT / 4.0);
     let moment = Instant::now();
-    load.wait_for(600).await;
-    let carried = metal.carried();
+    let carried = carries(metal, 240.0).await;
     let told = load.stop().await;
     let late = since(&told, moment);
     assert_eq!(failed_orders(late.iter().copied()), [""; 0]);
@@ -144,8 +149,7 @@ async fn a_capacity_that_nobody_declared_is_learned() {
     let metal = &scene.backends[2];
     metal.bound(LEFT, LEFT / 4.0);
     let moment = Instant::now();
-    load.wait_for(800).await;
-    let carried = metal.carried();
+    let carried = carries(metal, 320.0).await;
     let told = load.stop().await;
     let late = since(&told, moment);
     let hurt = failed_orders(late.iter().copied());

@@ -6,7 +6,7 @@ use crate::policy::ErrorSigns;
 use crate::report::Report;
 use crate::source::Pos;
 use crate::units::show_duration;
-use leeward_failover::{FailoverParams, HealthParams, ProbeParams, RetryParams};
+use leeward_failover::{FailoverParams, HealthParams, ProbeParams, RetryParams, Suspicion};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -98,6 +98,15 @@ fn evacuate(fields: &mut Fields<'_>, found: &mut FailoverParams) {
     if let Some(mut provider) = provider {
         let sites = provider.count("failing_sites", found.provider_failing_sites, 1..=1024);
         found.provider_failing_sites = sites;
+        let words = [
+            ("ignore", Suspicion::Ignore),
+            ("avoid", Suspicion::Avoid),
+            ("lower", Suspicion::Lower),
+            ("evacuate", Suspicion::Evacuate),
+        ];
+        found.suspicion = provider
+            .word("suspicion", &words)
+            .unwrap_or(found.suspicion);
         provider.finish();
     }
     evacuate.finish();

@@ -57,6 +57,7 @@ pub(crate) fn compile(
     let drain = server::drain(&mut fields);
     let limits = server::limits(&mut fields);
     let state_dir = server::state_dir(&context, &mut fields);
+    let record = server::journal(&context, &mut fields);
     let dns = discovery::dns(&mut fields);
     let listeners = listeners::compile(&context, &mut fields, &admin);
     let places = places::compile(report, &mut fields);
@@ -82,6 +83,7 @@ pub(crate) fn compile(
         drain,
         limits,
         state_dir,
+        record,
         dns,
     })
 }

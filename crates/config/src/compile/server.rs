@@ -1,11 +1,11 @@
-//! `admin`, `workers`, `drain`, `limits` and `state_dir`: the process itself.
+//! `admin`, `workers`, `drain`, `limits`, `state_dir` and `journal`: the process itself.
 
 use super::Context;
 use super::http::address;
 use super::listeners::overlap;
 use crate::Files;
 use crate::fields::{Fields, text};
-use crate::policy::{DEFAULT_ADMIN, Drain, Limits};
+use crate::policy::{DEFAULT_ADMIN, DEFAULT_RECORD_SIZE, Drain, Limits, Record};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,6 +110,36 @@ pub(super) fn state_dir(context: &Context<'_>, fields: &mut Fields<'_>) -> Optio
         }
     }
     Some(path)
+}
+
+/// Where what the engine is told is recorded. The folder of the file has to be there, as for
+/// [`state_dir`].
+pub(super) fn journal(context: &Context<'_>, fields: &mut Fields<'_>) -> Option<Record> {
+    let report = context.report;
+    let node = fields.get("journal")?;
+    let mut journal = Fields::of(
+        report,
+        node,
+        "the journal",
+        "journal: { record: run.jsonl }",
+    )?;
+    let node = journal.require("record", "run.jsonl");
+    let size = journal.size("record_size", DEFAULT_RECORD_SIZE, MIB..=MIB * MIB);
+    journal.finish();
+    let node = node?;
+    let path = context.base.join(text(report, node, "the path of a file")?);
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let text = format!("there is no folder `{}`", folder.display());
+        let hint = "paths are relative to the folder of the policy; leeward does not make this one";
+        match report.options.files {
+            Files::MustExist => report.error_hint(node.pos, text, hint),
+            Files::MayBeMissing => report.warning(node.pos, text, hint),
+        }
+    }
+    Some(Record { path, size })
 }
 
 /// Bounds on everything that faces a client.

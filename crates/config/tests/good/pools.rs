@@ -104,7 +104,7 @@ fn every_setting_of_the_engine_arrives() {
     let policy = with_pool(
         "    health: { window: 3s, min_requests: 5, failing: 25%, consecutive: 9, connect_failures: 4 }
     failover:
-      evacuate: { site: { failing: 40% }, provider: { failing_sites: 3 } }
+      evacuate: { site: { failing: 40% }, provider: { failing_sites: 3, suspicion: lower } }
       hold_down: { first: 10s, max: 1h }
       ramp: 2m
       keep_warm: 0
@@ -125,6 +125,7 @@ fn every_setting_of_the_engine_arrives() {
     let failover = FailoverParams {
         site_failing: 0.4,
         provider_failing_sites: 3,
+        suspicion: leeward_failover::Suspicion::Lower,
         hold_down_first: secs(10),
         hold_down_max: secs(3600),
         ramp: secs(120),

@@ -4,8 +4,10 @@
 //! nothing in flight: a bound on requests at a time cannot hold it. So the rate is what is learned.
 //!
 //! It trips on the first back-pressure: reads pause for a moment, then go on at a part of the rate
-//! at which they were sent. It recovers as TCP CUBIC does (RFC 9438): fast towards the rate of the
-//! last cut, slowly past it, then ever faster. Without back-pressure for some time it is forgotten.
+//! at which they were sent. While the rate is a guess it doubles every second, until the site is full
+//! again: then what it took in between is known. From there it recovers as TCP CUBIC does (RFC 9438):
+//! fast towards that rate, slowly past it, then ever faster. Without back-pressure for some time it is
+//! forgotten.
 //! It protects orders: they are charged to the rate and never held by it, since it is a guess, and a
 //! wrong guess must not refuse an order that the site would have taken.
 
@@ -15,18 +17,24 @@ use crate::time::Time;
 use std::time::Duration;
 
 /// What is left of the rate after a cut that knows what the site takes.
-const TRIM: f64 = 0.88;
-/// What is left of it after the first cut.
+const TRIM: f64 = 0.80;
+/// What is left of a declared rate after the first cut.
+const NEARLY: f64 = 0.9;
+/// What is left after the first cut where nothing is declared.
 const HALT: f64 = 0.6;
 /// What is left of it after a cut that comes soon after another: the rate is far off.
 const SEARCH: f64 = 0.75;
+/// Less than this of a rate that is known is not left, however often it stumbles.
+const LEAST: f64 = 0.2;
 const SOON: Duration = Duration::from_millis(250);
-/// Back-pressure within this of a cut is of what was sent before it.
+/// Back-pressure within this of a cut, and to what was sent before it, says nothing new.
 const ECHO: Duration = Duration::from_millis(40);
 /// Reads pause for this long after a cut, so that the site has room for the orders that follow.
-const PAUSE: Duration = Duration::from_millis(30);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Seconds in which a rate doubles that was guessed.
+const DOUBLE: f64 = 1.5;
 /// Seconds from a cut to where the rate is what the site takes.
-const RETURN: f64 = 3.0;
+const RETURN: f64 = 5.0;
 /// Forgotten when it has grown to so many times that.
 const FORGOTTEN: f64 = 10.0;
 /// Least rate, requests per second.
@@ -43,6 +51,8 @@ pub struct Pace {
     top: f64,
     /// What was left of it by the last cut.
     kept: f64,
+    /// Whether nobody knows yet.
+    guessed: bool,
     cut_at: Time,
     /// Let in since the last cut.
     taken: u32,
@@ -56,28 +66,31 @@ impl Pace {
     pub fn new(sent: f64, declared: Option<f64>, now: Time) -> Pace {
         Pace {
             top: sent.min(declared.unwrap_or(f64::INFINITY)).max(FLOOR),
-            kept: if declared.is_some() { TRIM } else { HALT },
+            kept: if declared.is_some() { NEARLY } else { HALT },
+            guessed: declared.is_none(),
             cut_at: now,
             taken: 0,
             due: now.0,
         }
     }
 
-    /// More back-pressure. Between two of them a site that is full takes just what it can, so that
+    /// More back-pressure, to a request that was let in at `entered`. Between two of them a site that is full takes just what it can, so that
     /// what was let in is what it can.
-    pub fn cut(&mut self, now: Time) {
+    pub fn cut(&mut self, entered: Time, now: Time) {
         let since = now.since(self.cut_at);
-        if since < ECHO {
+        if since < ECHO || entered <= self.cut_at {
             return;
         }
         let rate = self.rate(now);
         let busy = since.saturating_sub(PAUSE).as_secs_f64();
         let took = f64::from(self.taken) / busy.max(0.01);
-        (self.top, self.kept) = if since < SOON {
-            (took.clamp(rate * 0.3, rate).max(FLOOR), SEARCH)
-        } else {
-            (took.clamp(rate * 0.5, rate).max(FLOOR), TRIM)
+        (self.top, self.kept) = match (since < SOON, self.guessed) {
+            (true, true) => (took.clamp(rate * 0.3, rate).max(FLOOR), SEARCH),
+            // The site stumbles at a rate that it took: less for a while, then the same.
+            (true, false) => (self.top, (self.kept * SEARCH).max(LEAST)),
+            (false, _) => (took.clamp(rate * 0.5, rate).max(FLOOR), TRIM),
         };
+        self.guessed &= since < SOON;
         self.cut_at = now;
         self.taken = 0;
     }
@@ -89,8 +102,14 @@ impl Pace {
 
     /// Requests per second that are let in now.
     pub fn rate(&self, now: Time) -> f64 {
-        let x = now.since(self.cut_at).as_secs_f64() / RETURN - 1.0;
-        (self.top * (1.0 + (1.0 - self.kept) * x * x * x)).max(FLOOR)
+        let since = now.since(self.cut_at).as_secs_f64();
+        let grown = if self.guessed {
+            self.kept * (since / DOUBLE).min(64.0).exp2()
+        } else {
+            let x = since / RETURN - 1.0;
+            1.0 + (1.0 - self.kept) * x * x * x
+        };
+        (self.top * grown).max(FLOOR)
     }
 
     /// Whether it holds nothing back any more.

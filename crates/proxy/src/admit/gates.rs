@@ -1,6 +1,6 @@
 //! What one worker keeps of the sites of its pools, and the permits that it gives out.
 
-use super::sites::{SiteIo, Sites};
+use super::sites::{Push, SiteIo, Sites};
 use crate::lease::AnswerBody;
 use crate::worker::Worker;
 use http::Response;
@@ -91,25 +91,28 @@ impl Gate {
         &self.site.slots
     }
 
-    /// Lets an attempt in, where there is room for its class.
+    /// Lets an attempt in, where there is room for its class. It `spills` when it found another site
+    /// full.
     pub(super) fn admit(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         lane: &Lane,
         want: &Want<'_>,
+        spills: bool,
         now: Time,
     ) -> Option<Permit> {
         let class = want.class;
         if !self.limiter.borrow().has_room(class) {
             return None;
         }
-        // Orders are bound to their writer, and whoever failed elsewhere has to go somewhere.
+        // Orders are bound to their writer, and whoever failed elsewhere has to go somewhere. What the
+        // table's share brings is within the bound; what spills here has to find some of it left.
         let rationed = lane.most < 1.0 && want.tried.is_empty() && !class.goes_to_writer();
         let ration = rationed.then(|| {
             let asked = worker.gates.count(want.pool);
             self.ration.get().grown(asked, lane.most)
         });
-        if ration.is_some_and(|ration| ration.tokens < 1.0) {
+        if spills && ration.is_some_and(|ration| ration.tokens < 1.0) {
             return None;
         }
         let rate = lane.rate.filter(|_| lane.tight);
@@ -120,7 +123,7 @@ impl Gate {
             return None;
         }
         if let Some(ration) = ration {
-            self.ration.set(ration.less_one());
+            self.ration.set(ration.less_one(lane.most));
         }
         self.limiter.borrow_mut().enter(now);
         self.cells.up(self.site.slots.in_flight);
@@ -129,6 +132,7 @@ impl Gate {
             worker: worker.clone(),
             class,
             declared: lane.rate,
+            entered: now,
         })
     }
 
@@ -157,6 +161,7 @@ pub(crate) struct Permit {
     class: Class,
     /// What the site declares.
     declared: Option<f64>,
+    entered: Time,
 }
 
 impl Permit {
@@ -166,9 +171,13 @@ impl Permit {
         let mut limiter = self.gate.limiter.borrow_mut();
         if super::is_backpressure(response) {
             let workers = self.worker.shared.peers.len() as f64;
-            let sent = limiter.sent(now) * workers;
-            let (site, cells) = (&self.gate.site, &self.gate.cells);
-            site.pushed_back(sent, self.declared, now, cells);
+            let push = Push {
+                // The others have about as much.
+                sent: limiter.sent(now) * workers,
+                declared: self.declared,
+                entered: self.entered,
+            };
+            self.gate.site.pushed_back(&push, now, &self.gate.cells);
         } else if matches!(self.class, Class::PublicRead | Class::PrivateRead) {
             limiter.answered(latency, now);
             drop(limiter);
@@ -185,7 +194,7 @@ impl Drop for Permit {
 }
 
 /// What is left of a site's share of the requests: it grows with each request of the pool and is
-/// spent by those that go there.
+/// spent by those that go there; what spills over from others finds what is left of it.
 #[derive(Clone, Copy)]
 struct Ration {
     tokens: f64,
@@ -208,18 +217,21 @@ impl Ration {
 
     fn grown(self, asked: u64, share: f64) -> Self {
         let more = asked.saturating_sub(self.asked) as f64 * share;
-        let most = (share * Self::UNEVEN).max(1.0);
         Self {
-            tokens: (self.tokens + more).min(most),
+            tokens: (self.tokens + more).min(Self::most(share)),
             asked,
         }
     }
 
-    fn less_one(self) -> Self {
+    fn less_one(self, share: f64) -> Self {
         Self {
-            tokens: self.tokens - 1.0,
+            tokens: (self.tokens - 1.0).max(-Self::most(share)),
             ..self
         }
+    }
+
+    fn most(share: f64) -> f64 {
+        (share * Self::UNEVEN).max(1.0)
     }
 }
 
@@ -234,7 +246,7 @@ mod tests {
         for asked in 1..=10_000 {
             ration = ration.grown(asked, 0.05);
             if ration.tokens >= 1.0 {
-                ration = ration.less_one();
+                ration = ration.less_one(0.05);
                 given += 1;
             }
         }

@@ -29,6 +29,16 @@ pub(crate) struct SiteIo {
 #[repr(align(128))]
 struct Due(AtomicU64);
 
+/// What is known when a site says that it is full.
+pub(super) struct Push {
+    /// Requests per second that were sent there.
+    pub(super) sent: f64,
+    /// Requests per second that it declares.
+    pub(super) declared: Option<f64>,
+    /// When the request was let in that it refused.
+    pub(super) entered: Time,
+}
+
 /// The shared side of every site that a policy's pools have something in; what `before` had is taken
 /// over.
 pub(crate) fn sites(policy: &Policy, before: Option<&Sites>, metrics: &Metrics) -> Sites {
@@ -94,18 +104,18 @@ impl SiteIo {
         }
     }
 
-    /// The site said that it is full, at `sent` requests per second where `declared` were declared.
-    pub(super) fn pushed_back(&self, sent: f64, declared: Option<f64>, now: Time, cells: &Cells) {
+    /// The site said that it is full.
+    pub(super) fn pushed_back(&self, push: &Push, now: Time, cells: &Cells) {
         let mut learned = self.lock();
         let before = learned.as_ref().map_or(0.0, Pace::top);
         let pace = match &mut *learned {
             Some(pace) => {
-                pace.cut(now);
+                pace.cut(push.entered, now);
                 pace
             }
             none => {
                 self.is_learned.store(true, Ordering::Relaxed);
-                none.insert(Pace::new(sent, declared, now))
+                none.insert(Pace::new(push.sent, push.declared, now))
             }
         };
         self.show(before, pace.top(), cells);

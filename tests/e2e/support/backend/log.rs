@@ -29,6 +29,8 @@ pub(crate) enum PeerEnd {
 #[derive(Default)]
 pub(crate) struct Log {
     pub(super) requests: Vec<Seen>,
+    /// Heads that came, probes apart.
+    pub(super) heads: usize,
     pub(super) executed: Vec<String>,
     pub(super) used_connections: BTreeSet<usize>,
     pub(super) probes: Vec<Head>,

@@ -203,6 +203,11 @@ impl Backend {
         self.shared.log.lock().unwrap().requests.clone()
     }
 
+    /// Requests whose head has come, probes apart; more than [`Self::requests`] while bodies come.
+    pub(crate) fn heads(&self) -> usize {
+        self.shared.log.lock().unwrap().heads
+    }
+
     /// The last request that it got.
     pub(crate) fn last(&self) -> Seen {
         self.requests().pop().expect("a request at the backend")

@@ -177,6 +177,9 @@ impl Conversation<'_> {
             }
         };
         let probe = head.target().starts_with(b"/healthz");
+        if !probe {
+            self.shared.log.lock().unwrap().heads += 1;
+        }
         let act = if dying {
             Act::Serve
         } else {

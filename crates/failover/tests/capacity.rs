@@ -1,0 +1,144 @@
+//! Declared capacities against measured demand, through the whole engine.
+
+use leeward_failover::{
+    Backend, Engine, FailoverParams, HealthParams, Input, Lane, OrderParams, Outcome, Output,
+    Policy, Pool, PoolId, ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind,
+    RetryParams, Site, SiteId, Tally, TierSite, Time,
+};
+use std::time::Duration;
+
+/// Providers of one site and one backend each, a tier each, with these capacities.
+fn policy(capacities: &[Option<u32>]) -> Policy {
+    let mut policy = Policy::default();
+    let mut tiers = Vec::new();
+    for (index, capacity) in capacities.iter().enumerate() {
+        let (provider, site) = (ProviderId::from(index), SiteId::from(index));
+        let name = format!("p{index}");
+        policy.sites.push(Site {
+            name: format!("{name}/one"),
+            provider,
+        });
+        policy.providers.push(Provider {
+            name,
+            kind: ProviderKind::Cloud,
+            max_share: None,
+        });
+        policy.backends.push(Backend {
+            name: format!("http://{index}.example"),
+            pool: PoolId(0),
+            site,
+            weight: 1,
+            capacity: *capacity,
+            addresses: vec![([10, 0, 0, index as u8], 80).into()],
+        });
+        tiers.push(vec![TierSite { site, weight: 1 }]);
+    }
+    policy.pools.push(Pool {
+        name: "main".to_owned(),
+        tiers,
+        probe: ProbeParams::default(),
+        health: HealthParams::default(),
+        failover: FailoverParams::default(),
+        orders: OrderParams::default(),
+        retry: RetryParams::default(),
+    });
+    policy
+}
+
+/// An engine whose endpoints are all well, in traffic.
+struct Scene {
+    engine: Engine,
+    now: Time,
+    tables: usize,
+}
+
+impl Scene {
+    fn new(capacities: &[Option<u32>]) -> Scene {
+        let mut scene = Scene {
+            engine: Engine::new(1),
+            now: Time::ZERO,
+            tables: 0,
+        };
+        scene.tell(Input::Policy(Box::new(policy(capacities))));
+        for endpoint in 0..capacities.len() {
+            let took = Duration::from_millis(1);
+            scene.tell(Input::Probe {
+                endpoint: endpoint.into(),
+                result: ProbeResult::Passed { took },
+            });
+        }
+        scene
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle(input, self.now);
+        while let Some(output) = self.engine.poll_output() {
+            self.tables += usize::from(matches!(output, Output::Table(_)));
+        }
+    }
+
+    /// So many seconds of requests per second, where the table sends them; a batch each 50 ms, a
+    /// fifth more or less. The probes go on.
+    fn serve(&mut self, rate: f64, seconds: u64) {
+        for batch in 0..seconds * 20 {
+            self.now = self.now + Duration::from_millis(50);
+            let wobble = [1.0, 1.2, 0.8, 1.1, 0.9][batch as usize % 5];
+            let shares: Vec<f64> = self.lanes().iter().map(|lane| lane.share).collect();
+            for (endpoint, share) in shares.into_iter().enumerate() {
+                let mut tally = Tally::default();
+                let requests = (rate / 20.0 * wobble * share).round() as u32;
+                (0..requests).for_each(|_| tally.add(Outcome::Success, Duration::from_millis(2)));
+                if requests > 0 {
+                    let endpoint = endpoint.into();
+                    self.tell(Input::Traffic { endpoint, tally });
+                }
+            }
+        }
+    }
+
+    fn lanes(&self) -> &[Lane] {
+        &self.engine.table().pools[0].lanes
+    }
+
+    fn shares(&self) -> Vec<f64> {
+        let round = |lane: &Lane| (lane.share * 100.0).round() / 100.0;
+        self.lanes().iter().map(round).collect()
+    }
+}
+
+#[test]
+fn a_first_tier_that_gets_too_much_keeps_what_it_carries() {
+    let mut scene = Scene::new(&[Some(200), Some(1000)]);
+    scene.serve(100.0, 5);
+    assert_eq!(scene.shares(), [1.0, 0.0]);
+    assert!(!scene.lanes()[0].tight);
+    scene.serve(800.0, 6);
+    let share = scene.shares()[0];
+    assert!((0.2..=0.3).contains(&share), "{:?}", scene.shares());
+    assert!(scene.lanes()[0].tight);
+    scene.serve(80.0, 6);
+    assert_eq!(scene.shares(), [1.0, 0.0]);
+    assert!(!scene.lanes()[0].tight);
+}
+
+#[test]
+fn noise_publishes_no_tables() {
+    let mut scene = Scene::new(&[Some(200), Some(1000)]);
+    scene.serve(400.0, 10);
+    let before = scene.tables;
+    scene.serve(400.0, 60);
+    assert!(
+        scene.tables - before <= 2,
+        "{} tables",
+        scene.tables - before
+    );
+}
+
+#[test]
+fn where_nothing_is_declared_demand_is_not_looked_at() {
+    let mut scene = Scene::new(&[None, None]);
+    let before = scene.tables;
+    scene.serve(5000.0, 5);
+    assert_eq!(scene.tables, before);
+    assert_eq!(scene.engine.status(scene.now).pools[0].demand, None);
+}
