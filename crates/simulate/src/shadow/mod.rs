@@ -170,7 +170,8 @@ impl Shadow {
         self.tables
             .selected(world, table, (pool, class, first), chosen, found);
         if class.goes_to_writer() {
-            self.orders.selected(world, table, pool, chosen, found);
+            self.orders
+                .selected(world, table, (pool, tried), chosen, found);
             if first {
                 let home = &self.home;
                 self.orders

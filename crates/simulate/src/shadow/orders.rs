@@ -5,7 +5,8 @@ use super::{Found, Quiet, SETTLING};
 use crate::ledger::{Done, Told};
 use crate::world::World;
 use leeward_failover::{
-    Change, Class, EndpointId, Event, Mover, Pool, PoolId, ProviderId, Table, Time, Writer,
+    Change, Class, EndpointId, Event, LaneEndpoint, Mover, Pool, PoolId, ProviderId, Table, Time,
+    Writer,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,19 +81,19 @@ impl Orders {
         }
     }
 
-    /// Orders go to the writer.
+    /// Orders go to the writer, or round it where that is safe and it has nothing.
     pub(crate) fn selected(
         &mut self,
         world: &World,
-        table: &Table,
-        pool: PoolId,
+        whole: &Table,
+        (pool, tried): (PoolId, &[usize]),
         chosen: Option<(EndpointId, usize)>,
         found: &mut Found,
     ) {
         let Some((_, server)) = chosen else {
             return;
         };
-        let Some(table) = table.pools.get(pool.index()) else {
+        let Some(table) = whole.pools.get(pool.index()) else {
             return;
         };
         let writer = table.writer.map(|id| id.index());
@@ -101,7 +102,20 @@ impl Orders {
         let known = writer
             .and_then(|id| providers.get(id))
             .map(|p| p.name.as_str());
-        if known.is_some_and(|writer| writer != provider) {
+        // Backends that refuse a replaced writer may be asked where the writer's provider has nothing.
+        let untried = |id: EndpointId| {
+            let server = whole
+                .endpoint(id)
+                .and_then(|info| world.server_at(info.address));
+            server.is_some_and(|server| !tried.contains(&server))
+        };
+        let serves = table.lanes.iter().any(|lane| {
+            let takes = |e: &LaneEndpoint| e.order_weight > 0.0 && untried(e.id);
+            lane.usable && Some(lane.provider) == table.writer && lane.endpoints.iter().any(takes)
+        });
+        let params = &world.rules.engine.pools[pool.index()];
+        let may_leave = params.orders.fenced && !serves;
+        if known.is_some_and(|writer| writer != provider) && !may_leave {
             let what = format!("an order goes to {provider} while {known:?} is the writer");
             found.broken(world.now, "P1", what);
         }
