@@ -280,6 +280,7 @@ impl Engine {
             views,
             in_service_since: &since,
             answered_at: &answered,
+            detour: pool.detour,
             lost_at: None,
             sites: &sites,
             newborn,

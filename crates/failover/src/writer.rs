@@ -29,6 +29,8 @@ pub(crate) struct Scene<'a> {
     pub in_service_since: &'a [Time],
     /// When anything in each lane last gave good news.
     pub answered_at: &'a [Option<Time>],
+    /// Who takes its orders already, while it says nothing.
+    pub detour: Option<ProviderId>,
     /// Since when the writer's provider has nothing usable.
     pub lost_at: Option<Time>,
     /// The provider of each of the pool's sites in the failover order, those without an endpoint
@@ -174,11 +176,15 @@ impl Scene<'_> {
         let at = |found: &Option<((&Lane, &LaneView), _)>| {
             found.as_ref().map(|((lane, _), _)| lane.provider)
         };
-        let is_awaited = awaited.is_some() && at(&awaited) != at(&best);
+        // Where its orders go already, they stay: one move is enough.
+        let detour = usable().find(|((lane, _), _)| Some(lane.provider) == self.detour);
+        let is_awaited = awaited.is_some() && at(&awaited) != at(&best) && detour.is_none();
         if !by_operator && is_awaited && self.now < self.waits_until() {
             return None;
         }
-        let ((to, _), _) = best.or_else(|| usable().next().filter(|_| by_operator))?;
+        let ((to, _), _) = detour
+            .or(best)
+            .or_else(|| usable().next().filter(|_| by_operator))?;
         let cause = if by_operator {
             Cause::Operator
         } else {

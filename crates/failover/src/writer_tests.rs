@@ -17,6 +17,7 @@ struct Stage {
     panic: bool,
     settling: bool,
     newborn: bool,
+    detour: Option<ProviderId>,
     called_home: bool,
     now: Time,
 }
@@ -62,6 +63,7 @@ impl Stage {
             settling: false,
             newborn: false,
             called_home: false,
+            detour: None,
             now: Time::from_millis(100_002),
         }
     }
@@ -90,6 +92,7 @@ impl Stage {
             views: &self.views,
             in_service_since: &self.since,
             answered_at: &self.answered,
+            detour: self.detour,
             lost_at: Some(Time::from_millis(100_000)),
             sites: &sites,
             newborn: self.newborn,
@@ -130,6 +133,17 @@ fn it_goes_only_where_something_has_answered_since() {
     assert_eq!(stage.decide(HOME), None, "the next in order has a moment");
     stage.now = stage.now + Duration::from_millis(30);
     assert_eq!(stage.decide(HOME), Some((ProviderId(2), Cause::WriterLost)));
+}
+
+#[test]
+fn it_follows_the_orders_that_have_made_a_detour() {
+    let mut stage = Stage::well().leave(0);
+    stage.detour = Some(AWAY);
+    stage.answered = vec![Some(Time::from_millis(100_000)); 3];
+    stage.answered[2] = Some(Time::from_millis(100_001));
+    assert_eq!(stage.decide(HOME), Some((AWAY, Cause::WriterLost)));
+    let gone = stage.leave(1);
+    assert_eq!(gone.decide(HOME), Some((ProviderId(2), Cause::WriterLost)));
 }
 
 #[test]
@@ -197,6 +211,7 @@ fn it_waits_for_a_home_that_may_still_come() {
         views: &stage.views,
         in_service_since: &stage.since,
         answered_at: &stage.answered,
+        detour: None,
         lost_at: None,
         sites: &sites,
         newborn: true,

@@ -90,4 +90,11 @@ stories! {
     a_detour_is_no_way_out_when_all_is_silent
     server_errors_of_the_application_move_nothing
     a_full_backend_is_not_a_sick_one
+    a_reused_connection_that_was_closed_is_nobodys_failure
+    tls_handshakes_fail_at_home
+    an_expired_certificate_hides_behind_connections_that_stand
+    bodies_are_cut_in_the_middle
+    callers_are_refused_and_nothing_moves
+    a_link_is_cut_for_43_seconds
+    a_standby_dies_unseen_by_requests
 }

@@ -75,6 +75,7 @@ impl World {
         }
         self.plan_step(id, number, self.now + after, step);
         self.plan_step(id, number, timer, Step::Timer);
+        self.watch();
     }
 
     fn plan_step(&mut self, request: u64, attempt: u32, at: Time, step: Step) {
@@ -207,13 +208,7 @@ impl World {
     }
 
     fn answer(&mut self, id: u64, attempt: &Attempt, code: u16, whole: bool, full: bool) {
-        use crate::fault::Mode;
-        let sky = self.sky(attempt.server);
-        let dark = sky.here.iter().any(|index| {
-            let phase = &self.phases[*index];
-            phase.mode == Mode::TcpBlackhole && phase.share >= 1.0 && phase.felt(self.now) > 0.0
-        });
-        if dark {
+        if self.is_dark(attempt.server) {
             // The path died while the answer was on its way.
             return;
         }
@@ -224,7 +219,16 @@ impl World {
         };
         let said = judge(code, full);
         let (class, in_time) = (request.class, self.now < request.deadline);
+        let pool = request.pool.index();
         let attempts = request.tried.len() as u32 + 1;
+        let late = self.answered(attempt.endpoint, pool, class, latency);
+        let head = (latency, late);
+        if !whole {
+            // A small answer is held until it is whole: one that is cut is as good as none.
+            self.failed(id, attempt, Outcome::Truncated);
+            self.after(id, Sent::Maybe);
+            return;
+        }
         if may_be_better(class, code) && in_time {
             let next = self.next(id, attempts, Sent::Maybe);
             if let Next::Again(reach) = next {
@@ -232,20 +236,14 @@ impl World {
                 if let Some(request) = self.requests.get_mut(&id) {
                     request.spare = Some(code);
                 }
-                self.note(attempt.endpoint, said, latency);
+                self.note(attempt.endpoint, said, head);
                 self.place(id, reach);
                 return;
             }
         }
         self.left(id, attempt, Sent::Maybe);
-        let outcome = if whole { said } else { Outcome::Truncated };
-        let told = if whole {
-            Told::Answered(code)
-        } else {
-            Told::Truncated
-        };
-        self.end(id, told);
-        self.note(attempt.endpoint, outcome, latency);
+        self.end(id, Told::Answered(code));
+        self.note(attempt.endpoint, said, head);
     }
 
     /// Patience is over, or time is.
@@ -260,7 +258,12 @@ impl World {
             Sent::Nothing
         };
         if self.now >= deadline {
-            self.failed(id, attempt, Outcome::Timeout);
+            if request.is_limited {
+                self.failed(id, attempt, Outcome::Timeout);
+            } else {
+                // The client gave up: that says nothing of the endpoint.
+                self.left(id, attempt, Sent::Nothing);
+            }
             if let Some(request) = self.requests.get_mut(&id)
                 && sent == Sent::Maybe
             {
@@ -272,7 +275,7 @@ impl World {
         // Only an attempt whose request was written waits for an answer; a connection has its own
         // limit.
         let ready = attempt.wrote && attempt.patience.is_some_and(|at| self.now >= at);
-        if ready && let Some(reach) = self.may_leave(id, attempt) {
+        if ready && let Some(reach) = self.may_leave(id) {
             self.failed(id, attempt, Outcome::Timeout);
             if let Some(request) = self.requests.get_mut(&id) {
                 request.sent = Sent::Maybe;
@@ -284,12 +287,8 @@ impl World {
         self.plan_step(id, attempt.number, again, Step::Timer);
     }
 
-    fn may_leave(&mut self, id: u64, attempt: &Attempt) -> Option<Reach> {
-        let request = self.requests.get(&id)?;
-        let attempts = request.tried.len() as u32 + 1;
-        if self.is_left(attempt.endpoint) {
-            return (attempts < request.allowed()?).then_some(Reach::Provider);
-        }
+    fn may_leave(&mut self, id: u64) -> Option<Reach> {
+        let attempts = self.requests.get(&id)?.tried.len() as u32 + 1;
         match self.next(id, attempts, Sent::Maybe) {
             Next::Again(reach) => Some(reach),
             Next::Stop(_) => None,
@@ -297,7 +296,7 @@ impl World {
     }
 
     /// An attempt is over: its endpoint counts as tried.
-    fn left(&mut self, id: u64, attempt: &Attempt, sent: Sent) {
+    pub(crate) fn left(&mut self, id: u64, attempt: &Attempt, sent: Sent) {
         if let Some(waiting) = self.in_flight.get_mut(&attempt.endpoint) {
             *waiting = waiting.saturating_sub(1);
         }
@@ -312,7 +311,7 @@ impl World {
 
     fn failed(&mut self, id: u64, attempt: &Attempt, outcome: Outcome) {
         self.left(id, attempt, Sent::Nothing);
-        self.note(attempt.endpoint, outcome, Duration::ZERO);
+        self.note(attempt.endpoint, outcome, (Duration::ZERO, false));
     }
 
     /// Another attempt, or the end.
@@ -360,8 +359,8 @@ impl World {
 
 /// What an answer says of the endpoint. Never less than 500 against it (P11).
 const fn judge(code: u16, full: bool) -> Outcome {
-    let _ = full;
     match code {
+        503 if full => Outcome::Backpressure,
         502..=504 => Outcome::GatewayError,
         500.. => Outcome::ServerError,
         _ => Outcome::Success,

@@ -8,6 +8,7 @@ use crate::plan::{Deed, Rules};
 use crate::queue::Event;
 use crate::server::{Answered, Dialled, ask, dial};
 use crate::traffic::Tallies;
+use crate::waiting::Waiting;
 use crate::world::World;
 use leeward_failover::retry::Budget;
 use leeward_failover::{
@@ -65,6 +66,9 @@ impl World {
         let changed = !Arc::ptr_eq(&before, &self.table);
         if changed || !events.is_empty() {
             self.with_shadow(|shadow, world| shadow.decided(world, &before, &events));
+        }
+        if changed {
+            self.turn_away();
         }
         let due = self.engine.next_deadline();
         if due < self.wake_at {
@@ -281,6 +285,7 @@ impl World {
         self.requests.clear();
         self.in_flight.clear();
         self.tallies = Tallies::default();
+        self.waiting = Waiting::default();
         for server in &mut self.servers {
             server.idle.clear();
         }

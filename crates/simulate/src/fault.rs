@@ -232,7 +232,9 @@ impl Phase {
 
     /// Whether a request may fail because of it.
     pub fn hurts(&self) -> bool {
-        self.mode.hurts() && !(self.mode == Mode::Http && self.codes.iter().all(|c| *c < 500))
+        // A refusal is an answer, unless it is slow.
+        let refuses = self.mode == Mode::Http && self.codes.iter().all(|c| *c < 500);
+        self.mode.hurts() && !(refuses && self.ms.1 == 0)
     }
 
     /// What it looks like in the timeline.

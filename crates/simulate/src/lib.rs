@@ -27,6 +27,7 @@ pub mod shadow;
 pub mod sweep;
 pub mod timeline;
 mod traffic;
+mod waiting;
 pub mod world;
 
 pub use plan::Plan;

@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Edge,
     /// Something is done to leeward.
     Deed(usize),
+    /// Workers look at what waits.
+    Watch,
     /// The shadow looks at the world.
     Look,
 }

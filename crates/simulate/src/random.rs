@@ -224,21 +224,7 @@ fn trouble(plan: &mut Plan, draft: &Draft, dice: &mut Dice) {
         let one = dice.between(0, servers.len() as u64 - 1) as usize;
         servers = vec![servers[one]];
     }
-    let mode = match dice.between(0, 20) {
-        0..=2 => Mode::TcpRefused,
-        3..=5 => Mode::TcpBlackhole,
-        6 => Mode::TcpLoss,
-        7 => Mode::TcpReset,
-        8 => Mode::TlsFail,
-        9 => Mode::TlsHang,
-        10..=11 => Mode::AcceptHang,
-        12 => Mode::SlowTtfb,
-        13 => Mode::BodyTrunc,
-        14..=17 => Mode::Http,
-        18 => Mode::DnsEmpty,
-        19 => Mode::DnsFlap,
-        _ => Mode::DnsMove,
-    };
+    let mode = some_mode(dice);
     let mut phase = Phase::new(mode, from, to, servers.clone());
     phase.label = place.clone();
     match mode {
@@ -268,6 +254,25 @@ fn trouble(plan: &mut Plan, draft: &Draft, dice: &mut Dice) {
         let mut green = Phase::new(Mode::HealthGreen, from, to, servers);
         green.label = place;
         plan.phases.push(green);
+    }
+}
+
+/// A way to fail, the common ones more often.
+fn some_mode(dice: &mut Dice) -> Mode {
+    match dice.between(0, 20) {
+        0..=2 => Mode::TcpRefused,
+        3..=5 => Mode::TcpBlackhole,
+        6 => Mode::TcpLoss,
+        7 => Mode::TcpReset,
+        8 => Mode::TlsFail,
+        9 => Mode::TlsHang,
+        10..=11 => Mode::AcceptHang,
+        12 => Mode::SlowTtfb,
+        13 => Mode::BodyTrunc,
+        14..=17 => Mode::Http,
+        18 => Mode::DnsEmpty,
+        19 => Mode::DnsFlap,
+        _ => Mode::DnsMove,
     }
 }
 

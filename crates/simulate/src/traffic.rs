@@ -31,6 +31,8 @@ pub(crate) struct Request {
     key: Option<u64>,
     born: Time,
     pub(crate) deadline: Time,
+    /// Whether the deadline is leeward's, not the client's own.
+    pub(crate) is_limited: bool,
     /// The table that it began with and keeps.
     table: Arc<Table>,
     params: RetryParams,
@@ -63,11 +65,13 @@ impl Request {
 pub(crate) struct Tallies {
     waiting: Vec<(EndpointId, Tally)>,
     planned: bool,
+    /// What was counted matters now.
+    pub(crate) hurry: bool,
 }
 
 impl Tallies {
     pub(crate) fn take(&mut self) -> Vec<(EndpointId, Tally)> {
-        self.planned = false;
+        (self.planned, self.hurry) = (false, false);
         std::mem::take(&mut self.waiting)
     }
 }
@@ -96,6 +100,7 @@ impl World {
             key,
             born: self.now,
             deadline: self.now + deadline.unwrap_or(PATIENT_CLIENT),
+            is_limited: deadline.is_some(),
             table: Arc::clone(&self.table),
             params: self.rules.engine.pools[pool].retry,
             tried: Vec::new(),
@@ -121,6 +126,13 @@ impl World {
         let Some(request) = self.requests.get(&id) else {
             return;
         };
+        // What follows the first attempt knows what was learned since.
+        let first = request.tried.is_empty();
+        let table = if first {
+            Arc::clone(&request.table)
+        } else {
+            Arc::clone(&self.table)
+        };
         let want = Want {
             pool: request.pool,
             class: request.class,
@@ -129,14 +141,13 @@ impl World {
             reach,
         };
         let in_flight = &self.in_flight;
-        let pick = select(&request.table, &want, &mut self.lots, |endpoint| {
+        let pick = select(&table, &want, &mut self.lots, |endpoint| {
             in_flight.get(&endpoint).copied().unwrap_or(0)
         });
-        let address = pick.and_then(|p| request.table.endpoint(p.endpoint));
+        let address = pick.and_then(|p| table.endpoint(p.endpoint));
         let server = address.and_then(|info| self.server_at(info.address));
         let chosen = pick.map(|p| p.endpoint).zip(server);
-        let table = Arc::clone(&request.table);
-        let (class, pool, first) = (request.class, request.pool, request.tried.is_empty());
+        let (class, pool) = (request.class, request.pool);
         let tried = request.servers.clone();
         self.with_shadow(|shadow, world| {
             shadow.selected(world, &table, (pool, class, first), chosen, &tried);
@@ -174,35 +185,33 @@ impl World {
         next
     }
 
-    /// Whether the newest table has left an endpoint.
-    pub(crate) fn is_left(&self, endpoint: EndpointId) -> bool {
-        use leeward_failover::Verdict;
-        let found = self.table.pools.iter().find_map(|pool| {
-            let lanes = pool.lanes.iter();
-            lanes
-                .flat_map(|lane| lane.endpoints.iter().map(move |e| (lane, e)))
-                .find(|(_, e)| e.id == endpoint)
-                .map(|(lane, e)| !pool.panic && (!lane.usable || e.verdict == Verdict::Down))
-        });
-        found.unwrap_or(true)
-    }
-
     /// Counts one attempt. A failure goes to the engine at once.
-    pub(crate) fn note(&mut self, endpoint: EndpointId, outcome: Outcome, latency: Duration) {
+    pub(crate) fn note(
+        &mut self,
+        endpoint: EndpointId,
+        outcome: Outcome,
+        (latency, late): (Duration, bool),
+    ) {
         let known = self
             .tallies
             .waiting
             .iter_mut()
             .find(|(e, _)| *e == endpoint);
+        let add = |tally: &mut Tally| {
+            tally.add(outcome, latency);
+            if late {
+                tally.add_late();
+            }
+        };
         match known {
-            Some((_, tally)) => tally.add(outcome, latency),
+            Some((_, tally)) => add(tally),
             None => {
                 let mut tally = Tally::default();
-                tally.add(outcome, latency);
+                add(&mut tally);
                 self.tallies.waiting.push((endpoint, tally));
             }
         }
-        if outcome.is_failure() {
+        if outcome.is_failure() || self.tallies.hurry {
             self.flush();
         } else if !self.tallies.planned {
             self.tallies.planned = true;

@@ -13,6 +13,7 @@ use crate::server::{Server, Sky};
 use crate::shadow::Shadow;
 use crate::timeline::Timeline;
 use crate::traffic::{Request, Tallies};
+use crate::waiting::Waiting;
 use leeward_failover::retry::Budget;
 use leeward_failover::select::Rng;
 use leeward_failover::{EndpointId, Engine, Input, Table, Time};
@@ -62,6 +63,7 @@ pub struct World {
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) born: u64,
     pub(crate) tallies: Tallies,
+    pub(crate) waiting: Waiting,
     pub(crate) in_flight: BTreeMap<EndpointId, u32>,
     pub(crate) budgets: Vec<Budget>,
     pub(crate) lots: Rng,
@@ -102,6 +104,7 @@ impl World {
             requests: BTreeMap::new(),
             born: 0,
             tallies: Tallies::default(),
+            waiting: Waiting::default(),
             in_flight: BTreeMap::new(),
             budgets: Vec::new(),
             lots: Rng::new(seed ^ 0x6c6f_7473),
@@ -150,6 +153,7 @@ impl World {
             Event::Resolve(name) => self.resolve(name),
             Event::Edge => self.edge(),
             Event::Deed(deed) => self.deed(deed),
+            Event::Watch => self.look_at_waiting(),
             Event::Look => {
                 self.queue.plan(self.now + LOOK, Event::Look);
                 self.with_shadow(|shadow, world| shadow.look(world));

@@ -130,7 +130,8 @@ impl Shadow {
         self.tables.decided(world, before, events, found);
         self.home.decided(world, events, found);
         self.places.decided(world, events, &self.quiet, found);
-        self.orders.decided(world, before, &self.quiet, found);
+        self.orders
+            .decided(world, before, events, (&self.quiet, found));
     }
 
     /// Time has passed.
@@ -169,7 +170,8 @@ impl Shadow {
         self.tables
             .selected(world, table, (pool, class, first), chosen, found);
         if class.goes_to_writer() {
-            self.orders.selected(world, table, pool, chosen, found);
+            self.orders
+                .selected(world, table, (pool, tried), chosen, found);
             if first {
                 let home = &self.home;
                 self.orders

@@ -4,7 +4,10 @@ use super::home::Home;
 use super::{Found, Quiet, SETTLING};
 use crate::ledger::{Done, Told};
 use crate::world::World;
-use leeward_failover::{Class, EndpointId, Mover, PoolId, Table, Time, Writer};
+use leeward_failover::{
+    Change, Class, EndpointId, Event, LaneEndpoint, Mover, Pool, PoolId, ProviderId, Table, Time,
+    Writer,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,19 +81,19 @@ impl Orders {
         }
     }
 
-    /// Orders go to the writer.
+    /// Orders go to the writer, or round it where that is safe and it has nothing.
     pub(crate) fn selected(
         &mut self,
         world: &World,
-        table: &Table,
-        pool: PoolId,
+        whole: &Table,
+        (pool, tried): (PoolId, &[usize]),
         chosen: Option<(EndpointId, usize)>,
         found: &mut Found,
     ) {
         let Some((_, server)) = chosen else {
             return;
         };
-        let Some(table) = table.pools.get(pool.index()) else {
+        let Some(table) = whole.pools.get(pool.index()) else {
             return;
         };
         let writer = table.writer.map(|id| id.index());
@@ -99,7 +102,20 @@ impl Orders {
         let known = writer
             .and_then(|id| providers.get(id))
             .map(|p| p.name.as_str());
-        if known.is_some_and(|writer| writer != provider) {
+        // Backends that refuse a replaced writer may be asked where the writer's provider has nothing.
+        let untried = |id: EndpointId| {
+            let server = whole
+                .endpoint(id)
+                .and_then(|info| world.server_at(info.address));
+            server.is_some_and(|server| !tried.contains(&server))
+        };
+        let serves = table.lanes.iter().any(|lane| {
+            let takes = |e: &LaneEndpoint| e.order_weight > 0.0 && untried(e.id);
+            lane.usable && Some(lane.provider) == table.writer && lane.endpoints.iter().any(takes)
+        });
+        let params = &world.rules.engine.pools[pool.index()];
+        let may_leave = params.orders.fenced && !serves;
+        if known.is_some_and(|writer| writer != provider) && !may_leave {
             let what = format!("an order goes to {provider} while {known:?} is the writer");
             found.broken(world.now, "P1", what);
         }
@@ -181,50 +197,70 @@ impl Orders {
         }
     }
 
-    /// The writer moves only for a reason that is true in the world.
+    /// Orders go elsewhere only for a reason that is true in the world.
     pub(crate) fn decided(
         &mut self,
         world: &World,
         before: &Arc<Table>,
-        quiet: &Quiet,
-        found: &mut Found,
+        events: &[Event],
+        (quiet, found): (&Quiet, &mut Found),
     ) {
         if std::mem::take(&mut self.fresh) || quiet.is_upset(world.now, Duration::from_millis(1)) {
             return;
         }
+        let name = |id: ProviderId| {
+            let provider = world.rules.engine.providers.get(id.index());
+            provider.map_or("", |p| p.name.as_str())
+        };
         for (index, (was, is)) in before.pools.iter().zip(&world.table.pools).enumerate() {
             let (Some(from), Some(to)) = (was.writer, is.writer) else {
                 continue;
             };
-            if from == to {
-                continue;
-            }
             let params = &world.rules.engine.pools[index];
-            let name = |id: leeward_failover::ProviderId| {
-                let provider = world.rules.engine.providers.get(id.index());
-                provider.map_or("", |p| p.name.as_str())
-            };
-            let (from, to) = (name(from), name(to));
-            let mut all = world.servers.iter().enumerate();
-            let since = world.now - REASON;
-            let hurt = all.any(|(index, server)| {
-                server.pool == params.name
-                    && server.provider() == from
-                    && world.is_hurt_since(index, since)
-            });
-            let told = world.servers.iter().any(|s| {
-                let site = quiet.was_spoken_of(&s.site) || quiet.was_spoken_of(s.provider());
-                site && (s.provider() == from || s.provider() == to)
-            });
-            let first = params.tiers.first().and_then(|tier| tier.first());
-            let home = first.map(|t| world.rules.engine.sites[t.site.index()].provider);
-            let is_home = home.is_some_and(|id| name(id) == to);
-            let may_return = is_home && params.orders.failback == Mover::Automatic;
-            let single = params.orders.writer == Writer::Single;
-            if single && !hurt && !told && !may_return && !quiet.is_upset(world.now, SETTLING) {
-                let what = format!("the writer of {} moves from {from} to {to}", params.name);
-                found.broken(world.now, "P1", what + " for no reason");
+            if from != to && params.orders.writer == Writer::Single {
+                self.moved(
+                    world,
+                    params,
+                    (name(from), name(to)),
+                    (events, quiet),
+                    found,
+                );
             }
+        }
+    }
+
+    /// Orders of a pool went to `from` and go to `to` now.
+    fn moved(
+        &self,
+        world: &World,
+        params: &Pool,
+        (from, to): (&str, &str),
+        (events, quiet): (&[Event], &Quiet),
+        found: &mut Found,
+    ) {
+        let first = params.tiers.first().and_then(|tier| tier.first());
+        let home = first.map(|t| world.rules.engine.sites[t.site.index()].provider);
+        let home = home.and_then(|id| world.rules.engine.providers.get(id.index()));
+        let may_return =
+            home.is_some_and(|p| p.name == to) && params.orders.failback == Mover::Automatic;
+        let told = world.servers.iter().any(|s| {
+            let spoken = quiet.was_spoken_of(&s.site) || quiet.was_spoken_of(s.provider());
+            spoken && (s.provider() == from || s.provider() == to)
+        });
+        let reason = REASON + params.failover.hold_down_max;
+        let hurt = is_hurt(world, &params.name, from, world.now - reason);
+        // A detour ends where it began, and orders go to their writer again.
+        let mut of_pool = events.iter().filter(|e| e.subject.name == params.name);
+        let ends = of_pool.clone().any(|e| {
+            let writer = e.evidence.iter().find(|(name, _)| *name == "writer");
+            let back = writer.is_some_and(|(_, writer)| writer == to);
+            matches!(e.change, Change::Detour { .. }) && back
+        });
+        let moves = of_pool.any(|e| matches!(e.change, Change::Writer { .. }));
+        let excused = may_return || told || quiet.is_upset(world.now, SETTLING);
+        if !hurt && !excused && (moves || !ends) {
+            let what = format!("orders of {} move from {from} to {to}", params.name);
+            found.broken(world.now, "P1", what + " for no reason");
         }
     }
 
@@ -232,4 +268,11 @@ impl Orders {
         self.fresh = true;
         self.stuck_since.clear();
     }
+}
+
+/// Whether anything of a provider in a pool was hurt since then.
+fn is_hurt(world: &World, pool: &str, provider: &str, since: Time) -> bool {
+    world.servers.iter().enumerate().any(|(index, server)| {
+        server.pool == pool && server.provider() == provider && world.is_hurt_since(index, since)
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{Found, Quiet, SETTLING};
 use crate::fault::Mode;
-use crate::ledger::{Done, Told};
+use crate::ledger::Done;
 use crate::world::World;
 use leeward_failover::{Class, Time};
 use std::collections::{BTreeMap, VecDeque};
@@ -104,7 +104,6 @@ fn is_unsettled(world: &World, done: &Done) -> bool {
         let edge = felt
             .iter()
             .any(|at| *at <= world.now && world.now.since(*at) < SETTLING);
-        let cut = phase.mode == Mode::BodyTrunc && done.told == Told::Truncated;
-        (edge && phase.mode != Mode::Pause || cut) && phase.servers.iter().any(here)
+        edge && phase.mode != Mode::Pause && phase.servers.iter().any(here)
     })
 }

@@ -243,7 +243,8 @@ fn check_explained(world: &World, before: &Table, events: &[Event], found: &mut 
             of_pool.any(|e| wanted(&e.change))
         };
         let moved = was.writer.is_some() && was.writer != is.writer;
-        if moved && !told(&|change| matches!(change, Change::Writer { .. })) {
+        if moved && !told(&|change| matches!(change, Change::Writer { .. } | Change::Detour { .. }))
+        {
             let what = format!("the writer of {name} moves without a line in the journal");
             found.broken(world.now, "P10", what);
         }
