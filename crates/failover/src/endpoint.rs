@@ -223,7 +223,9 @@ impl Endpoint {
         }
         let passed = self.answers(rules.pool);
         // Requests reach it while its pool distrusts its detector; those that succeed count.
-        if !passed && !self.traffic.acquits(&rules.pool.health, rules.now) {
+        let acquitted =
+            !self.probes.wrong_content && self.traffic.acquits(&rules.pool.health, rules.now);
+        if !passed && !acquitted {
             return None;
         }
         let evidence = vec![
@@ -259,7 +261,8 @@ impl Endpoint {
         }
         self.traffic.reason(&pool.health, now).or_else(|| {
             let red = self.probes.fails >= pool.probe.fall.max(1);
-            (red && !self.traffic.acquits(&pool.health, now)).then_some(Reason::Probes)
+            let acquitted = !self.probes.wrong_content && self.traffic.acquits(&pool.health, now);
+            (red && !acquitted).then_some(Reason::Probes)
         })
     }
 

@@ -21,6 +21,8 @@ const DEGRADING: f64 = 0.25;
 const LEAST_BAD: u32 = 4;
 /// The part of the window that is its last moment.
 const RECENT: u32 = 8;
+/// How much longer the long window is.
+const LONG: u32 = 15;
 /// The weight of a degraded endpoint is halved at most this often ...
 const MOST_HALVINGS: u32 = 3;
 /// ... and at most once in this part of the window; doubled at most once in a whole one.
@@ -70,6 +72,9 @@ pub(crate) struct Probes {
     pub any: bool,
     /// The last one had no connection.
     pub cannot_connect: bool,
+    /// The last one had an answer with the wrong content: that requests succeed does not speak against
+    /// it, since stale data is served as fast as any.
+    pub wrong_content: bool,
     /// The last one, in words.
     pub last: String,
 }
@@ -81,6 +86,13 @@ impl Probes {
             result,
             ProbeResult::Failed {
                 cause: ProbeFailure::Refused | ProbeFailure::ConnectTimeout | ProbeFailure::Tls,
+                ..
+            }
+        );
+        self.wrong_content = matches!(
+            result,
+            ProbeResult::Failed {
+                cause: ProbeFailure::Content,
                 ..
             }
         );
@@ -109,6 +121,8 @@ pub(crate) struct Traffic {
     pub window: Window,
     /// The last moment of it: what began just now shows here.
     recent: Window,
+    /// Much longer: where little is sent, enough is seen only here.
+    long: Window,
     /// Failures since the last success.
     pub failures_in_row: u32,
     /// Connect failures since the last success, and since when.
@@ -121,6 +135,8 @@ pub(crate) struct Traffic {
     /// How often the weight is halved, and since when.
     pub halvings: u32,
     halved_at: Time,
+    /// What was seen since: a lowered weight rises again for what succeeds, not for what is not sent.
+    since_step: Counts,
     /// Answers of "full" since the last success, and when that was.
     full_in_row: u32,
     succeeded_at: Time,
@@ -131,6 +147,7 @@ impl Traffic {
         Traffic {
             window: Window::new(health.window),
             recent: Window::new(health.window / RECENT),
+            long: Window::new(health.window * LONG),
             failures_in_row: 0,
             connect_failures: 0,
             connect_since: Time::ZERO,
@@ -138,6 +155,7 @@ impl Traffic {
             suspicion: None,
             halvings: 0,
             halved_at: Time::ZERO,
+            since_step: Counts::default(),
             full_in_row: 0,
             succeeded_at: Time::ZERO,
         }
@@ -172,6 +190,8 @@ impl Traffic {
         };
         self.window.add(counts, now);
         self.recent.add(counts, now);
+        self.long.add(counts, now);
+        self.since_step = self.since_step.with(counts);
         let trailing = tally.trailing_failures.saturating_sub(excused.errors);
         let trailing = trailing.saturating_add(refused).min(failed);
         let connect = tally
@@ -204,6 +224,14 @@ impl Traffic {
         }
     }
 
+    /// Takes another length of the windows; what was counted under the old one says nothing under it.
+    pub(crate) fn resize(&mut self, health: &HealthParams) {
+        self.window.resize(health.window);
+        self.recent.resize(health.window / RECENT);
+        self.long.resize(health.window * LONG);
+        self.unconnected.resize(health.window);
+    }
+
     /// Whether a failure is still unanswered. A success answers it, or probes that pass where
     /// nothing is sent; either way it stays for a window, or the verdict would flicker.
     pub(crate) fn is_suspicious(&mut self, probes: &Probes, pool: &Pool, now: Time) -> bool {
@@ -228,15 +256,22 @@ impl Traffic {
         let bad = is_gray(counts, health) || is_gray(self.recent.sum(now), health);
         let since = now.since(self.halved_at);
         let first = self.halvings == 0;
+        let seen = self.since_step;
+        let proved = seen.all >= (health.min_requests / 2).max(1) && !is_gray(seen, health);
+        let unseen = seen.all == 0 && since >= health.window * UNSEEN;
         if bad && self.halvings < MOST_HALVINGS && (first || since >= health.window / HALVING) {
             self.halvings += 1;
-            self.halved_at = now;
+            self.step(now);
         } else if bad {
             self.halved_at = self.halved_at.max(now - health.window / HALVING);
-        } else if !first && since >= health.window * if counts.all > 0 { 1 } else { UNSEEN } {
+        } else if !first && since >= health.window && (proved || unseen) {
             self.halvings -= 1;
-            self.halved_at = now;
+            self.step(now);
         }
+    }
+
+    fn step(&mut self, now: Time) {
+        (self.halved_at, self.since_step) = (now, Counts::default());
     }
 
     /// Whether it is degraded more for late answers than for failures.
@@ -274,7 +309,9 @@ impl Traffic {
             Some(Reason::Connect)
         } else if self.failures_in_row >= health.consecutive.max(1) {
             Some(Reason::Consecutive)
-        } else if counts.all >= health.min_requests.max(1) && counts.ratio() >= health.failing {
+        } else if is_failing(counts, health)
+            || self.failures_in_row > 0 && is_failing(self.long.sum(now), health)
+        {
             Some(Reason::Ratio)
         } else {
             None
@@ -320,6 +357,11 @@ pub(crate) fn evidence(
             vec![("failed", spoken_counts(counts)), ("threshold", threshold)]
         }
     }
+}
+
+/// Whether so much fails that it has to be left.
+fn is_failing(counts: Counts, health: &HealthParams) -> bool {
+    counts.all >= health.min_requests.max(1) && counts.ratio() >= health.failing
 }
 
 /// Whether so much fails or comes late that the weight has to fall.

@@ -161,13 +161,21 @@ fn sight(site: &SiteState) -> Sight {
         Sight::Unknown
     } else if down == 0 {
         Sight::Well
-    } else if down as f64 >= site.failing * all as f64 {
+    } else if is_failing(site, all, down) {
         Sight::Failing
     } else if site.place.is_remembered() && !is_witnessed(site) {
         Sight::Unknown
     } else {
         Sight::Doubtful
     }
+}
+
+/// Whether enough of a site is down. Just enough is enough only where the rest is not well either: one
+/// of two that is restarted is no reason to leave.
+fn is_failing(site: &SiteState, all: usize, down: usize) -> bool {
+    let enough = site.failing * all as f64;
+    let rest_is_well = down < all && down + site.census.of(Verdict::Healthy) == all;
+    down as f64 > enough || down as f64 >= enough && !rest_is_well
 }
 
 /// Whether any of a site's endpoints has served since the start.

@@ -266,7 +266,7 @@ impl Engine {
             Some(Some(old)) => {
                 (old.info, old.pool, old.hash) = (info, pool, hash);
                 (old.listing, old.counts) = (listing, false);
-                old.traffic.window.resize(params.health.window);
+                old.traffic.resize(&params.health);
                 if is_injected(Bug::ReloadHeals) {
                     old.held = Held::new(self.now);
                 }
