@@ -136,13 +136,14 @@ async fn a_body_that_breaks_off_is_visibly_cut_and_counts_against_the_backend() 
             let mut client = proxy.client().await;
             client.send("GET /read/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
             match client.try_answer("GET").await {
-                Some(answer) if answer.status() == 200 => {
-                    assert_ne!(answer.body.end, End::Whole, "{name}")
+                // Small ones are held until they are whole: the client hears of it in words.
+                Some(answer) if answer.status() == 502 => {}
+                Some(answer) => {
+                    assert_ne!(answer.body.end, End::Whole, "{name}");
+                    assert!(client.is_closed().await, "{name}");
                 }
-                Some(answer) => assert_eq!(answer.status(), 502, "{name}"),
-                None => {}
+                None => assert!(client.is_closed().await, "{name}"),
             }
-            assert!(client.is_closed().await, "{name}");
             let after = attempts(&proxy, "truncated").await + attempts(&proxy, "reset").await;
             assert_eq!(after, before + 1.0, "{name} by {by:?}");
         }

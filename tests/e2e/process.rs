@@ -205,7 +205,7 @@ async fn sigterm_drains_in_flight_requests_end_well_and_the_exit_is_0() {
 async fn a_drain_ends_at_its_timeout() {
     let (backend, mut proxy) = one("linger: 100ms, timeout: 500ms").await;
     backend.act(Act::Script(vec![
-        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf"),
         Step::Hold,
     ]));
     let mut client = proxy.client().await;
@@ -222,7 +222,7 @@ async fn a_drain_ends_at_its_timeout() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let body = client
         .into_wire()
-        .body(crate::support::wire::Framing::Length(9))
+        .body(crate::support::wire::Framing::Length(100_000))
         .await;
     assert_ne!(body.end, End::Whole);
 }

@@ -8,6 +8,8 @@ use crate::support::load::{Load, assert_truth, failed_reads};
 use crate::support::policy::{Policy, QUICK_PROBE, STOIC, quick_failover};
 use crate::support::proxy::Proxy;
 use crate::support::wait::{SOON, eventually};
+use crate::support::wire::End;
+use serde_json::Value;
 use std::time::Duration;
 
 const TIERS: &str = "[[aws/one], [gcp/one]]";
@@ -98,8 +100,8 @@ async fn reads_go_round_a_silent_backend_before_it_is_down() {
     aws.act(Act::Hang);
     let detour = async || {
         let events = proxy.events(0).await;
-        let overdue = events.iter().find(|e| e["cause"] == "overdue")?;
-        (overdue["evidence"]["detour"] == "yes" && overdue["to"] == "suspect").then_some(())
+        let detours = |e: &Value| e["cause"] == "overdue" && e["evidence"]["detour"] == "yes";
+        events.iter().any(detours).then_some(())
     };
     eventually("a detour begins", SOON, detour).await;
     load.wait_for(200).await;
@@ -172,7 +174,10 @@ async fn an_answer_that_is_too_large_to_be_held_is_cut_in_sight_of_the_client() 
     aws.act_once(Act::Script(vec![Step::send(head), Step::End(DieBy::Rst)]));
     let mut client = proxy.client().await;
     client.send("GET /read/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    assert!(client.try_answer("GET").await.is_none(), "half an answer");
+    if let Some(answer) = client.try_answer("GET").await {
+        assert_ne!(answer.body.end, End::Whole, "half an answer");
+    }
+    assert!(client.is_closed().await);
 }
 
 #[tokio::test]
@@ -182,10 +187,12 @@ async fn a_backend_that_says_it_is_full_is_not_taken_for_sick() {
     let mut client = proxy.client().await;
     for _ in 0..15 {
         aws.act_once(Act::say(full));
-        assert_eq!(client.get("/read/x").await.backend(), "gcp");
-        assert_eq!(client.get("/read/x").await.backend(), "aws");
+        // It may be spared for a moment, and is asked again.
+        assert!(client.get("/read/x").await.is_ok());
+        let asked = async || (client.get("/read/x").await.backend() == "aws").then_some(());
+        eventually("aws is asked again", SOON, asked).await;
     }
-    assert_eq!(gcp.requests().len(), 15);
+    assert!(!gcp.requests().is_empty());
     let seen = [("site", "aws/one"), ("outcome", "backpressure")];
     proxy
         .wait_for_metric("leeward_upstream_attempts_total", &seen, 15.0)

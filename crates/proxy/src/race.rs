@@ -113,6 +113,9 @@ impl Job {
                         // The other one had not answered by now: that is something to learn, or
                         // only what is fast would count.
                         self.learn(started.elapsed());
+                        if let Some(usual) = self.usual(one) {
+                            one.waiting.give_up(started.into_std(), usual);
+                        }
                     }
                     return self.better(finish, spare);
                 }

@@ -183,7 +183,6 @@ impl Job {
         );
         let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
         let limits = &held.serving.policy.limits;
-        let probes = Duration::from_micros(upstream.io.probe_took.load(Ordering::Relaxed)) * PROBES;
         let hold = Hold {
             most: limits.hold_answer,
             stall: limits.body_idle,
@@ -197,10 +196,10 @@ impl Job {
             upgrade,
             deadline: self.deadline,
             patience: self.patience(),
-            usual: self
-                .pace(Pace::overdue_after)
-                .map(|usual| usual.max(probes)),
-            hold: (class.repeat() != Repeat::AtConnect).then_some(hold),
+            usual: self.usual(upstream),
+            hold: (class.repeat() != Repeat::AtConnect
+                && !headers::answer_has_no_body(&self.head.method))
+            .then_some(hold),
         };
         let attempts = self.attempts() + 1;
         let worker = &self.exchange.worker;
@@ -239,6 +238,13 @@ impl Job {
         let pool = table.pools.get(self.pool.index());
         let writer = pool.and_then(|pool| pool.writer);
         !self.exchange.class.goes_to_writer() || writer.is_none() || writer != provider
+    }
+
+    /// How long an answer from there takes at most that is not overdue; `None` while nobody knows.
+    pub(crate) fn usual(&self, upstream: &Upstream) -> Option<Duration> {
+        let probes = Duration::from_micros(upstream.io.probe_took.load(Ordering::Relaxed)) * PROBES;
+        self.pace(Pace::overdue_after)
+            .map(|usual| usual.max(probes))
     }
 
     /// Attempts that have ended.

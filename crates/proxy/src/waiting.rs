@@ -11,6 +11,7 @@ use crate::upstream_io::Wire;
 use crate::worker::Worker;
 use leeward_failover::{EndpointId, Overdue};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -29,6 +30,9 @@ const MOST_PATHS: usize = 8;
 /// What was sent and is not acknowledged after this long, or four round trips, does not arrive: no
 /// kernel delays its acknowledgements for longer.
 const UNHEARD: Duration = Duration::from_millis(100);
+/// Attempts that were given up are remembered for so long, and so many of one endpoint.
+const GIVEN_UP_FOR: Duration = Duration::from_millis(500);
+const MOST_GIVEN_UP: usize = 64;
 /// A connection that does not come about in this long counts as a dead path: its SYN is lost.
 const UNCONNECTED: Duration = Duration::from_millis(250);
 
@@ -36,6 +40,10 @@ const UNCONNECTED: Duration = Duration::from_millis(250);
 pub(crate) struct Waiting {
     slots: RefCell<Vec<Option<Slot>>>,
     free: RefCell<Vec<usize>>,
+    /// Attempts that were given up because another one beside them was answered: nobody waits for
+    /// them any more, but they were not answered either. When they were sent, and from when on they
+    /// are overdue.
+    given_up: RefCell<VecDeque<(Instant, Instant)>>,
     /// When the endpoint last answered anything.
     answered: Cell<Instant>,
     /// The worker looks at it.
@@ -58,6 +66,7 @@ impl Waiting {
         Self {
             slots: RefCell::default(),
             free: RefCell::default(),
+            given_up: RefCell::default(),
             answered: Cell::new(Instant::now()),
             looked_at: Cell::new(false),
             told: Cell::new(None),
@@ -100,11 +109,25 @@ impl Waiting {
     /// The endpoint answered something. True where it was told to be silent.
     pub(crate) fn answered(&self, now: Instant) -> bool {
         self.answered.set(now);
+        self.given_up.borrow_mut().clear();
         self.told.take().is_some()
     }
 
-    fn is_empty(&self) -> bool {
-        self.slots.borrow().len() == self.free.borrow().len()
+    /// An attempt that was sent at `since` was given up because another one beside it was answered.
+    pub(crate) fn give_up(&self, since: Instant, patience: Duration) {
+        let mut given_up = self.given_up.borrow_mut();
+        if since >= self.answered.get() {
+            if given_up.len() >= MOST_GIVEN_UP {
+                given_up.pop_front();
+            }
+            given_up.push_back((since, since + patience));
+        }
+    }
+
+    fn is_empty(&self, now: Instant) -> bool {
+        let mut given_up = self.given_up.borrow_mut();
+        given_up.retain(|(since, _)| now.saturating_duration_since(*since) < GIVEN_UP_FOR);
+        given_up.is_empty() && self.slots.borrow().len() == self.free.borrow().len()
     }
 
     /// What is to be told of it now, if anything.
@@ -137,6 +160,12 @@ impl Waiting {
                 found.requests += 1;
                 found.dead_paths += u32::from(dead);
                 found.oldest = found.oldest.max(age);
+            }
+        }
+        for (since, overdue) in self.given_up.borrow().iter() {
+            if *overdue <= now && *since >= self.answered.get() {
+                found.requests += 1;
+                found.oldest = found.oldest.max(now.saturating_duration_since(*since));
             }
         }
         (found.requests > 0).then_some(found)
@@ -213,7 +242,7 @@ impl Watched {
         let mut silent = Vec::new();
         self.upstreams.borrow_mut().retain(|upstream| {
             let waiting = &upstream.waiting;
-            if waiting.is_empty() {
+            if waiting.is_empty(now) {
                 waiting.looked_at.set(false);
                 return false;
             }
@@ -312,11 +341,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_up_for_another_answer_still_speaks_of_silence() {
+        let waiting = Waiting::new();
+        let start = Instant::now();
+        waiting.give_up(start, PATIENCE);
+        waiting.give_up(start + ms(5), PATIENCE);
+        assert_eq!(waiting.overdue(start + ms(40)), None);
+        assert_eq!(waiting.overdue(start + ms(60)).map(|o| o.requests), Some(2));
+        assert!(!waiting.is_empty(start + ms(400)));
+        assert!(waiting.is_empty(start + ms(600)));
+        waiting.answered(start + ms(700));
+        waiting.give_up(start + ms(650), PATIENCE);
+        assert_eq!(
+            waiting.overdue(start + ms(900)),
+            None,
+            "it was answered since"
+        );
+    }
+
+    #[test]
     fn slots_are_used_again() {
         let (waiting, start) = three();
         waiting.leave(1);
         assert_eq!(waiting.enter(start, None), 1);
         (0..3).for_each(|number| waiting.leave(number));
-        assert!(waiting.is_empty());
+        assert!(waiting.is_empty(start));
     }
 }

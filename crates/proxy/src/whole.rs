@@ -34,7 +34,9 @@ impl Hold {
     /// Whether an answer is held: it has a body of a declared length that is small.
     pub(crate) fn wants(self, response: &Response<AnswerBody>) -> bool {
         let body = response.body();
-        !body.is_end_stream()
+        let has_none = matches!(response.status().as_u16(), 204 | 304);
+        !has_none
+            && !body.is_end_stream()
             && body
                 .size_hint()
                 .exact()

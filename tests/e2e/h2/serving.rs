@@ -211,7 +211,7 @@ async fn many_requests_at_a_time_share_a_connection() {
 async fn a_cut_answer_is_a_reset_and_leaves_the_connection_standing() {
     let (backend, proxy, mut client) = one().await;
     for cut in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf an order book",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf an order book",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n12\r\nhalf an order book\r\n",
     ] {
         backend.act_once(Act::say_and_close(cut));
@@ -283,9 +283,9 @@ async fn sigterm_says_goaway_and_lets_what_is_in_flight_end() {
         H2Client::connect(proxy.plain()).await,
     );
     backend.act(Act::Script(vec![
-        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"),
+        Step::send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
         Step::Hold,
-        Step::send("half"),
+        Step::send("4\r\nhalf\r\n0\r\n\r\n"),
     ]));
     let (answer, _) = busy.open(get("/read/x"), true).await;
     let answer = answer.await.unwrap();

@@ -116,6 +116,7 @@ fn policy([sick, well, side]: [&Backend; 3], round: usize) -> String {
         "version: 1
 admin: {{ bind: \"127.0.0.1:0\" }}
 workers: 2
+limits: {{ hold_answer: 0B }}
 listeners:
   plain: {{ bind: \"127.0.0.1:0\", h2c: true }}
   secure: {{ bind: \"127.0.0.1:0\", tls: {{ certificates: [{{ cert: api.pem, key: api.key }}] }} }}
