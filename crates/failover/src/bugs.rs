@@ -1,7 +1,7 @@
 //! Bugs that the simulator has to find, one at a time.
 //!
 //! Only builds with the feature `injected-bugs` can switch one on; in all others
-//! [`is_injected`] is the constant `false`, and what it guards is compiled away. A release build
+//! the switch is the constant `false`, and what it guards is compiled away. A release build
 //! with the feature does not compile.
 
 #[cfg(all(feature = "injected-bugs", not(debug_assertions)))]
