@@ -45,6 +45,8 @@ mod operator;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod reload;

@@ -40,6 +40,9 @@ pub(crate) struct Endpoint {
     pub listing: Listing,
     /// It served at least once.
     pub proved: bool,
+    /// It came when its backend was known by other addresses already: it is probed before it serves,
+    /// at the start too.
+    pub newcomer: bool,
     /// Its site's census counts it.
     pub counts: bool,
     pub held: Held,

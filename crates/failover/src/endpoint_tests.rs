@@ -40,6 +40,7 @@ impl Bench {
             hash: 0,
             listing: Listing::Literal,
             proved: false,
+            newcomer: false,
             counts: true,
             held: Held::new(Time::ZERO),
             word: Word::default(),

@@ -3,12 +3,11 @@
 //!
 //! The engine calls it for each pool that something happened to, and only for those.
 
-use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::fleet::{LaneState, PoolState};
 use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::Target;
-use crate::listing::{Cast, Listing, Member};
+use crate::listing::{Cast, Member};
 use crate::output::Change;
 use crate::policy::Suspicion;
 use crate::spread::{Manner, spread};
@@ -147,7 +146,9 @@ impl Engine {
         let params = &self.fleet.policy.pools[endpoint.pool.index()];
         let standing = match endpoint.held.verdict {
             Verdict::Unknown if endpoint.detour => Standing::New,
-            Verdict::Unknown if newborn && self.is_expected(endpoint) => Standing::Serves,
+            Verdict::Unknown if newborn && endpoint.probes.fails == 0 && !endpoint.newcomer => {
+                Standing::Serves
+            }
             Verdict::Unknown => Standing::New,
             Verdict::Down if endpoint.answers(params) => Standing::Answers,
             Verdict::Down => Standing::Dead,
@@ -173,14 +174,6 @@ impl Engine {
             },
             kept_away: endpoint.word.keeps_away(),
         })
-    }
-
-    /// Whether an endpoint of a pool that has just begun counts as well though nobody knows it yet:
-    /// not where its backend is known by other addresses from before.
-    fn is_expected(&self, endpoint: &Endpoint) -> bool {
-        let backend = &self.fleet.backends[endpoint.info.backend.index()];
-        let moved = endpoint.listing == Listing::Listed && !backend.retained.is_empty();
-        endpoint.probes.fails == 0 && !moved
     }
 
     /// Whether a pool has just begun and has not been probed all over.

@@ -198,13 +198,18 @@ impl Engine {
         let wanted = wanted(&backend.addresses, &self.fleet.backends[id.index()]);
         let spread = first_round(self.fleet.policy.backends.len().max(wanted.len()));
         self.unplace(id);
+        let joins = !known.is_empty();
         let mut added = Vec::new();
         for (address, listing) in wanted {
-            let endpoint = known.remove(&address).unwrap_or_else(|| {
-                added.push(address);
-                EndpointId::from(self.fleet.endpoints.len())
-            });
+            let old = known.remove(&address);
+            let endpoint = old.unwrap_or_else(|| EndpointId::from(self.fleet.endpoints.len()));
             self.place(id, endpoint, (address, listing), spread);
+            if old.is_none() {
+                added.push(address);
+                if let Some(new) = self.fleet.endpoint_mut(endpoint) {
+                    new.newcomer = joins;
+                }
+            }
         }
         self.recount(id);
         let removed = known.len();
@@ -328,6 +333,7 @@ fn new_endpoint(
         hash,
         listing: Listing::Listed,
         proved: false,
+        newcomer: false,
         counts: false,
         held: Held::new(now),
         word: Word::default(),
