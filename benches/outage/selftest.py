@@ -175,7 +175,7 @@ class Templates(unittest.TestCase):
             for size in (1, 2, 4):
                 words = {f"{provider}{n}": f"{provider.lower()}{n}.lab" for provider in ("AWS", "GCP", "SELFHOSTED") for n in range(1, size + 1)}
                 words |= {f"{provider}": f"{provider.lower()}.lab" for provider in ("AWS", "GCP", "SELFHOSTED")}
-                words |= dict.fromkeys(("DNS", "PORT", "CAPACITY", "LISTEN_IP", "LISTEN_PORT", "WORK", "ADMIN_PORT"), 1)
+                words |= dict.fromkeys(("DNS", "PORT", "CAPACITY", "LAST", "LISTEN_IP", "LISTEN_PORT", "WORK", "ADMIN_PORT"), 1)
                 text = proxies.fill(name, words, size)
                 if name != "envoy":
                     counts = {text.count(f"gcp{n}.lab") for n in range(1, size + 1)}

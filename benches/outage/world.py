@@ -47,7 +47,9 @@ class World:
 
     def words(self):
         """What the configurations call things."""
-        found = {"DNS": network.SWITCH, "PORT": network.BACKEND_PORT, "CAPACITY": self.settings.capacity or ""}
+        found = {"DNS": network.SWITCH, "PORT": network.BACKEND_PORT, "CAPACITY": self.settings.capacity or "",
+                 # What each backend of the last provider carries: half of the load together.
+                 "LAST": int(self.settings.left / self.settings.size)}
         for provider in network.PROVIDERS:
             found[provider.upper()] = f"{provider}.lab"
             found |= {f"{provider.upper()}{n}": f"{provider}{n}.lab" for n in range(1, self.settings.size + 1)}

@@ -204,6 +204,22 @@ fn a_declared_capacity_that_is_true_no_more_is_learned() {
     }
 }
 
+/// Somebody wrote four times what the site takes: its first answers of "full" come with hardly any
+/// load, and must not be taken for all that it can do.
+#[test]
+fn a_declared_capacity_that_was_never_true_does_not_starve_reads() {
+    for workers in [1, 2] {
+        let site = Site::new(180.0, 10.0);
+        let came = World::new(site, workers, &LOAD).declared(720.0).run();
+        let used = used(&came, 180.0, 15.0);
+        assert!(used > 0.7, "{used}: {came:?}");
+        assert!(came[0].lost() <= 20, "{came:?}");
+    }
+    let mut pace = Pace::new(20.0, Some(720.0), Time::ZERO);
+    assert!(pace.rate(Time::from_millis(2000)) > 120.0);
+    assert!(pace.take(Class::PublicRead, Time::from_millis(2000)));
+}
+
 #[test]
 fn what_fits_is_never_held_back() {
     for declared in [false, true] {

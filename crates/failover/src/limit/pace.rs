@@ -20,6 +20,8 @@ use std::time::Duration;
 const TRIM: f64 = 0.80;
 /// What is left of a declared rate after the first cut.
 const NEARLY: f64 = 0.9;
+/// A declared rate of which this part was sent was nearly reached.
+const NEAR: f64 = 0.6;
 /// What is left after the first cut where nothing is declared.
 const HALT: f64 = 0.6;
 /// What is left of it after a cut that comes soon after another: the rate is far off.
@@ -61,13 +63,20 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The first back-pressure, at `sent` requests per second. A `declared` rate is taken to be
-    /// nearly right, until more follows.
+    /// The first back-pressure, at `sent` requests per second. A `declared` rate that was nearly
+    /// reached is taken to be nearly right, until more follows. One that was far from reached is no
+    /// longer true; what the site takes lies somewhere between.
     pub fn new(sent: f64, declared: Option<f64>, now: Time) -> Pace {
+        let near = declared.filter(|rate| sent >= rate * NEAR);
+        let top = match (near, declared) {
+            (Some(rate), _) => sent.min(rate),
+            (None, Some(rate)) => (sent * rate).sqrt(),
+            (None, None) => sent,
+        };
         Pace {
-            top: sent.min(declared.unwrap_or(f64::INFINITY)).max(FLOOR),
-            kept: if declared.is_some() { NEARLY } else { HALT },
-            guessed: declared.is_none(),
+            top: top.max(FLOOR),
+            kept: if near.is_some() { NEARLY } else { HALT },
+            guessed: near.is_none(),
             cut_at: now,
             taken: 0,
             due: now.0,
