@@ -8,8 +8,9 @@
 //! `place` owns the way back.
 
 use crate::bugs::{Bug, is_injected};
+use crate::endpoint::Endpoint;
 use crate::engine::Engine;
-use crate::fleet::SiteState;
+use crate::fleet::{Fleet, SiteState};
 use crate::held::Evidence;
 use crate::id::{ProviderId, SiteId};
 use crate::input::Target;
@@ -28,14 +29,14 @@ impl Engine {
         let sites = provider.sites.clone();
         // Sites that fail by themselves first, so that the journal reads from cause to effect.
         for site in &sites {
-            if sight(&self.fleet.sites[site.index()]) == Sight::Failing {
+            if sight(&self.fleet, *site) == Sight::Failing {
                 self.step_site(*site, Sight::Failing);
             }
         }
         self.step_provider(id, &sites);
         let left = self.fleet.providers[id.index()].place.is_left();
         for site in &sites {
-            match sight(&self.fleet.sites[site.index()]) {
+            match sight(&self.fleet, *site) {
                 Sight::Failing => {}
                 _ if left => self.step_site(*site, Sight::Dragged),
                 own => self.step_site(*site, own),
@@ -79,12 +80,12 @@ impl Engine {
         let down: Vec<SiteId> = sites
             .iter()
             .copied()
-            .filter(|id| is_down(&self.fleet.sites[id.index()], now))
+            .filter(|id| is_down(&self.fleet, *id, now))
             .collect();
         let needed =
             (self.fleet.providers[id.index()].failing_sites.max(1) as usize).min(sites.len());
-        let seen = |id: &SiteId| sight(&self.fleet.sites[id.index()]) != Sight::Unknown;
-        let witnessed = |id: &SiteId| is_witnessed(&self.fleet.sites[id.index()]);
+        let seen = |id: &SiteId| sight(&self.fleet, *id) != Sight::Unknown;
+        let witnessed = |id: &SiteId| is_witnessed(&self.fleet, *id);
         let remembered = self.fleet.providers[id.index()].place.is_remembered();
         let sight = match down.len() {
             n if n > 0 && n >= needed && !is_injected(Bug::ProviderNeverLeft) => Sight::Failing,
@@ -155,16 +156,17 @@ impl Engine {
 }
 
 /// What is seen of a site by its own endpoints.
-fn sight(site: &SiteState) -> Sight {
+fn sight(fleet: &Fleet, id: SiteId) -> Sight {
+    let site = &fleet.sites[id.index()];
     let (all, down) = (site.census.total(), site.census.of(Verdict::Down));
     if all == site.census.of(Verdict::Unknown) {
+        Sight::Unknown
+    } else if site.place.is_remembered() && !is_witnessed(fleet, id) {
         Sight::Unknown
     } else if down == 0 {
         Sight::Well
     } else if is_failing(site, all, down) {
         Sight::Failing
-    } else if site.place.is_remembered() && !is_witnessed(site) {
-        Sight::Unknown
     } else {
         Sight::Doubtful
     }
@@ -178,13 +180,19 @@ fn is_failing(site: &SiteState, all: usize, down: usize) -> bool {
     down as f64 > enough || down as f64 >= enough && !rest_is_well
 }
 
-/// Whether any of a site's endpoints has served since the start.
-fn is_witnessed(site: &SiteState) -> bool {
-    let unproved = site.census.of(Verdict::Unknown) + site.census.of(Verdict::Down);
-    site.census.total() > unproved
+/// Whether any of a site's endpoints has proved itself since the start: what is remembered of one
+/// proves nothing.
+fn is_witnessed(fleet: &Fleet, id: SiteId) -> bool {
+    let proves = |endpoint: &Endpoint| {
+        let held = &endpoint.held;
+        let well = !matches!(held.verdict, Verdict::Unknown | Verdict::Down);
+        endpoint.counts && well && held.cause != Cause::Remembered
+    };
+    let mut here = fleet.all_endpoints().filter(|e| e.info.site == id);
+    here.any(proves)
 }
 
 /// Whether a site speaks against its provider: it fails, or is held down for its own sake.
-fn is_down(site: &SiteState, now: Time) -> bool {
-    sight(site) == Sight::Failing || site.place.is_held_down(now)
+fn is_down(fleet: &Fleet, id: SiteId, now: Time) -> bool {
+    sight(fleet, id) == Sight::Failing || fleet.sites[id.index()].place.is_held_down(now)
 }

@@ -355,13 +355,8 @@ impl Engine {
             ("reason", clipped(&known.reason)),
             ("away", spoken(age.away)),
         ];
-        if let Target::Endpoint(id) = target {
-            // What stands in a place that is left returns with it: a lapsed word proves nothing.
-            let fleet = &self.fleet;
-            let place = |endpoint: &Endpoint| &fleet.sites[endpoint.info.site.index()].place;
-            if fleet.endpoint(id).is_some_and(|e| !place(e).is_left()) {
-                self.hold_again(target, Verdict::Recovering, evidence);
-            }
+        if let Target::Endpoint(_) = target {
+            self.hold_again(target, Verdict::Recovering, evidence);
             return;
         }
         for id in self.fleet.sites_of(target) {

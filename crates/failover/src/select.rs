@@ -60,7 +60,7 @@ pub struct Pick {
 
 /// Chooses the endpoint of one attempt; `None` when there is none that may take it.
 ///
-/// `in_flight` says how many requests wait for an answer of an endpoint; it is asked about two
+/// `in_flight` says how busy an endpoint is, in any unit; it is asked about two
 /// endpoints at most.
 pub fn select(
     table: &Table,

@@ -212,6 +212,10 @@ impl Scene<'_> {
     }
 
     fn homewards(&self, current: ProviderId) -> Option<Move> {
+        if self.newborn {
+            // Nobody has answered yet: home is not well, only unknown.
+            return None;
+        }
         let home = self
             .home()
             .filter(|home| *home != current && self.is_well(*home))?;

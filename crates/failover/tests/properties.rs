@@ -193,8 +193,10 @@ fn check_kept(before: &Status, after: &Status, away: Duration) -> Result<(), Tes
         }
         prop_assert!(
             is.writer == was.writer || is_kept_away,
-            "{}: the writer moved",
-            was.name
+            "{}: the writer moved from {:?} to {:?}",
+            was.name,
+            was.writer,
+            is.writer
         );
     }
     Ok(())

@@ -46,7 +46,7 @@ pub(crate) fn place(worker: &Rc<Worker>, held: &Held, want: &Want<'_>) -> Placed
     worker.gates.asked(want);
     let mut full: Vec<SiteId> = Vec::new();
     loop {
-        let load = |endpoint| worker.in_flight(endpoint);
+        let load = |endpoint| worker.load(endpoint);
         let open = |lane: &Lane| !full.contains(&lane.site);
         let pick = worker.draw(|rng| match full.is_empty() {
             true => select(&held.table, want, rng, load),

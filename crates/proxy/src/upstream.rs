@@ -36,6 +36,7 @@ pub(crate) struct Upstream {
     /// with each new connection: what stands there may have changed.
     speaks_http1: Cell<bool>,
     in_flight: Cell<u32>,
+    recent: Recent,
     /// Attempts that wait for an answer.
     pub(crate) waiting: Waiting,
 }
@@ -88,13 +89,18 @@ impl Upstream {
             shared: Shared::default(),
             speaks_http1: Cell::new(false),
             in_flight: Cell::new(0),
+            recent: Recent::new(),
             waiting: Waiting::new(),
         })
     }
 
-    /// Attempts of this worker that are under way.
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.get()
+    /// How busy this worker keeps it: what is under way counts most, then what was sent lately. Where
+    /// answers come fast nothing is under way most of the time, and a backend that gets all of the
+    /// orders would get half of the reads beside them.
+    pub(crate) fn load(&self) -> u32 {
+        const UNDER_WAY: u32 = 8;
+        let under_way = self.in_flight.get().saturating_mul(UNDER_WAY);
+        under_way.saturating_add(self.recent.count())
     }
 
     /// Lends a connection that speaks `protocol`: one that is fresh enough, or a new one.
@@ -369,6 +375,44 @@ async fn within<T>(
     })
 }
 
+/// Attempts in the last quarter of a second, or a little more.
+struct Recent {
+    began: Instant,
+    /// The span that `now` counts, and the counts of that span and the one before.
+    counts: Cell<(u128, u32, u32)>,
+}
+
+impl Recent {
+    const SPAN_MS: u128 = 250;
+
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            counts: Cell::new((0, 0, 0)),
+        }
+    }
+
+    fn add(&self) {
+        let (span, now, before) = self.current();
+        self.counts.set((span, now.saturating_add(1), before));
+    }
+
+    fn count(&self) -> u32 {
+        let (_, now, before) = self.current();
+        now.saturating_add(before)
+    }
+
+    fn current(&self) -> (u128, u32, u32) {
+        let (span, now, before) = self.counts.get();
+        let current = self.began.elapsed().as_millis() / Self::SPAN_MS;
+        match current.saturating_sub(span) {
+            0 => (span, now, before),
+            1 => (current, 0, now),
+            _ => (current, 0, 0),
+        }
+    }
+}
+
 /// Counts an attempt for as long as it lives.
 pub(crate) struct Busy(Rc<Upstream>);
 
@@ -379,6 +423,7 @@ impl Busy {
 
     fn new(upstream: &Rc<Upstream>) -> Self {
         upstream.in_flight.set(upstream.in_flight.get() + 1);
+        upstream.recent.add();
         upstream.cells.up(upstream.io.slots.in_flight);
         Self(upstream.clone())
     }

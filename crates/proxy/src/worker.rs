@@ -366,13 +366,13 @@ impl Worker {
         }
     }
 
-    /// Attempts of this worker under way at an endpoint.
-    pub(crate) fn in_flight(&self, endpoint: EndpointId) -> u32 {
+    /// How busy this worker keeps an endpoint.
+    pub(crate) fn load(&self, endpoint: EndpointId) -> u32 {
         let upstreams = self.upstreams.borrow();
         upstreams
             .get(endpoint.index())
             .and_then(Option::as_ref)
-            .map_or(0, |up| up.in_flight())
+            .map_or(0, |up| up.load())
     }
 
     /// Ends the connections that are meant, once what is in flight on them has been answered.

@@ -6,7 +6,7 @@
 //! It trips on the first back-pressure: reads pause for a moment, then go on at a part of the rate
 //! at which they were sent. While the rate is a guess it doubles every second, until the site is full
 //! again: then what it took in between is known. From there it recovers as TCP CUBIC does (RFC 9438):
-//! fast towards that rate, slowly past it, then ever faster. Without back-pressure for some time it is
+//! fast towards that rate, slowly past it; when nothing is said for a while it doubles again. Without back-pressure for some time it is
 //! forgotten.
 //! It protects orders: they are charged to the rate and never held by it, since it is a guess, and a
 //! wrong guess must not refuse an order that the site would have taken.
@@ -37,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const DOUBLE: f64 = 1.5;
 /// Seconds from a cut to where the rate is what the site takes.
 const RETURN: f64 = 5.0;
+/// Seconds without back-pressure after which a rate that is known doubles as a guess does.
+const QUIET: f64 = 4.0;
 /// Forgotten when it has grown to so many times that.
 const FORGOTTEN: f64 = 10.0;
 /// Least rate, requests per second.
@@ -116,7 +118,11 @@ impl Pace {
             self.kept * (since / DOUBLE).min(64.0).exp2()
         } else {
             let x = since / RETURN - 1.0;
-            1.0 + (1.0 - self.kept) * x * x * x
+            let cubic = 1.0 + (1.0 - self.kept) * x * x * x;
+            // Nothing was said for so long that what was learned may be far too little: a herd that
+            // came back at once teaches less than the site takes.
+            let quiet = (since - QUIET).max(0.0) / DOUBLE;
+            cubic.max(self.kept * quiet.min(64.0).exp2())
         };
         (self.top * grown).max(FLOOR)
     }
