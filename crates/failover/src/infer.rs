@@ -159,9 +159,8 @@ impl Engine {
 fn sight(fleet: &Fleet, id: SiteId) -> Sight {
     let site = &fleet.sites[id.index()];
     let (all, down) = (site.census.total(), site.census.of(Verdict::Down));
-    if all == site.census.of(Verdict::Unknown) {
-        Sight::Unknown
-    } else if site.place.is_remembered() && !is_witnessed(fleet, id) {
+    let unseen = all == site.census.of(Verdict::Unknown);
+    if unseen || site.place.is_remembered() && !is_witnessed(fleet, id) {
         Sight::Unknown
     } else if down == 0 {
         Sight::Well

@@ -275,7 +275,9 @@ proptest! {
         world.seconds = 5;
         let came = world.run();
         prop_assert!(came[0].lost() <= 1 + came[0].offered / 500, "{came:?}");
-        let offered = (orders + reads).min(1.0);
+        // What came by chance, not what was meant to come.
+        let came_in_all: u32 = came.iter().map(|c| c.offered).sum();
+        let offered = (f64::from(came_in_all) / (rate * 5.0)).min(1.0);
         let used = used(&came, rate, 5.0);
         prop_assert!(used > offered * 0.9 - 0.05, "{used} of {offered}: {came:?}");
     }

@@ -82,17 +82,7 @@ pub(crate) async fn attempt(
 ) -> Result<Answer, Ended> {
     let started = std::time::Instant::now();
     let waits = Wait::begin(worker, upstream, started, plan.usual);
-    let lent = within(plan.deadline, upstream.lend(plan.need, plan.protocol));
-    let lent = tokio::select! {
-        biased;
-        lent = lent => lent,
-        () = elsewhere => return Err(Ended::Left(turned_away(), Reach::Provider)),
-    };
-    let mut lease = match lent {
-        Some(Ok(lease)) => lease,
-        Some(Err(error)) => return Err(failed(error.step, Sent::Nothing, error.detail)),
-        None => return Err(not_connected()),
-    };
+    let mut lease = lend(upstream, &plan, elsewhere).await?;
     let Some(wire) = lease.wire().cloned() else {
         return Err(not_connected());
     };
@@ -124,18 +114,7 @@ pub(crate) async fn attempt(
         Waited::Answered(Ok(mut response)) => {
             let latency = now.saturating_duration_since(started);
             let late = usual.is_some_and(|usual| latency > usual);
-            let wanted = hold.filter(|hold| hold.wants(&response));
-            let whole = match wanted {
-                None => None,
-                Some(hold) => match hold.collect(response.body_mut(), deadline).await {
-                    Ok(whole) => Some(whole),
-                    Err(error) => {
-                        lease.give_up();
-                        let detail = format!("the answer was cut: {error}");
-                        return Err(failed(Step::Cut, Sent::Maybe, detail));
-                    }
-                },
-            };
+            let whole = hold_back(hold, &mut response, &mut lease, deadline).await?;
             Ok(Answer {
                 response,
                 lease,
@@ -263,6 +242,43 @@ fn failed(step: Step, sent: Sent, detail: String) -> Ended {
 fn not_connected() -> Ended {
     let detail = "no connection before the deadline".into();
     failed(Step::Connect, Sent::Nothing, detail)
+}
+
+/// A connection, or a stream of one; until there is one, nothing is sent.
+async fn lend(
+    upstream: &Rc<Upstream>,
+    plan: &Plan<'_>,
+    elsewhere: impl Future<Output = ()>,
+) -> Result<Lease, Ended> {
+    let lent = within(plan.deadline, upstream.lend(plan.need, plan.protocol));
+    let lent = tokio::select! {
+        biased;
+        lent = lent => lent,
+        () = elsewhere => return Err(Ended::Left(turned_away(), Reach::Provider)),
+    };
+    match lent {
+        Some(Ok(lease)) => Ok(lease),
+        Some(Err(error)) => Err(failed(error.step, Sent::Nothing, error.detail)),
+        None => Err(not_connected()),
+    }
+}
+
+/// The whole body of an answer that is small enough.
+async fn hold_back(
+    hold: Option<whole::Hold>,
+    response: &mut Response<AnswerBody>,
+    lease: &mut Lease,
+    deadline: Option<Instant>,
+) -> Result<Option<Whole>, Ended> {
+    let Some(hold) = hold.filter(|hold| hold.wants(response)) else {
+        return Ok(None);
+    };
+    let collected = hold.collect(response.body_mut(), deadline).await;
+    collected.map(Some).map_err(|error| {
+        lease.give_up();
+        let detail = format!("the answer was cut: {error}");
+        failed(Step::Cut, Sent::Maybe, detail)
+    })
 }
 
 fn turned_away() -> AttemptError {

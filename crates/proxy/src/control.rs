@@ -97,9 +97,8 @@ pub(crate) async fn run(
                 }
             }
             Some(ControlMessage::Silence(silent)) => {
-                let now = shared.now();
                 for (endpoint, overdue) in silent {
-                    engine.handle(Input::Silence { endpoint, overdue }, now);
+                    engine.handle(Input::Silence { endpoint, overdue }, shared.now());
                 }
             }
             Some(ControlMessage::Status(answer)) => {

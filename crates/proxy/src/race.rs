@@ -10,6 +10,7 @@ use crate::attempt::{Answer, Ended};
 use crate::classify;
 use crate::error::{AttemptError, Step};
 use crate::job::Job;
+use crate::leaving::Watch;
 use crate::upstream::Upstream;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
@@ -26,6 +27,16 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// How an attempt ended, and at which endpoint.
 pub(crate) type Finish = (Rc<Upstream>, Result<Answer, Ended>);
+
+/// What waiting for a first attempt came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for a moment; a box would cost more"
+)]
+enum Waited {
+    Ended(Result<Answer, Ended>),
+    Beside(Rc<Upstream>, Permit),
+}
 
 /// Why a second attempt is made beside the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,28 +70,9 @@ impl Job {
         F: Future<Output = Result<Answer, Ended>>,
     {
         let watch = self.exchange.worker.departures.watch(one.io.id);
-        let mut hedged = false;
-        let (two, permit) = loop {
-            let leaving = watch.leaving();
-            if leaving == Leaving::AtOnce && self.may_be_rescued(one) {
-                first.set(None);
-                self.count_rescue();
-                return (one.clone(), Err(left()));
-            }
-            let why = match leaving {
-                Leaving::Detour | Leaving::AtOnce => Some(Beside::Rescue),
-                _ if hedged => None,
-                _ => Some(Beside::Hedge),
-            };
-            hedged = true;
-            if let Some(found) = why.and_then(|why| self.beside(one, why)) {
-                break found;
-            }
-            tokio::select! {
-                biased;
-                ended = running(first.as_mut()) => return (one.clone(), ended),
-                () = watch.changes() => {}
-            }
+        let (two, permit) = match self.wait_on(one, first.as_mut(), &watch).await {
+            Waited::Ended(ended) => return (one.clone(), ended),
+            Waited::Beside(two, permit) => (two, permit),
         };
         let mut second = std::pin::pin!(Some(self.attempt(&two, permit)));
         let mut spare: Option<(Rc<Upstream>, Answer)> = None;
@@ -110,16 +102,55 @@ impl Job {
                 }
                 finish => {
                     if first.is_some() {
-                        // The other one had not answered by now: that is something to learn, or
-                        // only what is fast would count.
-                        self.learn(started.elapsed());
-                        if let Some(usual) = self.usual(one) {
-                            one.waiting.give_up(started.into_std(), usual);
-                        }
+                        self.outrun(one, started);
                     }
                     return self.better(finish, spare);
                 }
             }
+        }
+    }
+
+    /// Waits for the first attempt alone until it ends, is left, or gets another one beside it.
+    async fn wait_on<F>(
+        &self,
+        one: &Rc<Upstream>,
+        mut first: Pin<&mut Option<F>>,
+        watch: &Watch,
+    ) -> Waited
+    where
+        F: Future<Output = Result<Answer, Ended>>,
+    {
+        let mut hedged = false;
+        loop {
+            let leaving = watch.leaving();
+            if leaving == Leaving::AtOnce && self.may_be_rescued(one) {
+                first.set(None);
+                self.count_rescue();
+                return Waited::Ended(Err(left()));
+            }
+            let why = match leaving {
+                Leaving::Detour | Leaving::AtOnce => Some(Beside::Rescue),
+                _ if hedged => None,
+                _ => Some(Beside::Hedge),
+            };
+            hedged = true;
+            if let Some((two, permit)) = why.and_then(|why| self.beside(one, why)) {
+                return Waited::Beside(two, permit);
+            }
+            tokio::select! {
+                biased;
+                ended = running(first.as_mut()) => return Waited::Ended(ended),
+                () = watch.changes() => {}
+            }
+        }
+    }
+
+    /// The first attempt had not answered when the second one did: that is something to learn, or
+    /// only what is fast would count, and it speaks of silence.
+    fn outrun(&self, one: &Upstream, started: Instant) {
+        self.learn(started.elapsed());
+        if let Some(usual) = self.usual(one) {
+            one.waiting.give_up(started.into_std(), usual);
         }
     }
 
