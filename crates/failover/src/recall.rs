@@ -9,7 +9,8 @@
 //! by the policy: no hold-down gets longer than the policy's longest.
 //!
 //! How old it may be: verdicts as old as the longest hold-down, or [`VERDICTS_KEPT`] where that is
-//! longer; addresses [`ADDRESSES_KEPT`], as a cloud gives them to others; words as long as they
+//! longer; addresses [`ADDRESSES_KEPT`], as a cloud gives them to others, and
+//! [`LEASES_KEPT`] where they are leased; words as long as they
 //! were meant to last; writers for ever, since nobody but an operator may bring them home.
 
 use crate::endpoint::Endpoint;
@@ -23,7 +24,7 @@ use crate::memory::{
 };
 use crate::output::Change;
 use crate::place::Place;
-use crate::policy::{Backend, Writer};
+use crate::policy::{Backend, ProviderKind, Writer};
 use crate::reload::{Identity, identity};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -34,6 +35,8 @@ use std::time::Duration;
 
 /// Addresses that are older are not used: they may be somebody else's by now.
 const ADDRESSES_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The same for what is leased from strangers: a lease that has ended is somebody else's soon.
+const LEASES_KEPT: Duration = Duration::from_secs(10 * 60);
 /// Verdicts are kept for this long at least, however short the hold-downs are.
 const VERDICTS_KEPT: Duration = Duration::from_secs(5 * 60);
 /// Characters of a remembered text that go into the journal.
@@ -50,8 +53,12 @@ impl Age {
         self.away <= homecoming.max.max(VERDICTS_KEPT)
     }
 
-    fn addresses_hold(self) -> bool {
-        self.away <= ADDRESSES_KEPT
+    fn addresses_hold(self, kind: ProviderKind) -> bool {
+        self.away
+            <= match kind {
+                ProviderKind::Cloud | ProviderKind::SelfHosted => ADDRESSES_KEPT,
+                ProviderKind::Decentralized => LEASES_KEPT,
+            }
     }
 }
 
@@ -64,10 +71,8 @@ impl Engine {
         let age = Age { away };
         self.journal.go_on_from(memory.seq);
         let backends = self.backends_by_identity();
-        if age.addresses_hold() {
-            for known in &memory.backends {
-                self.recall_addresses(&backends, known, age);
-            }
+        for known in &memory.backends {
+            self.recall_addresses(&backends, known, age);
         }
         let mut words = Vec::new();
         for known in &memory.endpoints {
@@ -148,9 +153,15 @@ impl Engine {
         let Some(id) = backends.get(&identity).copied() else {
             return;
         };
+        let policy = &self.fleet.policy;
+        let site = &policy.sites[policy.backends[id.index()].site.index()];
+        let kind = policy.providers[site.provider.index()].kind;
         let Some(backend) = self.fleet.backends.get_mut(id.index()) else {
             return;
         };
+        if !age.addresses_hold(kind) {
+            return;
+        }
         let heard = !backend.resolved.is_empty() || !backend.retained.is_empty();
         if heard || known.addresses.is_empty() && known.retained.is_empty() {
             return;

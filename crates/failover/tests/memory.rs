@@ -2,10 +2,10 @@
 //! makes no sense.
 
 use leeward_failover::{
-    Backend, Cause, EndpointId, EndpointMemory, Engine, FailoverParams, HealthParams, HeldMemory,
-    HoldMemory, Input, Memory, OperatorWord, OrderParams, PlaceMemory, PlaceStatus, Policy, Pool,
-    PoolId, PoolMemory, ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind, RetryParams,
-    Site, SiteId, Status, TierSite, Time, Verdict, WordMemory,
+    Backend, BackendMemory, Cause, EndpointId, EndpointMemory, Engine, FailoverParams,
+    HealthParams, HeldMemory, HoldMemory, Input, Memory, OperatorWord, OrderParams, PlaceMemory,
+    PlaceStatus, Policy, Pool, PoolId, PoolMemory, ProbeParams, ProbeResult, Provider, ProviderId,
+    ProviderKind, RetryParams, Site, SiteId, Status, TierSite, Time, Verdict, WordMemory,
 };
 use std::time::Duration;
 
@@ -316,4 +316,36 @@ fn what_is_remembered_twice_is_the_same() {
         (&again.sites, &again.endpoints)
     );
     assert!(again.seq > memory.seq);
+}
+
+#[test]
+fn addresses_are_used_for_a_day_and_leased_ones_for_ten_minutes() {
+    let known = |kind, minutes| {
+        let mut policy = policy(1);
+        policy.providers[0].kind = kind;
+        policy.backends[0].addresses.clear();
+        let memory = Memory {
+            backends: vec![BackendMemory {
+                pool: "trading".to_owned(),
+                site: "aws/one".to_owned(),
+                url: "https://0.example".to_owned(),
+                addresses: vec![address(9)],
+                retained: Vec::new(),
+            }],
+            ..Memory::default()
+        };
+        let engine = recalled(policy, memory, Duration::from_secs(minutes * 60));
+        let endpoints = status(&engine).pools[0].endpoints.clone();
+        endpoints
+            .iter()
+            .any(|e| e.address == address(9).to_string())
+    };
+    for kind in [ProviderKind::Cloud, ProviderKind::SelfHosted] {
+        assert!(
+            known(kind, 24 * 60) && !known(kind, 24 * 60 + 1),
+            "{kind:?}"
+        );
+    }
+    let leased = ProviderKind::Decentralized;
+    assert!(known(leased, 10) && !known(leased, 11));
 }

@@ -86,7 +86,7 @@ pub(crate) async fn attempt(
     let Some(wire) = lease.wire().cloned() else {
         return Err(not_connected());
     };
-    waits.sends(&wire);
+    waits.sends(&wire, lease.is_exclusive());
     let mark = Mark {
         written: wire.written(),
         read: wire.read(),

@@ -43,6 +43,11 @@ impl Lease {
         self.busy.upstream()
     }
 
+    /// Whether its connection is nobody else's.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        matches!(self.lent, Lent::Connection(_))
+    }
+
     pub(crate) fn wire(&self) -> Option<&Rc<Wire>> {
         match &self.lent {
             Lent::Connection(connection) => Some(connection.wire()),

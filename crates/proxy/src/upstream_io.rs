@@ -23,6 +23,8 @@ pub(crate) struct Wire {
     written: Cell<u64>,
     read: Cell<u64>,
     last_read: Cell<Instant>,
+    /// Nobody waits any more, but what the kernel knows of the path is wanted for a moment.
+    lingers: Cell<bool>,
 }
 
 impl Wire {
@@ -32,6 +34,7 @@ impl Wire {
             written: Cell::new(0),
             read: Cell::new(0),
             last_read: Cell::new(Instant::now()),
+            lingers: Cell::new(false),
         })
     }
 
@@ -56,12 +59,28 @@ impl Wire {
     }
 
     /// Ends the connection now by a reset: no byte is accepted after this, and the kernel drops
-    /// what it has not delivered yet. Doing it twice is harmless.
+    /// what it has not delivered yet. Doing it twice is harmless. One that lingers goes on until
+    /// [`Self::end_lingering`].
     pub(crate) fn reset(&self) {
+        if self.lingers.get() {
+            return;
+        }
         if let Some(socket) = self.socket.borrow_mut().take() {
             // Failing leaves an ordinary close, which is all that can still be had.
             let _ = socket.set_zero_linger();
         }
+    }
+
+    /// The request on it was answered elsewhere: its socket stays for a moment, to be asked for the
+    /// path. Only for a connection of one request that may have been sent twice.
+    pub(crate) fn linger(&self) {
+        self.lingers.set(true);
+    }
+
+    /// Ends a connection that lingers, by a reset.
+    pub(crate) fn end_lingering(&self) {
+        self.lingers.set(false);
+        self.reset();
     }
 
     /// Whether an idle connection is still open as far as the kernel knows: nothing to read, not

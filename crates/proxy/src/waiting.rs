@@ -41,9 +41,8 @@ pub(crate) struct Waiting {
     slots: RefCell<Vec<Option<Slot>>>,
     free: RefCell<Vec<usize>>,
     /// Attempts that were given up because another one beside them was answered: nobody waits for
-    /// them any more, but they were not answered either. When they were sent, and from when on they
-    /// are overdue.
-    given_up: RefCell<VecDeque<(Instant, Instant)>>,
+    /// them any more, but they were not answered either.
+    given_up: RefCell<VecDeque<Slot>>,
     /// When the endpoint last answered anything.
     answered: Cell<Instant>,
     /// The worker looks at it.
@@ -57,8 +56,18 @@ struct Slot {
     since: Instant,
     /// From when on it is overdue; `None` while nothing is known of its route.
     overdue: Option<Instant>,
-    /// Its connection, and how many bytes that had taken before; `None` until it stands.
-    path: Option<(Rc<Wire>, u64)>,
+    /// `None` until it has a connection.
+    path: Option<Path>,
+}
+
+/// The connection of an attempt.
+#[derive(Clone)]
+struct Path {
+    wire: Rc<Wire>,
+    /// How many bytes it had taken before.
+    written: u64,
+    /// It is nobody else's.
+    exclusive: bool,
 }
 
 impl Waiting {
@@ -94,9 +103,13 @@ impl Waiting {
     }
 
     /// The attempt goes over this connection.
-    fn sends(&self, number: usize, wire: &Rc<Wire>) {
+    fn sends(&self, number: usize, wire: &Rc<Wire>, exclusive: bool) {
         if let Some(slot) = &mut self.slots.borrow_mut()[number] {
-            slot.path = Some((wire.clone(), wire.written()));
+            slot.path = Some(Path {
+                wire: wire.clone(),
+                written: wire.written(),
+                exclusive,
+            });
         }
     }
 
@@ -109,24 +122,43 @@ impl Waiting {
     /// The endpoint answered something. True where it was told to be silent.
     pub(crate) fn answered(&self, now: Instant) -> bool {
         self.answered.set(now);
-        self.given_up.borrow_mut().clear();
+        self.given_up.borrow_mut().drain(..).for_each(Slot::end);
         self.told.take().is_some()
     }
 
-    /// An attempt that was sent at `since` was given up because another one beside it was answered.
+    /// The attempt that began at `since` or just after it is given up because another one beside it
+    /// was answered. To be told while it still waits: what the kernel knows of its path goes on to
+    /// count.
     pub(crate) fn give_up(&self, since: Instant, patience: Duration) {
-        let mut given_up = self.given_up.borrow_mut();
-        if since >= self.answered.get() {
-            if given_up.len() >= MOST_GIVEN_UP {
-                given_up.pop_front();
-            }
-            given_up.push_back((since, since + patience));
+        if since < self.answered.get() {
+            return;
         }
+        let slots = self.slots.borrow();
+        let began = slots.iter().flatten().filter(|slot| slot.since >= since);
+        let slot = began.min_by_key(|slot| slot.since);
+        let path = slot.and_then(|slot| slot.path.clone());
+        if let Some(path) = path.iter().find(|path| path.exclusive) {
+            path.wire.linger();
+        }
+        let mut given_up = self.given_up.borrow_mut();
+        if given_up.len() >= MOST_GIVEN_UP
+            && let Some(oldest) = given_up.pop_front()
+        {
+            oldest.end();
+        }
+        given_up.push_back(Slot {
+            since,
+            overdue: Some(since + patience),
+            path,
+        });
     }
 
     fn is_empty(&self, now: Instant) -> bool {
         let mut given_up = self.given_up.borrow_mut();
-        given_up.retain(|(since, _)| now.saturating_duration_since(*since) < GIVEN_UP_FOR);
+        let old = |slot: &Slot| now.saturating_duration_since(slot.since) >= GIVEN_UP_FOR;
+        while given_up.front().is_some_and(old) {
+            given_up.pop_front().into_iter().for_each(Slot::end);
+        }
         given_up.is_empty() && self.slots.borrow().len() == self.free.borrow().len()
     }
 
@@ -148,12 +180,15 @@ impl Waiting {
     fn overdue(&self, now: Instant) -> Option<Overdue> {
         let mut found = Overdue::default();
         let mut asked = 0;
-        let slots = self.slots.borrow();
-        let unanswered = slots.iter().flatten();
-        for slot in unanswered.filter(|slot| slot.since >= self.answered.get()) {
+        let (slots, given_up) = (self.slots.borrow(), self.given_up.borrow());
+        let waits = slots.iter().flatten().map(|slot| (slot, true));
+        // What was given up while it connected connects no more.
+        let gone = given_up.iter().map(|slot| (slot, slot.path.is_some()));
+        let unanswered = waits.chain(gone);
+        for (slot, told) in unanswered.filter(|(slot, _)| slot.since >= self.answered.get()) {
             let age = now.saturating_duration_since(slot.since);
             let is_overdue = slot.overdue.is_some_and(|at| at <= now);
-            let asks = asked < MOST_PATHS && age >= UNHEARD;
+            let asks = told && asked < MOST_PATHS && age >= UNHEARD;
             asked += usize::from(asks);
             let dead = asks && slot.is_dead(age);
             if is_overdue || dead {
@@ -162,20 +197,21 @@ impl Waiting {
                 found.oldest = found.oldest.max(age);
             }
         }
-        for (since, overdue) in self.given_up.borrow().iter() {
-            if *overdue <= now && *since >= self.answered.get() {
-                found.requests += 1;
-                found.oldest = found.oldest.max(now.saturating_duration_since(*since));
-            }
-        }
         (found.requests > 0).then_some(found)
     }
 }
 
 impl Slot {
+    /// Nobody looks at it any more.
+    fn end(self) {
+        if let Some(path) = self.path.filter(|path| path.exclusive) {
+            path.wire.end_lingering();
+        }
+    }
+
     /// Whether what it sent does not arrive, as far as the kernel knows.
     fn is_dead(&self, age: Duration) -> bool {
-        let Some((wire, written)) = &self.path else {
+        let Some(Path { wire, written, .. }) = &self.path else {
             return age >= UNCONNECTED;
         };
         let Some(path) = wire.path() else {
@@ -207,8 +243,8 @@ impl<'a> Wait<'a> {
     }
 
     /// It goes over this connection.
-    pub(crate) fn sends(&self, wire: &Rc<Wire>) {
-        self.upstream.waiting.sends(self.number, wire);
+    pub(crate) fn sends(&self, wire: &Rc<Wire>, exclusive: bool) {
+        self.upstream.waiting.sends(self.number, wire, exclusive);
     }
 }
 
