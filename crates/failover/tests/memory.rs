@@ -320,7 +320,7 @@ fn what_is_remembered_twice_is_the_same() {
 
 #[test]
 fn addresses_are_used_for_a_day_and_leased_ones_for_ten_minutes() {
-    let known = |kind, minutes| {
+    let known = |kind, minutes: u64| {
         let mut policy = policy(1);
         policy.providers[0].kind = kind;
         policy.backends[0].addresses.clear();
