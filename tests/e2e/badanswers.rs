@@ -60,6 +60,10 @@ const CUT: &[(&str, &str)] = &[
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
     ),
     (
+        "less than its length, which is too much to be held",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf",
+    ),
+    (
         "no last chunk",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
     ),

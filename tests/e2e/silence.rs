@@ -93,7 +93,7 @@ async fn hedges_stay_within_their_budget() {
 
 #[tokio::test]
 async fn reads_go_round_a_silent_backend_before_it_is_down() {
-    let (aws, _gcp, proxy) = pair(&[]).await;
+    let (aws, _gcp, proxy) = pair(&["retry: { hedge: 0% }"]).await;
     warm_up(&proxy, &["/read/load"]).await;
     let load = Load::start(proxy.plain(), 8, 0, Duration::from_millis(5));
     load.wait_for(200).await;
@@ -109,6 +109,10 @@ async fn reads_go_round_a_silent_backend_before_it_is_down() {
     aws.release();
     let told = load.stop().await;
     assert_eq!(failed_reads(&told), [""; 0]);
+    let rescued = [("pool", "main"), ("class", "public_read")];
+    proxy
+        .wait_for_metric("leeward_pool_rescues_total", &rescued, 1.0)
+        .await;
     let home = async || (proxy.get("/read/x").await.backend() == "aws").then_some(());
     eventually("reads are back at aws", SOON, home).await;
 }
@@ -202,4 +206,28 @@ async fn a_backend_that_says_it_is_full_is_not_taken_for_sick() {
         .iter()
         .filter(|e| e["to"] == "down" || e["to"] == "degraded");
     assert_eq!(worse.count(), 0);
+}
+
+/// Every error of this venue says 200, and its code stands in the body.
+#[tokio::test]
+async fn errors_that_say_200_are_seen_and_relayed_as_they_are() {
+    let signs =
+        "health: { error_if: { headers: { X-Failed: true }, json: { \"/code\": \"!= 0\" } } }";
+    for sick in [
+        "HTTP/1.1 200 OK\r\nX-Backend: aws\r\nContent-Length: 15\r\n\r\n{\"code\": 50001}",
+        "HTTP/1.1 200 OK\r\nX-Backend: aws\r\nX-Failed: yes\r\nContent-Length: 2\r\n\r\nno",
+    ] {
+        let (aws, _gcp, proxy) = pair(&[signs]).await;
+        aws.act(Act::say(sick));
+        let told = proxy.get("/read/x").await;
+        assert_eq!((told.status(), told.backend()), (200, "aws"));
+        assert!(sick.ends_with(&told.text()), "{}", told.text());
+        let left = async || (proxy.get("/read/x").await.backend() == "gcp").then_some(());
+        eventually("reads leave", SOON, left).await;
+        let errors = [("site", "aws/one"), ("outcome", "server_error")];
+        proxy
+            .wait_for_metric("leeward_upstream_attempts_total", &errors, 5.0)
+            .await;
+        proxy.wait_for_verdict("aws/one", "down").await;
+    }
 }

@@ -192,11 +192,14 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
     }
 
     /// Nothing of the writer's provider takes it. Where a replaced writer is refused by the backends
-    /// themselves, what looks well elsewhere may.
+    /// themselves, what looks well elsewhere may. A writer that is only full is none that is gone.
     fn round_the_writer(&mut self, pool: &PoolTable) -> Option<Pick> {
-        if !pool.fenced || pool.panic || self.writer.take().is_none() {
+        let writer = self.writer.filter(|_| pool.fenced && !pool.panic)?;
+        let full = |lane: &Lane| lane.provider == writer && !(self.open)(lane);
+        if pool.lanes.iter().any(full) {
             return None;
         }
+        self.writer = None;
         let mut tiers = pool.lanes.chunk_by(|a, b| a.tier == b.tier);
         tiers.find_map(|tier| self.further_in(tier, Reach::Provider, 0))
     }

@@ -232,6 +232,47 @@ fn an_order_avoids_a_suspect_unless_its_key_holds_it_there() {
 }
 
 #[test]
+fn an_order_that_nobody_of_the_writer_takes_goes_round_it_where_that_is_fenced() {
+    let mut table = table(&USUAL, Some(0));
+    let tried = [0, 1, 10];
+    assert_eq!(picked(&table, Class::Order, &tried, Reach::Endpoint), []);
+    let pool = Arc::make_mut(&mut table.pools[0]);
+    pool.fenced = true;
+    assert_eq!(
+        picked(&table, Class::Order, &tried, Reach::Endpoint),
+        [20, 21]
+    );
+    let still = picked(&table, Class::Order, &[0, 1], Reach::Endpoint);
+    assert_eq!(still, [10], "something of the writer's is left");
+    let full = |lane: &Lane| lane.provider != ProviderId(0);
+    let want = Want {
+        pool: PoolId(0),
+        class: Class::Order,
+        key: None,
+        tried: &[],
+        reach: Reach::Endpoint,
+    };
+    let mut rng = Rng::new(1);
+    let elsewhere = select_among(&table, &want, &mut rng, |_| 0, full);
+    assert_eq!(elsewhere, None, "a writer that is full is not gone");
+    Arc::make_mut(&mut table.pools[0]).panic = true;
+    assert_eq!(picked(&table, Class::Order, &tried, Reach::Endpoint), []);
+}
+
+#[test]
+fn what_failed_rather_goes_to_a_provider_that_is_not_suspect() {
+    let mut table = table(&USUAL, None);
+    let reads = |table: &Table| picked(table, Class::PublicRead, &[0], Reach::Endpoint);
+    assert_eq!(reads(&table), [1, 10], "the same tier first");
+    let pool = Arc::make_mut(&mut table.pools[0]);
+    pool.lanes[0].suspect = true;
+    pool.lanes[1].suspect = true;
+    assert_eq!(reads(&table), [20, 21]);
+    let only = picked(&table, Class::PublicRead, &[0, 20, 21], Reach::Endpoint);
+    assert_eq!(only, [1, 10], "better than nobody");
+}
+
+#[test]
 fn a_pool_that_is_unknown_or_empty_has_nothing_to_pick() {
     let mut rng = Rng::new(1);
     let want = |pool| Want {

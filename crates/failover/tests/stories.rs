@@ -91,6 +91,7 @@ stories! {
     server_errors_of_the_application_move_nothing
     a_full_backend_is_not_a_sick_one
     a_probe_that_asserts_sees_old_data
+    a_provider_is_suspect_while_one_of_its_three_sites_is_down
     a_little_traffic_that_fails_is_seen_in_the_end
     a_reused_connection_that_was_closed_is_nobodys_failure
     tls_handshakes_fail_at_home

@@ -82,9 +82,9 @@ impl Job {
     }
 
     pub(crate) async fn run(self) -> Response<ResponseBody> {
-        self.exchange
-            .worker
-            .count_request(self.pool, self.exchange.class);
+        let Exchange { worker, class, .. } = &self.exchange;
+        let now = worker.shared.now();
+        worker.budgets.count_request(self.pool, *class, now);
         let mut reach = Reach::Endpoint;
         // An answer that said 5xx, kept for the case that nobody gives a better one.
         let mut spare: Option<(Answer, Rc<Upstream>)> = None;

@@ -12,6 +12,7 @@ use crate::error::{AttemptError, Step};
 use crate::job::Job;
 use crate::leaving::Watch;
 use crate::upstream::Upstream;
+use crate::usual::Usual;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
 use leeward_failover::{Class, Leaving, Repeat};
@@ -52,7 +53,7 @@ impl Job {
     pub(crate) fn alone_until(&self) -> Option<Instant> {
         match self.exchange.class.repeat() {
             Repeat::Budgeted | Repeat::Once => {
-                let hedge = self.pace(|pace| pace.hedge_after());
+                let hedge = self.ask_usual(Usual::hedge_after);
                 Some(Instant::now() + hedge.unwrap_or(LOOK_AFTER))
             }
             Repeat::ProvenNotSent | Repeat::AtConnect => None,
@@ -190,8 +191,10 @@ impl Job {
             return None;
         }
         if why == Beside::Hedge {
-            self.pace(|pace| pace.hedge_after())?;
-            if !self.exchange.worker.spend_hedge(self.pool) {
+            self.ask_usual(Usual::hedge_after)?;
+            let worker = &self.exchange.worker;
+            let now = worker.shared.now();
+            if !worker.budgets.spend_hedge(self.pool, now) {
                 return None;
             }
         }

@@ -10,10 +10,10 @@ use crate::error::{AttemptError, Step};
 use crate::exchange::{Exchange, Head};
 use crate::headers;
 use crate::job::{Job, route_of};
-use crate::pace::Pace;
 use crate::race::{Finish, running};
 use crate::signs;
 use crate::upstream::{Freshness, Upstream};
+use crate::usual::Usual;
 use crate::whole::Hold;
 use crate::worker::Held;
 use leeward_failover::retry::{Next, Sent, Stop};
@@ -243,7 +243,7 @@ impl Job {
     /// How long an answer from there takes at most that is not overdue; `None` while nobody knows.
     pub(crate) fn usual(&self, upstream: &Upstream) -> Option<Duration> {
         let probes = Duration::from_micros(upstream.io.probe_took.load(Ordering::Relaxed)) * PROBES;
-        self.pace(Pace::overdue_after)
+        self.ask_usual(Usual::overdue_after)
             .map(|usual| usual.max(probes))
     }
 
@@ -317,7 +317,8 @@ impl Job {
             ..
         } = &self.exchange;
         let (panic, params) = (self.in_panic(), self.retry_params());
-        let asked = worker.budget(self.pool, |budget, now| {
+        let now = worker.shared.now();
+        let asked = worker.budgets.retries(self.pool, |budget| {
             leeward_failover::retry::after_failure(
                 *class, attempts, sent, params, panic, budget, now,
             )
@@ -332,15 +333,20 @@ impl Job {
     }
 
     /// How long answers of this route usually take.
-    pub(crate) fn pace<T>(&self, ask: impl FnOnce(&Pace) -> Option<T>) -> Option<T> {
+    pub(crate) fn ask_usual<T>(&self, ask: impl FnOnce(&Usual) -> Option<T>) -> Option<T> {
         let route = self.exchange.route?;
-        self.exchange.worker.pace(route, |pace| ask(pace)).flatten()
+        self.exchange
+            .worker
+            .usual(route, |usual| ask(usual))
+            .flatten()
     }
 
     /// An answer of this route took so long.
     pub(crate) fn learn(&self, took: Duration) {
         if let Some(route) = self.exchange.route {
-            self.exchange.worker.pace(route, |pace| pace.record(took));
+            self.exchange
+                .worker
+                .usual(route, |usual| usual.record(took));
         }
     }
 

@@ -5,22 +5,22 @@
 //! Started and told to drain by `app`; everything else in the data path hangs on its [`Worker`].
 
 use crate::admit::Gates;
+use crate::budgets::Budgets;
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::leaving::Departures;
 use crate::listener;
-use crate::pace::Pace;
 use crate::reload::Reloads;
 use crate::serve::ClientConn;
 use crate::snapshot::Snapshot;
 use crate::tally::Tallies;
 use crate::upstream::Upstream;
+use crate::usual::Usual;
 use crate::waiting::{self, Watched};
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
-use leeward_failover::retry::Budget;
 use leeward_failover::select::Rng;
-use leeward_failover::{Class, EndpointId, PoolId, Time};
+use leeward_failover::{EndpointId, Time};
 use leeward_metrics::{Cells, Metrics};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -102,12 +102,6 @@ pub(crate) struct Setup {
     pub(crate) inbox: mpsc::Receiver<WorkerMessage>,
 }
 
-/// What a worker may still repeat of one pool's requests.
-struct Budgets {
-    retries: Budget,
-    hedges: Budget,
-}
-
 /// One data worker, on its own thread.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -121,9 +115,9 @@ pub(crate) struct Worker {
     cache: RefCell<Cache<SharedSnapshot, Arc<Snapshot>>>,
     held: RefCell<Held>,
     upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
-    budgets: RefCell<Vec<Budgets>>,
-    /// By route.
-    paces: RefCell<Vec<Pace>>,
+    pub(crate) budgets: Budgets,
+    /// By route, where something was answered.
+    usuals: RefCell<Vec<Option<Box<Usual>>>>,
     pub(crate) watched: Watched,
     rng: RefCell<Rng>,
     conns: RefCell<HashMap<u64, Rc<ClientConn>>>,
@@ -292,8 +286,8 @@ impl Worker {
             cache: RefCell::new(cache),
             held: RefCell::new(held.clone()),
             upstreams: RefCell::default(),
-            budgets: RefCell::default(),
-            paces: RefCell::default(),
+            budgets: Budgets::default(),
+            usuals: RefCell::default(),
             watched: Watched::default(),
             rng: RefCell::new(rng),
             conns: RefCell::default(),
@@ -301,7 +295,7 @@ impl Worker {
             stopped: Cell::new(false),
             changed: Notify::new(),
         });
-        worker.make_budgets(&held);
+        worker.adopt(&held);
         worker.departures.follow(&held.table);
         worker
     }
@@ -316,26 +310,20 @@ impl Worker {
             self.forget_what_is_gone(&held);
             self.departures.follow(&held.table);
             if !Arc::ptr_eq(&before.serving, &held.serving) {
-                self.make_budgets(&held);
+                self.adopt(&held);
             }
         }
         held.clone()
     }
 
-    fn make_budgets(&self, held: &Held) {
+    fn adopt(&self, held: &Held) {
         self.gates.follow(&held.serving.sites, &self.cells);
         let workers = self.shared.peers.len();
-        let pools = &held.serving.policy.engine.pools;
-        *self.budgets.borrow_mut() = pools
-            .iter()
-            .map(|pool| Budgets {
-                retries: Budget::new(pool.retry, workers),
-                hedges: Budget::of_hedges(pool.retry, workers),
-            })
-            .collect();
-        let mut paces = self.paces.borrow_mut();
-        paces.clear();
-        paces.resize_with(held.serving.policy.routes.len(), Pace::default);
+        self.budgets
+            .follow(&held.serving.policy.engine.pools, workers);
+        let mut usuals = self.usuals.borrow_mut();
+        usuals.clear();
+        usuals.resize_with(held.serving.policy.routes.len(), || None);
     }
 
     /// Drops the connections to endpoints that are gone or are reached in another way now.
@@ -384,42 +372,12 @@ impl Worker {
             .for_each(|conn| conn.drain());
     }
 
-    /// Uses the retry budget of a pool; `None` when the newest policy has no such pool.
-    pub(crate) fn budget<T>(
-        &self,
-        pool: PoolId,
-        act: impl FnOnce(&mut Budget, Time) -> T,
-    ) -> Option<T> {
-        let now = self.shared.now();
-        self.budgets
-            .borrow_mut()
-            .get_mut(pool.index())
-            .map(|budgets| act(&mut budgets.retries, now))
-    }
-
-    /// A request of a pool begins: its budgets grow.
-    pub(crate) fn count_request(&self, pool: PoolId, class: Class) {
-        let now = self.shared.now();
-        if let Some(budgets) = self.budgets.borrow_mut().get_mut(pool.index()) {
-            budgets.retries.request(now);
-            if class == Class::PublicRead {
-                budgets.hedges.request(now);
-            }
-        }
-    }
-
-    /// Takes one hedge from the budget of a pool; false when none is left.
-    pub(crate) fn spend_hedge(&self, pool: PoolId) -> bool {
-        let now = self.shared.now();
-        let mut budgets = self.budgets.borrow_mut();
-        let budgets = budgets.get_mut(pool.index());
-        budgets.is_some_and(|budgets| budgets.hedges.spend(now))
-    }
-
     /// Looks at how long the answers of a route take; `None` where the newest policy has no such
     /// route.
-    pub(crate) fn pace<T>(&self, route: usize, look: impl FnOnce(&mut Pace) -> T) -> Option<T> {
-        self.paces.borrow_mut().get_mut(route).map(look)
+    pub(crate) fn usual<T>(&self, route: usize, look: impl FnOnce(&mut Usual) -> T) -> Option<T> {
+        let mut usuals = self.usuals.borrow_mut();
+        let usual = usuals.get_mut(route)?;
+        Some(look(usual.get_or_insert_default()))
     }
 
     /// Draws from this worker's dice.

@@ -152,6 +152,24 @@ fn every_setting_of_the_engine_arrives() {
 }
 
 #[test]
+fn signs_of_an_error_in_disguise_arrive() {
+    let policy = with_pool(
+        "    health: { error_if: { headers: { X-Failed: true, X-State: bad }, json: { \"/code\": \"!= 0\" } } }
+",
+    );
+    let signs = policy.pools[0].error_if.clone().expect("signs");
+    let headers: Vec<_> = signs
+        .headers
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_deref()))
+        .collect();
+    assert_eq!(headers, [("x-failed", None), ("x-state", Some("bad"))]);
+    let code = JsonCheck::Number(Comparison::NotEqual, 0.0);
+    assert_eq!(signs.json, [("/code".to_owned(), code)]);
+    assert!(with_pool("").pools[0].error_if.is_none());
+}
+
+#[test]
 fn every_setting_of_connections_arrives() {
     let policy = with_pool(
         "    orders: { affinity: { header: X-API-KEY } }

@@ -3,7 +3,7 @@
 use super::script::span;
 use leeward_failover::{
     Backend, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, PoolId, ProbeParams,
-    Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, TierSite, Writer,
+    Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Suspicion, TierSite, Writer,
 };
 
 /// Builds a policy. Providers and sites are named by the tiers that hold them.
@@ -64,6 +64,7 @@ impl Draft {
             "keep_warm" => pool.failover.keep_warm = number()?,
             "moves" => pool.orders.moves = mover()?,
             "failback" => pool.orders.failback = mover()?,
+            "suspicion" if value == "lower" => pool.failover.suspicion = Suspicion::Lower,
             "fenced" => pool.orders.fenced = value == "yes",
             "writer" if value == "any" => pool.orders.writer = Writer::Any,
             _ => return Err(format!("no such parameter: {key}")),

@@ -27,7 +27,7 @@ const FIRST: f64 = 32.0;
 
 /// The times to the head of one route's answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Usual {
     buckets: [u32; BUCKETS],
     count: u32,
     until_look: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Pace {
     known: Option<(Duration, Duration)>,
 }
 
-impl Default for Pace {
+impl Default for Usual {
     fn default() -> Self {
         Self {
             buckets: [0; BUCKETS],
@@ -46,7 +46,7 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
+impl Usual {
     /// An answer's head took so long, or had not come by then.
     pub(crate) fn record(&mut self, took: Duration) {
         self.buckets[bucket(took)] += 1;
@@ -115,47 +115,47 @@ mod tests {
 
     #[test]
     fn nothing_is_known_of_a_route_that_has_answered_little() {
-        let mut pace = Pace::default();
+        let mut usual = Usual::default();
         for _ in 0..19 {
-            pace.record(ms(2));
+            usual.record(ms(2));
         }
-        assert_eq!(pace.hedge_after(), None);
-        pace.record(ms(2));
-        assert_eq!(pace.hedge_after(), Some(LEAST_HEDGE));
-        assert_eq!(pace.overdue_after(), Some(LEAST_OVERDUE));
+        assert_eq!(usual.hedge_after(), None);
+        usual.record(ms(2));
+        assert_eq!(usual.hedge_after(), Some(LEAST_HEDGE));
+        assert_eq!(usual.overdue_after(), Some(LEAST_OVERDUE));
     }
 
     #[test]
     fn quantiles_are_off_by_a_fifth_at_most() {
-        let mut pace = Pace::default();
+        let mut usual = Usual::default();
         for took in 1..=1000 {
-            pace.record(ms(took));
+            usual.record(ms(took));
         }
         for (part, exact) in [(0.5, 500.0), (0.99, 990.0)] {
-            let found = pace.quantile(part).as_secs_f64() * 1000.0;
+            let found = usual.quantile(part).as_secs_f64() * 1000.0;
             assert!((exact..exact * 1.2).contains(&found), "{part}: {found}");
         }
     }
 
     #[test]
     fn a_slow_route_is_overdue_late_and_a_change_is_learned() {
-        let mut pace = Pace::default();
+        let mut usual = Usual::default();
         for _ in 0..4000 {
-            pace.record(ms(2));
+            usual.record(ms(2));
         }
         for _ in 0..2000 {
-            pace.record(ms(400));
+            usual.record(ms(400));
         }
-        let overdue = pace.overdue_after().unwrap();
+        let overdue = usual.overdue_after().unwrap();
         assert!(overdue > ms(1200) && overdue < ms(1500), "{overdue:?}");
     }
 
     #[test]
     fn no_time_is_too_short_or_too_long() {
-        let mut pace = Pace::default();
+        let mut usual = Usual::default();
         for took in [Duration::ZERO, Duration::MAX] {
-            (0..100).for_each(|_| pace.record(took));
+            (0..100).for_each(|_| usual.record(took));
         }
-        assert!(pace.overdue_after().is_some());
+        assert!(usual.overdue_after().is_some());
     }
 }
