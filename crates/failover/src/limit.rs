@@ -1,30 +1,31 @@
-//! How much one site may be given, and by which classes: decided on the way of every request.
+//! How much a site and its endpoints may be given, and by which classes: decided on the way of every request.
 //!
 //! Three bounds, each alone able to say "full":
 //!
-//! - [`take`]: a declared capacity in requests per second, shared by all workers;
-//! - [`Pace`]: a rate that is learned from back-pressure, for what nobody declared or what is true no
-//!   more; shared by all workers while it is in force;
-//! - `crowd`: requests at a time, learned from latency by each worker for itself.
+//! - [`take`]: an endpoint's declared capacity in requests per second, shared by all workers;
+//! - [`Pace`]: a rate that is learned from an endpoint's back-pressure, for what nobody declared or
+//!   what is true no more; shared by all workers while it is in force;
+//! - [`Limiter`]: requests at a time at a site, learned from latency by each worker for itself.
 //!
 //! Room is divided by class: whoever is shed first is told "full" first. The order is public reads,
 //! private reads with everything that is no order, orders, cancels. Nobody waits: what finds no room
 //! goes to another site or is shed.
 //!
 //! Pure: no clock, no dice, no sharing. The data path keeps a [`Limiter`] for each site of a pool
-//! and worker, and for each site one number of a declared capacity and one [`Pace`] while there is
-//! any. Nothing here sees a status: the caller says what was back-pressure, and 4xx never is (P11).
+//! and worker, and for each endpoint one number of a declared capacity and one [`Pace`] while there
+//! is any. Nothing here sees a status: the caller says what was back-pressure, and 4xx never is (P11).
 
 mod crowd;
 mod meter;
 mod pace;
+mod recent;
 
 use crate::class::Class;
 use crate::time::Time;
 use crowd::Crowd;
 pub use meter::take;
 pub use pace::Pace;
-use pace::Recent;
+pub use recent::Recent;
 use std::time::Duration;
 
 /// Who is shed last, first.
@@ -51,7 +52,6 @@ impl Part {
 #[derive(Clone, Debug, Default)]
 pub struct Limiter {
     crowd: Crowd,
-    recent: Recent,
 }
 
 impl Limiter {
@@ -61,20 +61,14 @@ impl Limiter {
     }
 
     /// Lets one more request in. It has to [`leave`](Limiter::leave).
-    pub fn enter(&mut self, now: Time) {
+    pub fn enter(&mut self) {
         self.crowd.enter();
-        self.recent.add(now);
     }
 
     /// A read was answered, and its head took so long. Orders and streams are not asked: what they
     /// take is theirs.
     pub fn answered(&mut self, took: Duration, now: Time) {
         self.crowd.answered(took, now);
-    }
-
-    /// Requests per second that this worker let in lately.
-    pub fn sent(&mut self, now: Time) -> f64 {
-        self.recent.rate(now)
     }
 
     /// A request that was let in is over.

@@ -56,7 +56,7 @@ impl Came {
 /// A load on one site, through some workers.
 struct World {
     site: Site,
-    workers: Vec<Limiter>,
+    workers: Vec<Worker>,
     /// Its declared rate and what is shared of it.
     declared: Option<(f64, u64)>,
     pace: Option<Pace>,
@@ -66,11 +66,17 @@ struct World {
     seconds: u64,
 }
 
+#[derive(Clone, Default)]
+struct Worker {
+    limiter: Limiter,
+    recent: Recent,
+}
+
 impl World {
     fn new(site: Site, workers: usize, load: &[(Class, f64)]) -> World {
         World {
             site,
-            workers: vec![Limiter::default(); workers],
+            workers: vec![Worker::default(); workers],
             declared: None,
             pace: None,
             rng: Rng::new(7),
@@ -100,13 +106,11 @@ impl World {
             if kind > 0 {
                 let workers = self.workers.len() as f64;
                 let declared = self.declared.map(|(rate, _)| rate);
-                let limiter = &mut self.workers[worker];
+                let Worker { limiter, recent } = &mut self.workers[worker];
                 match (kind, &mut self.pace) {
                     (1, _) => limiter.answered(Duration::from_millis(2), now),
                     (_, Some(pace)) => pace.cut(Time(at - 2 * MS), now),
-                    (_, none) => {
-                        *none = Some(Pace::new(limiter.sent(now) * workers, declared, now))
-                    }
+                    (_, none) => *none = Some(Pace::new(recent.rate(now) * workers, declared, now)),
                 }
                 limiter.leave();
                 continue;
@@ -134,7 +138,7 @@ impl World {
     }
 
     fn admits(&mut self, worker: usize, class: Class, now: Time) -> bool {
-        if !self.workers[worker].has_room(class) {
+        if !self.workers[worker].limiter.has_room(class) {
             return false;
         }
         self.pace = self.pace.take().filter(|pace| !pace.is_over(now));
@@ -151,7 +155,8 @@ impl World {
                 Err(_) => return false,
             }
         }
-        self.workers[worker].enter(now);
+        self.workers[worker].limiter.enter();
+        self.workers[worker].recent.add(now);
         true
     }
 }
@@ -296,7 +301,7 @@ proptest! {
                 1 => limiter.answered(Duration::from_millis(span), Time(now)),
                 2 => pace.cut(Time(now), Time(now)),
                 3 => limiter.leave(),
-                _ => limiter.enter(Time(now)),
+                _ => limiter.enter(),
             }
             prop_assert!(limiter.limit() >= 8);
             prop_assert!(pace.rate(Time(now)) >= 1.0);
@@ -310,14 +315,13 @@ proptest! {
 
 #[test]
 fn a_learned_rate_is_forgotten() {
-    let mut limiter = Limiter::default();
+    let mut recent = Recent::default();
     let mut now = 0;
     for _ in 0..100 {
         now += 5 * MS;
-        limiter.enter(Time(now));
-        limiter.leave();
+        recent.add(Time(now));
     }
-    let mut pace = Pace::new(limiter.sent(Time(now)), None, Time(now));
+    let mut pace = Pace::new(recent.rate(Time(now)), None, Time(now));
     let rate = pace.rate(Time(now));
     assert!((100.0..140.0).contains(&rate), "{rate} of 200");
     assert!(!pace.take(Class::PublicRead, Time(now)), "reads pause");
@@ -358,7 +362,7 @@ fn crowd(at_a_time: u32, offered: u32, own_slowness: u64, seconds: u64) -> (f64,
             shed += u32::from(at > end - 1000 * MS);
             continue;
         }
-        limiter.enter(Time(at));
+        limiter.enter();
         let slowness = if at > 2000 * MS { own_slowness } else { 0 };
         let first = busy.iter_mut().min().unwrap();
         *first = (*first).max(at) + 5 * MS;
@@ -395,7 +399,7 @@ fn a_pause_of_a_healthy_site_sheds_nothing() {
         let at = Time::from_millis(now);
         if now % 3 == 0 {
             assert!(limiter.has_room(Class::PublicRead), "at {now}");
-            limiter.enter(at);
+            limiter.enter();
         }
         if ends {
             while limiter.in_flight() > 0 {

@@ -161,12 +161,15 @@ impl Engine {
             (Some(own), Some(sites)) => own.began() <= sites.began(),
             _ => false,
         };
+        let backend = &self.fleet.policy.backends[backend];
+        let base = f64::from(backend.weight.max(1));
         Some(EndpointView {
             id,
             hash: endpoint.hash,
             verdict: endpoint.held.verdict,
             standing,
-            base: f64::from(self.fleet.policy.backends[backend].weight.max(1)),
+            base,
+            per_weight: backend.capacity.map_or(1.0, |rate| f64::from(rate) / base),
             factor: if with_site {
                 1.0
             } else {

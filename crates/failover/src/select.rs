@@ -58,6 +58,32 @@ pub struct Pick {
     pub provider: ProviderId,
 }
 
+/// What had no room for a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Full<'a> {
+    /// Sites that take no more, whichever of their endpoints is asked.
+    pub sites: &'a [SiteId],
+    /// Endpoints that take no more.
+    pub endpoints: &'a [EndpointId],
+}
+
+impl Full<'_> {
+    fn is_nothing(&self) -> bool {
+        self.sites.is_empty() && self.endpoints.is_empty()
+    }
+
+    fn has(&self, lane: &Lane, endpoint: &LaneEndpoint) -> bool {
+        self.sites.contains(&lane.site) || self.endpoints.contains(&endpoint.id)
+    }
+
+    /// Whether anything of a lane was full.
+    fn touches(&self, lane: &Lane) -> bool {
+        lane.endpoints
+            .iter()
+            .any(|endpoint| self.has(lane, endpoint))
+    }
+}
+
 /// Chooses the endpoint of one attempt; `None` when there is none that may take it.
 ///
 /// `in_flight` says how busy an endpoint is, in any unit; it is asked about two
@@ -68,16 +94,16 @@ pub fn select(
     rng: &mut Rng,
     in_flight: impl Fn(EndpointId) -> u32,
 ) -> Option<Pick> {
-    select_among(table, want, rng, in_flight, |_| true)
+    select_beside(table, want, Full::default(), rng, in_flight)
 }
 
-/// As [`select`], among the lanes that are `open`: what found a lane full looks for another one.
-pub fn select_among(
+/// As [`select`], among what is not `full`.
+pub fn select_beside(
     table: &Table,
     want: &Want<'_>,
+    full: Full<'_>,
     rng: &mut Rng,
     in_flight: impl Fn(EndpointId) -> u32,
-    open: impl Fn(&Lane) -> bool,
 ) -> Option<Pick> {
     let pool: &PoolTable = table.pools.get(want.pool.index())?;
     if pool.panic && is_injected(Bug::NothingInPanic) {
@@ -91,7 +117,7 @@ pub fn select_among(
             .filter(|_| want.class.goes_to_writer() && !is_injected(Bug::WriterIgnored)),
         rng,
         in_flight,
-        open,
+        full,
     };
     if !want.tried.is_empty() {
         return choice
@@ -114,27 +140,26 @@ pub fn affinity_key(bytes: &[u8]) -> u64 {
 }
 
 /// One choice under way.
-struct Choice<'a, F, O> {
+struct Choice<'a, F> {
     table: &'a Table,
     want: &'a Want<'a>,
     /// The only provider that may be chosen, if the class has one.
     writer: Option<ProviderId>,
     rng: &'a mut Rng,
     in_flight: F,
-    /// Whether a lane may be chosen at all.
-    open: O,
+    full: Full<'a>,
 }
 
-impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
+impl<'a, F: Fn(EndpointId) -> u32> Choice<'a, F> {
     /// By share, then by load.
     fn first(&mut self, pool: &PoolTable) -> Option<Pick> {
         let warm = self.may_warm() && {
             let all: f64 = pool.lanes.iter().map(|lane| lane.warm).sum();
             all > 0.0 && self.rng.fraction() < all
         };
-        let open = &self.open;
+        let room = self.room();
         let share = |lane: &Lane| match warm {
-            _ if !open(lane) => 0.0,
+            _ if !room.is_in(lane) => 0.0,
             true => lane.warm,
             false => lane.share,
         };
@@ -147,13 +172,10 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
     /// In the writer's best tier; what looks well first, unless a key pins the path.
     fn first_of_writer(&mut self, pool: &PoolTable) -> Option<Pick> {
         for tier in pool.lanes.chunk_by(|a, b| a.tier == b.tier) {
-            let orders = self.want.class.goes_to_writer();
-            let writer = self.writer;
-            let open = &self.open;
+            let (room, writer) = (self.room(), self.writer);
             let capacity = |lane: &Lane| {
                 let takes = allowed(lane, writer)
-                    && open(lane)
-                    && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
+                    && lane.endpoints.iter().any(|e| room.weight(lane, e) > 0.0);
                 if takes { lane.capacity } else { 0.0 }
             };
             let key = self.want.key;
@@ -195,8 +217,8 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
     /// themselves, what looks well elsewhere may. A writer that is only full is none that is gone.
     fn round_the_writer(&mut self, pool: &PoolTable) -> Option<Pick> {
         let writer = self.writer.filter(|_| pool.fenced && !pool.panic)?;
-        let full = |lane: &Lane| lane.provider == writer && !(self.open)(lane);
-        if pool.lanes.iter().any(full) {
+        let mut own = pool.lanes.iter().filter(|lane| lane.provider == writer);
+        if own.any(|lane| self.full.touches(lane)) {
             return None;
         }
         self.writer = None;
@@ -206,17 +228,18 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
 
     fn further_in(&mut self, tier: &[Lane], reach: Reach, wanted: u8) -> Option<Pick> {
         let (table, writer, tried) = (self.table, self.writer, self.want.tried);
-        let orders = self.want.class.goes_to_writer();
+        let room = self.room();
         let fits = |lane: &Lane, e: &LaneEndpoint| {
             let rank = rank(e.verdict).max(u8::from(lane.suspect));
-            rank == wanted && weight(e, orders) > 0.0 && !tried.contains(&e.id)
+            rank == wanted && !tried.contains(&e.id)
         };
-        let open = &self.open;
         let capacity = |lane: &Lane| {
             let takes = allowed(lane, writer)
-                && open(lane)
                 && is_far(table, tried, lane, reach)
-                && lane.endpoints.iter().any(|e| fits(lane, e));
+                && lane
+                    .endpoints
+                    .iter()
+                    .any(|e| fits(lane, e) && room.weight(lane, e) > 0.0);
             if takes { lane.capacity } else { 0.0 }
         };
         let lane = draw(tier, self.want.key, self.rng, capacity, |lane| lane.hash)?;
@@ -225,15 +248,15 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
 
     /// One endpoint of a lane among those that fit: by key, or the less loaded of two draws.
     fn endpoint(&mut self, lane: &Lane, fits: impl Fn(&LaneEndpoint) -> bool) -> Option<Pick> {
-        let orders = self.want.class.goes_to_writer();
-        let by_weight = |e: &LaneEndpoint| if fits(e) { weight(e, orders) } else { 0.0 };
-        let key = self.want.key;
+        let (room, key) = (self.room(), self.want.key);
+        let by_weight = |e: &LaneEndpoint| if fits(e) { room.weight(lane, e) } else { 0.0 };
         let one = draw(&lane.endpoints, key, self.rng, by_weight, |e| e.hash)?;
         let mut chosen = one;
         if self.want.key.is_none() {
             let other = |e: &LaneEndpoint| if e.id == one.id { 0.0 } else { by_weight(e) };
             if let Some(two) = draw(&lane.endpoints, key, self.rng, other, |e| e.hash) {
-                let load = |e: &LaneEndpoint| f64::from((self.in_flight)(e.id)) / weight(e, orders);
+                let load =
+                    |e: &LaneEndpoint| f64::from((self.in_flight)(e.id)) / room.weight(lane, e);
                 if load(two) < load(one) {
                     chosen = two;
                 }
@@ -246,9 +269,41 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
         })
     }
 
+    /// What has room.
+    fn room(&self) -> Room<'a> {
+        Room {
+            full: self.full,
+            orders: self.want.class.goes_to_writer(),
+        }
+    }
+
     /// Reads that may be repeated keep standbys warm; a keyed one stays on its path.
     fn may_warm(&self) -> bool {
         self.want.class == Class::PublicRead && self.want.key.is_none()
+    }
+}
+
+/// Where there is room for a request.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    full: Full<'a>,
+    /// Whether it is an order's.
+    orders: bool,
+}
+
+impl Room<'_> {
+    /// An endpoint's part of what the request would bring to its lane; 0 where it is full.
+    fn weight(&self, lane: &Lane, endpoint: &LaneEndpoint) -> f64 {
+        match self.full.has(lane, endpoint) {
+            true => 0.0,
+            false if self.orders => endpoint.order_weight,
+            false => endpoint.weight,
+        }
+    }
+
+    /// Whether anything of a lane has room.
+    fn is_in(&self, lane: &Lane) -> bool {
+        self.full.is_nothing() || lane.endpoints.iter().any(|e| self.weight(lane, e) > 0.0)
     }
 }
 
@@ -309,14 +364,6 @@ fn lot<'t, T>(items: &'t [T], rng: &mut Rng, weight: impl Fn(&T) -> f64) -> Opti
     }
     // Rounding may leave a little after the last item.
     last
-}
-
-const fn weight(endpoint: &LaneEndpoint, orders: bool) -> f64 {
-    if orders {
-        endpoint.order_weight
-    } else {
-        endpoint.weight
-    }
 }
 
 fn allowed(lane: &Lane, writer: Option<ProviderId>) -> bool {

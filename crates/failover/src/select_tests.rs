@@ -61,6 +61,7 @@ fn table(lanes: &[L], writer: Option<u32>) -> Table {
             let weight = if *verdict == Verdict::Down { 0.0 } else { 1.0 };
             let hash = rng::mix(u64::from(id.0) + 1);
             LaneEndpoint {
+                rate: 0.0,
                 id,
                 hash,
                 weight,
@@ -244,7 +245,10 @@ fn an_order_that_nobody_of_the_writer_takes_goes_round_it_where_that_is_fenced()
     );
     let still = picked(&table, Class::Order, &[0, 1], Reach::Endpoint);
     assert_eq!(still, [10], "something of the writer's is left");
-    let full = |lane: &Lane| lane.provider != ProviderId(0);
+    let full = Full {
+        sites: &[SiteId(0), SiteId(1)],
+        endpoints: &[],
+    };
     let want = Want {
         pool: PoolId(0),
         class: Class::Order,
@@ -253,7 +257,7 @@ fn an_order_that_nobody_of_the_writer_takes_goes_round_it_where_that_is_fenced()
         reach: Reach::Endpoint,
     };
     let mut rng = Rng::new(1);
-    let elsewhere = select_among(&table, &want, &mut rng, |_| 0, full);
+    let elsewhere = select_beside(&table, &want, full, &mut rng, |_| 0);
     assert_eq!(elsewhere, None, "a writer that is full is not gone");
     Arc::make_mut(&mut table.pools[0]).panic = true;
     assert_eq!(picked(&table, Class::Order, &tried, Reach::Endpoint), []);
@@ -290,6 +294,38 @@ fn a_pool_that_is_unknown_or_empty_has_nothing_to_pick() {
 }
 
 #[test]
+fn what_finds_an_endpoint_full_goes_to_its_neighbour_and_then_to_another_site() {
+    let table = table(&USUAL, Some(0));
+    for key in [None, Some(1), Some(2), Some(3)] {
+        for class in [Class::Order, Class::PublicRead] {
+            let want = Want {
+                pool: PoolId(0),
+                class,
+                key,
+                tried: &[],
+                reach: Reach::Endpoint,
+            };
+            let beside = |endpoints: &[u32]| {
+                let endpoints: Vec<EndpointId> =
+                    endpoints.iter().copied().map(EndpointId).collect();
+                let full = Full {
+                    sites: &[],
+                    endpoints: &endpoints,
+                };
+                let mut rng = Rng::new(3);
+                let pick = select_beside(&table, &want, full, &mut rng, |_| 0);
+                pick.map(|pick| pick.endpoint.0)
+            };
+            assert_eq!(beside(&[0, 10, 20, 21]), Some(1), "{class:?} {key:?}");
+            assert_eq!(beside(&[0, 1, 20, 21]), Some(10), "{class:?} {key:?}");
+            let elsewhere = beside(&[0, 1, 10, 20]);
+            let other = (class == Class::PublicRead).then_some(21);
+            assert_eq!(elsewhere, other, "{class:?} {key:?}");
+        }
+    }
+}
+
+#[test]
 fn what_finds_a_site_full_goes_to_one_with_room() {
     let table = table(&USUAL, Some(0));
     let among = |class: Class, full: &[u32]| {
@@ -300,10 +336,14 @@ fn what_finds_a_site_full_goes_to_one_with_room() {
             tried: &[],
             reach: Reach::Endpoint,
         };
-        let open = |lane: &Lane| !full.contains(&lane.site.0);
+        let sites: Vec<SiteId> = full.iter().copied().map(SiteId).collect();
+        let full = Full {
+            sites: &sites,
+            endpoints: &[],
+        };
         let mut rng = Rng::new(5);
         let mut sites: Vec<u32> = (0..200)
-            .filter_map(|_| select_among(&table, &want, &mut rng, |_| 0, open))
+            .filter_map(|_| select_beside(&table, &want, full, &mut rng, |_| 0))
             .map(|pick| pick.site.0)
             .collect();
         sites.sort_unstable();

@@ -47,6 +47,7 @@ pub(crate) fn spread(views: &[LaneView], manner: Manner) -> (Trust, Vec<Lane>) {
     }
     give_orders(&mut works, trust, manner.writer);
     mark_tight(&mut works, manner.demand);
+    works.iter_mut().for_each(Work::share_rate);
     (trust, works.into_iter().map(|work| work.lane).collect())
 }
 
@@ -80,6 +81,7 @@ impl<'a> Work<'a> {
                 hash: e.hash,
                 weight: weight(e),
                 order_weight: 0.0,
+                rate: 0.0,
                 verdict: e.verdict,
             })
             .collect();
@@ -118,6 +120,24 @@ impl<'a> Work<'a> {
             endpoints,
         };
         Work { view, lane, ramp }
+    }
+
+    /// Gives each endpoint its part of what the lane can carry.
+    fn share_rate(&mut self) {
+        let Some(rate) = self.lane.rate else { return };
+        let reads = self.lane.endpoints.iter().any(|e| e.weight > 0.0);
+        for (endpoint, seen) in self.lane.endpoints.iter_mut().zip(&self.view.endpoints) {
+            let weight = if reads {
+                endpoint.weight
+            } else {
+                endpoint.order_weight
+            };
+            endpoint.rate = weight * seen.per_weight;
+        }
+        let all: f64 = self.lane.endpoints.iter().map(|e| e.rate).sum();
+        for endpoint in self.lane.endpoints.iter_mut().filter(|_| all > 0.0) {
+            endpoint.rate *= rate / all;
+        }
     }
 
     pub(crate) fn is_ramping(&self) -> bool {

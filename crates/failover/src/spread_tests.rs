@@ -19,6 +19,7 @@ fn lane(site: u32, tier: u32, alive: usize, dead: usize) -> LaneView {
             (Verdict::Down, Standing::Dead)
         };
         EndpointView {
+            per_weight: 1.0,
             id: EndpointId(site * 100 + index as u32),
             hash: index as u64,
             verdict,

@@ -129,6 +129,9 @@ pub struct LaneEndpoint {
     pub weight: f64,
     /// Share of its lane's orders, relative to its neighbours: 0 until reads have proved the way.
     pub order_weight: f64,
+    /// Its part of [`Lane::rate`], requests per second: 0 where nothing goes there, and where nothing
+    /// is declared.
+    pub rate: f64,
     /// What the engine holds of it.
     pub verdict: Verdict,
 }

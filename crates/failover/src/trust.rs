@@ -65,6 +65,9 @@ pub(crate) struct EndpointView {
     pub base: f64,
     /// Share of that which it may take now, where its standing lets it serve.
     pub factor: f64,
+    /// Requests per second that its backend declares for each unit of its weight; 1 where it declares
+    /// nothing.
+    pub per_weight: f64,
     /// An operator keeps new work away.
     pub kept_away: bool,
 }
@@ -175,6 +178,7 @@ mod tests {
             verdict: Verdict::Healthy,
             standing: *standing,
             base: 1.0,
+            per_weight: 1.0,
             factor: 1.0,
             kept_away: false,
         };

@@ -21,7 +21,7 @@ pub(crate) static SITE_LIMIT: Family = gauge(
 pub(crate) static SITE_LEARNED: Family = gauge(
     "leeward_site_learned_rate",
     &["pool", "provider", "site"],
-    "Requests per second that a site takes, as learned from its last back-pressure; 0 while there is none.",
+    "Requests per second that those endpoints of a site take together that said they were full, as learned from that; 0 while there are none.",
 );
 pub(crate) static SITE_CAPACITY: Family = gauge(
     "leeward_site_capacity",
@@ -51,7 +51,7 @@ pub struct SiteSlots {
     pub in_flight: Gauge,
     /// Requests that would be let in at a time.
     pub limit: Gauge,
-    /// Requests per second that it takes, as learned.
+    /// Requests per second that its full endpoints take, as learned.
     pub learned: Gauge,
     spilled: [Counter; Class::ALL.len()],
     shed: [Counter; Class::ALL.len()],

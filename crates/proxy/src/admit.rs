@@ -1,21 +1,24 @@
 //! Admission: room at a site is taken before an attempt goes there, and given back at its end.
 //!
-//! `place` chooses the endpoint of an attempt. Where the site that was chosen is full for the
-//! request's class, another one with room is looked for; where there is none, the request is to be
-//! shed: at once, nobody waits. What is full is decided by `leeward_failover::limit`.
+//! `place` chooses the endpoint of an attempt. Where that is full for the request's class, or its
+//! whole site, another one with room is looked for; where there is none, the request is to be shed:
+//! at once, nobody waits. What is full is decided by `leeward_failover::limit`.
 //!
 //! What is shared: each worker counts what it has in flight and learns from latency for itself. Two
-//! things belong to all workers, one of each for a site of a pool, and neither is written while a
-//! site is far from its limits. The number behind a declared capacity is only touched while the
-//! table calls the lane tight; a rate learned from back-pressure lives behind a lock while there is
-//! one. Otherwise a request reads one flag of the site, on a line that nobody writes.
+//! things belong to all workers, one of each for an endpoint, and neither is written while a site is
+//! far from its limits. The number behind a declared capacity is only touched while the table calls
+//! the lane tight; a rate learned from back-pressure lives behind a lock while there is one.
+//! Otherwise a request reads one flag of the endpoint, on a line that nobody writes.
 //!
 //! Called by `job`. It judges no health.
 
 mod gates;
+mod room;
 mod sites;
 
+use gates::Refused;
 pub(crate) use gates::{Gates, Permit};
+pub(crate) use room::Room;
 pub(crate) use sites::{Sites, sites};
 
 use crate::body::ResponseBody;
@@ -25,8 +28,8 @@ use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
-use leeward_failover::select::{Want, select, select_among};
-use leeward_failover::{Lane, SiteId};
+use leeward_failover::select::{Full, Pick, Want, select_beside};
+use leeward_failover::{EndpointId, SiteId, Time};
 use leeward_metrics::RequestOutcome;
 use std::rc::Rc;
 
@@ -40,21 +43,23 @@ pub(crate) enum Placed {
     Nowhere,
 }
 
+/// After so many endpoints of a site that were full the site is taken to be: shedding has to be cheap.
+const ASKED_OF_A_SITE: usize = 4;
+
 /// Finds a place for one attempt.
-pub(crate) fn place(worker: &Rc<Worker>, held: &Held, want: &Want<'_>) -> Placed {
-    let now = worker.shared.now();
+pub(crate) fn place(worker: &Rc<Worker>, held: &Held, want: &Want<'_>, now: Time) -> Placed {
     worker.gates.asked(want);
-    let mut full: Vec<SiteId> = Vec::new();
+    let mut seen = Seen::default();
     loop {
-        let load = |endpoint| worker.load(endpoint);
-        let open = |lane: &Lane| !full.contains(&lane.site);
-        let pick = worker.draw(|rng| match full.is_empty() {
-            true => select(&held.table, want, rng, load),
-            false => select_among(&held.table, want, rng, load, open),
-        });
-        let first = full
-            .first()
-            .and_then(|site| worker.gates.get(want.pool, *site));
+        let load = |endpoint| worker.load(endpoint, now);
+        let full = Full {
+            sites: &seen.sites,
+            endpoints: &seen.endpoints,
+        };
+        let pick = worker.draw(|rng| select_beside(&held.table, want, full, rng, load));
+        let first = seen
+            .first
+            .and_then(|site| worker.gates.get(want.pool, site));
         let Some(pick) = pick else {
             let Some(first) = first else {
                 return Placed::Nowhere;
@@ -74,14 +79,40 @@ pub(crate) fn place(worker: &Rc<Worker>, held: &Held, want: &Want<'_>) -> Placed
         let (Some(gate), Some(lane)) = (gate, lane) else {
             return Placed::Nowhere;
         };
-        match gate.admit(worker, lane, want, !full.is_empty(), now) {
-            Some(permit) => {
-                if let Some(first) = first {
+        let spills = seen.first.is_some_and(|first| first != pick.site);
+        match gate.admit(worker, (lane, &upstream), want, spills, now) {
+            Ok(permit) => {
+                if let Some(first) = first.filter(|_| spills) {
                     worker.cells.inc(first.slots().spilled(want.class));
                 }
                 return Placed::At(upstream, permit);
             }
-            None => full.push(pick.site),
+            Err(refused) => seen.add(&pick, refused),
+        }
+    }
+}
+
+/// What had no room for a request, in the order in which it was asked.
+#[derive(Default)]
+struct Seen {
+    first: Option<SiteId>,
+    sites: Vec<SiteId>,
+    endpoints: Vec<EndpointId>,
+    /// How many of `endpoints` are of the site that was asked last.
+    of_last: (Option<SiteId>, usize),
+}
+
+impl Seen {
+    fn add(&mut self, pick: &Pick, refused: Refused) {
+        self.first.get_or_insert(pick.site);
+        let asked = match self.of_last {
+            (Some(site), asked) if site == pick.site => asked + 1,
+            _ => 1,
+        };
+        self.of_last = (Some(pick.site), asked);
+        self.endpoints.push(pick.endpoint);
+        if refused == Refused::BySite || asked == ASKED_OF_A_SITE {
+            self.sites.push(pick.site);
         }
     }
 }

@@ -21,6 +21,7 @@ use http::{Request, Response, StatusCode};
 use leeward_config::policy::Protocol;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -28,6 +29,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// What a try needs to know of its request.
 pub(crate) struct Plan<'a> {
+    /// When it begins.
+    pub(crate) started: std::time::Instant,
     pub(crate) head: http::request::Parts,
     pub(crate) body: &'a ClientBody,
     pub(crate) need: Freshness,
@@ -80,9 +83,16 @@ pub(crate) async fn attempt(
     elsewhere: impl Future<Output = ()>,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Result<Answer, Ended> {
-    let started = std::time::Instant::now();
+    let started = plan.started;
     let waits = Wait::begin(worker, upstream, started, plan.usual);
-    let mut lease = lend(upstream, &plan, elsewhere).await?;
+    let (mut lease, at) = match upstream.lend_at_once(plan.need, plan.protocol, started) {
+        Some(lease) => (lease, started),
+        // Apart: a future that connects is large, and few requests need one.
+        None => {
+            let lease = Box::pin(lend(upstream, &plan, elsewhere)).await?;
+            (lease, std::time::Instant::now())
+        }
+    };
     let Some(wire) = lease.wire().cloned() else {
         return Err(not_connected());
     };
@@ -90,7 +100,7 @@ pub(crate) async fn attempt(
     let mark = Mark {
         written: wire.written(),
         read: wire.read(),
-        at: std::time::Instant::now(),
+        at,
     };
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
     let (deadline, patience, body) = (plan.deadline, plan.patience, plan.body);
@@ -98,7 +108,7 @@ pub(crate) async fn attempt(
     let Some(answer) = lease.send(request(plan)) else {
         return Err(not_connected());
     };
-    let waited = wait(answer, deadline, patience, may_leave).await;
+    let waited = wait(pin!(answer), deadline, patience, may_leave).await;
     drop(waits);
     let now = std::time::Instant::now();
     if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now) {
@@ -202,12 +212,11 @@ enum Waited {
 }
 
 async fn wait(
-    answer: impl Future<Output = Result<Response<AnswerBody>, Broken>>,
+    mut answer: Pin<&mut impl Future<Output = Result<Response<AnswerBody>, Broken>>>,
     deadline: Option<Instant>,
     patience: Option<Instant>,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Waited {
-    let mut answer = std::pin::pin!(answer);
     let mut ask = patience;
     loop {
         let until = match (ask, deadline) {

@@ -137,14 +137,17 @@ impl Exchange {
         self.conn.cut.set(true);
     }
 
-    pub(crate) fn end(mut self, outcome: RequestOutcome) {
-        self.close(outcome);
+    pub(crate) fn end(self, outcome: RequestOutcome) {
+        self.end_at(outcome, Instant::now());
     }
 
-    fn close(&mut self, outcome: RequestOutcome) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
+    /// As [`Self::end`], where it is known what time it is.
+    pub(crate) fn end_at(mut self, outcome: RequestOutcome, now: Instant) {
+        self.close(outcome, now);
+    }
+
+    fn close(&mut self, outcome: RequestOutcome, now: Instant) {
+        self.ended = true;
         // A request that never came to a route is counted where it was refused.
         if let Some(route) = self.route {
             let listener = self.listener();
@@ -153,7 +156,8 @@ impl Exchange {
                 listener.downstream(self.class).duration,
             );
             self.worker.cells.inc(requests);
-            self.worker.cells.observe(duration, self.started.elapsed());
+            let took = now.saturating_duration_since(self.started);
+            self.worker.cells.observe(duration, took);
         }
         self.conn.set_in_flight(false);
     }
@@ -161,6 +165,8 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.close(RequestOutcome::ClientGone);
+        if !self.ended {
+            self.close(RequestOutcome::ClientGone, Instant::now());
+        }
     }
 }

@@ -109,10 +109,12 @@ impl Forwarding {
         }
     }
 
-    /// Replaces all forwarding fields by leeward's own.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, seen: &Seen) {
-        for name in [FORWARDED, X_FORWARDED_PORT, X_REAL_IP] {
-            headers.remove(name);
+    /// Replaces all forwarding fields, where there may be any, by leeward's own.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, seen: &Seen, any: bool) {
+        if any {
+            for name in FIELDS.into_iter().chain([FORWARDED]) {
+                headers.remove(name);
+            }
         }
         let write = self.rules.forwarded;
         if write.forwarded {
@@ -120,9 +122,6 @@ impl Forwarding {
             headers.insert(FORWARDED, value(&told));
         }
         if !write.x_forwarded {
-            for name in [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST] {
-                headers.remove(name);
-            }
             return;
         }
         headers.insert(X_FORWARDED_FOR, self.x_forwarded_for(seen));

@@ -33,17 +33,14 @@ pub(crate) fn prepare_request<B>(
 ) -> Hop {
     let headers = request.headers_mut();
     let mut hop = Hop::default();
-    if let Some(connection) = headers.get(CONNECTION) {
-        let listed = |name: &str| contains_token(headers, &CONNECTION, name);
-        let _ = connection;
-        if listed("upgrade") {
-            hop.upgrade = headers.get(UPGRADE).cloned();
-        }
+    let present = Present::of(headers);
+    if present.has(CONNECTION_FIELD) && contains_token(headers, &CONNECTION, "upgrade") {
+        hop.upgrade = headers.get(UPGRADE).cloned();
     }
-    hop.trailers = headers.contains_key(TE) && contains_token(headers, &TE, "trailers");
-    strip_hop_by_hop(headers);
-    strip_own(headers);
-    forwarding.apply(headers, seen);
+    hop.trailers = present.has(TE_FIELD) && contains_token(headers, &TE, "trailers");
+    strip_hop_by_hop(headers, present);
+    strip_own(headers, present);
+    forwarding.apply(headers, seen, present.has(FORWARDING_FIELD));
     if let Some(protocols) = &hop.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocols.clone());
@@ -83,8 +80,9 @@ pub(crate) fn prepare_response<B>(response: &mut Response<B>, upgraded: bool) {
     } else {
         None
     };
-    strip_hop_by_hop(headers);
-    strip_own(headers);
+    let present = Present::of(headers);
+    strip_hop_by_hop(headers, present);
+    strip_own(headers, present);
     if upgraded {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         if let Some(protocol) = protocol {
@@ -95,8 +93,9 @@ pub(crate) fn prepare_response<B>(response: &mut Response<B>, upgraded: bool) {
 
 /// Makes the trailers of a backend's answer fit for the client.
 pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
-    strip_hop_by_hop(trailers);
-    strip_own(trailers);
+    let present = Present::of(trailers);
+    strip_hop_by_hop(trailers, present);
+    strip_own(trailers, present);
 }
 
 /// Whether an answer's framing says two things at once (RFC 9112 section 6.3): the next answer on
@@ -115,8 +114,8 @@ pub(crate) fn answer_has_no_body(method: &Method) -> bool {
     method == Method::HEAD
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+fn strip_hop_by_hop(headers: &mut HeaderMap, present: Present) {
+    if present.has(CONNECTION_FIELD) {
         let listed: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
@@ -128,18 +127,20 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+    if present.has(HOP_FIELD | TE_FIELD | UPGRADE_FIELD) {
+        for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+            headers.remove(name);
+        }
     }
 }
 
 /// Removes leeward's own words, and names that backends which write `_` for `-` (CGI, WSGI) would
 /// take for them or for a forwarding field.
-fn strip_own(headers: &mut HeaderMap) {
-    if headers.keys().any(is_own) {
+fn strip_own(headers: &mut HeaderMap, present: Present) {
+    if present.has(OWN_FIELD) {
         let own: Vec<HeaderName> = headers
             .keys()
-            .filter(|name| is_own(name))
+            .filter(|name| is_own(name.as_str()))
             .cloned()
             .collect();
         for name in own {
@@ -148,9 +149,8 @@ fn strip_own(headers: &mut HeaderMap) {
     }
 }
 
-fn is_own(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    if !name.contains('_') {
+fn is_own(name: &str) -> bool {
+    if memchr::memchr(b'_', name.as_bytes()).is_none() {
         return name.starts_with(OWN_PREFIX);
     }
     let meant = name.replace('_', "-");
@@ -158,6 +158,43 @@ fn is_own(name: &HeaderName) -> bool {
         || crate::forwarding::FIELDS
             .iter()
             .any(|field| field.as_str() == meant)
+}
+
+const CONNECTION_FIELD: u8 = 1;
+const TE_FIELD: u8 = 1 << 1;
+const UPGRADE_FIELD: u8 = 1 << 2;
+/// The other hop-by-hop fields.
+const HOP_FIELD: u8 = 1 << 3;
+const OWN_FIELD: u8 = 1 << 4;
+const FORWARDING_FIELD: u8 = 1 << 5;
+
+/// Which kinds of fields a message has that something may have to be done about: one look at its
+/// names instead of a look-up of each.
+#[derive(Clone, Copy)]
+struct Present(u8);
+
+impl Present {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.keys().fold(0, |found, name| found | kind(name)))
+    }
+
+    const fn has(self, kinds: u8) -> bool {
+        self.0 & kinds != 0
+    }
+}
+
+fn kind(name: &HeaderName) -> u8 {
+    let name = name.as_str();
+    match name {
+        "connection" => CONNECTION_FIELD,
+        "te" => TE_FIELD,
+        "upgrade" => UPGRADE_FIELD,
+        "keep-alive" | "proxy-connection" | "transfer-encoding" => HOP_FIELD,
+        "forwarded" | "x-real-ip" => FORWARDING_FIELD,
+        _ if name.starts_with("x-forwarded-") => FORWARDING_FIELD,
+        _ if is_own(name) => OWN_FIELD,
+        _ => 0,
+    }
 }
 
 fn contains_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

@@ -83,13 +83,15 @@ impl Job {
 
     pub(crate) async fn run(self) -> Response<ResponseBody> {
         let Exchange { worker, class, .. } = &self.exchange;
-        let now = worker.shared.now();
+        // The clock is read as seldom as possible: a first attempt begins with its request.
+        let mut begun = self.exchange.started;
+        let now = worker.shared.at(begun);
         worker.budgets.count_request(self.pool, *class, now);
         let mut reach = Reach::Endpoint;
         // An answer that said 5xx, kept for the case that nobody gives a better one.
         let mut spare: Option<(Answer, Rc<Upstream>)> = None;
         loop {
-            let (upstream, permit) = match (self.select(reach, None), spare.take()) {
+            let (upstream, permit) = match (self.select(reach, None, begun), spare.take()) {
                 (Placed::At(upstream, permit), kept) => {
                     spare = kept;
                     (upstream, permit)
@@ -100,7 +102,7 @@ impl Job {
                 }
                 _ => return self.unanswered(&Failure::Unplaced),
             };
-            match self.turn(&upstream, permit).await {
+            match self.turn(&upstream, permit, begun).await {
                 Turn::Answered(answer, upstream) => {
                     let said = answer.says();
                     match self.wants_better(&answer) {
@@ -108,12 +110,12 @@ impl Job {
                             self.exchange.note(&upstream, said, answer.head);
                             self.sent.set(Sent::Maybe);
                             spare = Some((answer, upstream));
-                            reach = further;
+                            (reach, begun) = (further, std::time::Instant::now());
                         }
                         None => return self.relay(answer, Some(said)),
                     }
                 }
-                Turn::Again(further) => reach = further,
+                Turn::Again(further) => (reach, begun) = (further, std::time::Instant::now()),
                 Turn::Over(failure) => {
                     return match spare {
                         Some((answer, _)) => self.relay(answer, None),
@@ -139,14 +141,10 @@ impl Job {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);
         let outcome = classify::relayed(response.status());
-        let worker = &self.exchange.worker;
-        worker.cells.observe(
-            self.exchange
-                .listener()
-                .downstream(self.exchange.class)
-                .head,
-            self.exchange.started.elapsed(),
-        );
+        let now = std::time::Instant::now();
+        let slots = self.exchange.listener().downstream(self.exchange.class);
+        let took = now.saturating_duration_since(self.exchange.started);
+        self.exchange.worker.cells.observe(slots.head, took);
         if !self.body.is_complete() {
             // Answered early: from here on the client owes nothing.
             self.body.unwanted();
@@ -173,13 +171,13 @@ impl Job {
             };
         }
         if let Some(whole) = whole {
-            settle.whole();
+            settle.whole(now);
             return Response::from_parts(head, ResponseBody::Whole(whole));
         }
         if hyper::body::Body::is_end_stream(&incoming)
             || headers::answer_has_no_body(&self.head.method)
         {
-            settle.whole();
+            settle.whole(now);
             return Response::from_parts(head, ResponseBody::Empty);
         }
         let stall_after = settle.exchange.held.serving.policy.limits.body_idle;

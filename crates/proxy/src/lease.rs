@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// One connection, or one stream of a shared one, lent to one attempt.
@@ -93,10 +94,10 @@ impl Lease {
 
     /// The exchange ended well: the connection may carry another, unless the client's body is still
     /// on its way.
-    pub(crate) fn give_back(mut self, body: &ClientBody) {
+    pub(crate) fn give_back(mut self, body: &ClientBody, now: Instant) {
         match std::mem::replace(&mut self.lent, Lent::Nothing) {
             Lent::Connection(connection) if body.is_complete() => {
-                self.busy.upstream().put_back(connection)
+                self.busy.upstream().put_back(connection, now)
             }
             Lent::Connection(connection) => connection.give_up(),
             // The end of a stream is nobody else's.

@@ -50,11 +50,11 @@ enum Beside {
 
 impl Job {
     /// From when on an attempt that begins now is not waited for alone; `None` where it always is.
-    pub(crate) fn alone_until(&self) -> Option<Instant> {
+    pub(crate) fn alone_until(&self, started: Instant) -> Option<Instant> {
         match self.exchange.class.repeat() {
             Repeat::Budgeted | Repeat::Once => {
                 let hedge = self.ask_usual(Usual::hedge_after);
-                Some(Instant::now() + hedge.unwrap_or(LOOK_AFTER))
+                Some(started + hedge.unwrap_or(LOOK_AFTER))
             }
             Repeat::ProvenNotSent | Repeat::AtConnect => None,
         }
@@ -75,7 +75,7 @@ impl Job {
             Waited::Ended(ended) => return (one.clone(), ended),
             Waited::Beside(two, permit) => (two, permit),
         };
-        let mut second = std::pin::pin!(Some(self.attempt(&two, permit)));
+        let mut second = std::pin::pin!(Some(self.attempt(&two, permit, Instant::now())));
         let mut spare: Option<(Rc<Upstream>, Answer)> = None;
         loop {
             let (other_runs, finish) = tokio::select! {
@@ -190,15 +190,16 @@ impl Job {
         if !may {
             return None;
         }
+        let now = Instant::now().into_std();
         if why == Beside::Hedge {
             self.ask_usual(Usual::hedge_after)?;
             let worker = &self.exchange.worker;
-            let now = worker.shared.now();
-            if !worker.budgets.spend_hedge(self.pool, now) {
+            let at = worker.shared.at(now);
+            if !worker.budgets.spend_hedge(self.pool, at) {
                 return None;
             }
         }
-        let Placed::At(two, permit) = self.select(Reach::Provider, Some(one.io.id)) else {
+        let Placed::At(two, permit) = self.select(Reach::Provider, Some(one.io.id), now) else {
             return None;
         };
         match why {

@@ -150,7 +150,7 @@ impl Relay {
 
     fn ended(&mut self) {
         if let Some(settle) = self.settle.take() {
-            settle.whole();
+            settle.whole(std::time::Instant::now());
         }
     }
 
@@ -180,10 +180,10 @@ impl Drop for Relay {
 
 impl Settle {
     /// The whole answer came.
-    pub(crate) fn whole(self) {
+    pub(crate) fn whole(self, now: std::time::Instant) {
         self.tally();
-        self.exchange.end(self.outcome);
-        self.lease.give_back(&self.client_body);
+        self.exchange.end_at(self.outcome, now);
+        self.lease.give_back(&self.client_body, now);
     }
 
     /// The backend switched protocols: its connection is the tunnel's from now on.

@@ -3,6 +3,7 @@
 //! `serving` changes with a policy, `table` and `endpoints` with each decision of the engine. A
 //! worker keeps the newest one it has seen; a request keeps the one it began with.
 
+use crate::admit::Room;
 use crate::connect::ConnectSpec;
 use crate::serving::Serving;
 use crate::upstream::Reuse;
@@ -46,6 +47,8 @@ pub(crate) struct EndpointIo {
     /// How long the last probe that passed took, in microseconds. Written once a probe.
     pub(crate) probe_took: AtomicU64,
     pub(crate) provider: ProviderSlots,
+    /// How much it may be given.
+    pub(crate) room: Room,
 }
 
 /// The I/O side of every endpoint of `table` under `serving`. What has not changed since `before`
@@ -99,6 +102,11 @@ impl EndpointIo {
             },
             authority: io.authority.clone(),
             slots: metrics.endpoint(&labels),
+            room: Room::new(
+                metrics
+                    .site(&labels.pool, &labels.provider, &labels.site)
+                    .learned,
+            ),
             probe_took: AtomicU64::new(0),
             provider: io.provider,
             labels,

@@ -53,7 +53,12 @@ impl Answer {
 
 impl Job {
     /// The endpoint of the next attempt, or of one beside an attempt at `beside`.
-    pub(crate) fn select(&self, reach: Reach, beside: Option<EndpointId>) -> Placed {
+    pub(crate) fn select(
+        &self,
+        reach: Reach,
+        beside: Option<EndpointId>,
+        now: std::time::Instant,
+    ) -> Placed {
         let Exchange { worker, class, .. } = &self.exchange;
         let mut tried = self.tried.borrow_mut();
         let first = tried.is_empty() && beside.is_none();
@@ -70,7 +75,7 @@ impl Job {
             tried: &tried,
             reach,
         };
-        let placed = admit::place(worker, &held, &want);
+        let placed = admit::place(worker, &held, &want, worker.shared.at(now));
         if beside.is_some() {
             tried.pop();
         }
@@ -106,10 +111,15 @@ impl Job {
     }
 
     /// One attempt, and another beside it where it takes long.
-    pub(crate) async fn turn(&self, upstream: &Rc<Upstream>, permit: Permit) -> Turn {
-        let started = Instant::now();
-        let mut first = std::pin::pin!(Some(self.attempt(upstream, permit)));
-        let (upstream, ended) = match self.alone_until() {
+    pub(crate) async fn turn(
+        &self,
+        upstream: &Rc<Upstream>,
+        permit: Permit,
+        started: std::time::Instant,
+    ) -> Turn {
+        let started = Instant::from_std(started);
+        let mut first = std::pin::pin!(Some(self.attempt(upstream, permit, started)));
+        let (upstream, ended) = match self.alone_until(started) {
             None => self.alone(upstream, first.as_mut()).await,
             Some(until) => {
                 let alone = self.alone(upstream, first.as_mut());
@@ -141,8 +151,9 @@ impl Job {
         &self,
         upstream: &Rc<Upstream>,
         permit: Permit,
+        started: Instant,
     ) -> Result<Answer, Ended> {
-        let mut answer = self.try_twice(upstream).await?;
+        let mut answer = self.try_twice(upstream, started).await?;
         permit.head(&answer.response, answer.head.latency);
         answer.permit = Some(permit);
         Ok(answer)
@@ -150,13 +161,13 @@ impl Job {
 
     /// One try, and another on a new connection when the one that was reused had been closed by the
     /// backend: that is nobody's failure.
-    async fn try_twice(&self, upstream: &Rc<Upstream>) -> Result<Answer, Ended> {
+    async fn try_twice(&self, upstream: &Rc<Upstream>, started: Instant) -> Result<Answer, Ended> {
         let need = if self.exchange.class.goes_to_writer() {
             Freshness::Proven
         } else {
             Freshness::Any
         };
-        let ended = self.try_once(upstream, need).await;
+        let ended = self.try_once(upstream, need, started).await;
         let Err(Ended::Failed(error)) = &ended else {
             return ended;
         };
@@ -169,10 +180,16 @@ impl Job {
             self.exchange.note(upstream, outcome, Head::default());
         }
         self.remember(error.sent);
-        self.try_once(upstream, Freshness::New).await
+        let started = Instant::now();
+        self.try_once(upstream, Freshness::New, started).await
     }
 
-    async fn try_once(&self, upstream: &Rc<Upstream>, need: Freshness) -> Result<Answer, Ended> {
+    async fn try_once(
+        &self,
+        upstream: &Rc<Upstream>,
+        need: Freshness,
+        started: Instant,
+    ) -> Result<Answer, Ended> {
         let mut head = self.head.clone();
         let held = &self.exchange.held;
         let backend = &held.serving.policy.backends[upstream.io.backend.index()];
@@ -188,6 +205,7 @@ impl Job {
             stall: limits.body_idle,
         };
         let plan = Plan {
+            started: started.into_std(),
             head,
             body: &self.body,
             need,
@@ -195,7 +213,7 @@ impl Job {
             order: class == Class::Order,
             upgrade,
             deadline: self.deadline,
-            patience: self.patience(),
+            patience: self.patience(started),
             usual: self.usual(upstream),
             hold: (class.repeat() != Repeat::AtConnect
                 && !headers::answer_has_no_body(&self.head.method))
@@ -254,10 +272,9 @@ impl Job {
 
     /// A repeatable request gives each attempt its share of the time that is left, so that a
     /// backend that hangs cannot use up all of it.
-    fn patience(&self) -> Option<Instant> {
+    fn patience(&self, now: Instant) -> Option<Instant> {
         let deadline = self.deadline?;
         let left = self.allowed().saturating_sub(self.attempts());
-        let now = Instant::now();
         (left > 1).then(|| now + deadline.saturating_duration_since(now) / left)
     }
 

@@ -16,6 +16,8 @@ use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use leeward_config::policy::Protocol;
+use leeward_failover::Time;
+use leeward_failover::limit::Recent;
 use leeward_metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,9 +38,15 @@ pub(crate) struct Upstream {
     /// with each new connection: what stands there may have changed.
     speaks_http1: Cell<bool>,
     in_flight: Cell<u32>,
-    recent: Recent,
+    recent: RefCell<Recent>,
     /// Attempts that wait for an answer.
     pub(crate) waiting: Waiting,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.io.room.forget(&self.cells);
+    }
 }
 
 /// When an idle connection may be used again.
@@ -89,7 +97,7 @@ impl Upstream {
             shared: Shared::default(),
             speaks_http1: Cell::new(false),
             in_flight: Cell::new(0),
-            recent: Recent::new(),
+            recent: RefCell::default(),
             waiting: Waiting::new(),
         })
     }
@@ -97,10 +105,45 @@ impl Upstream {
     /// How busy this worker keeps it: what is under way counts most, then what was sent lately. Where
     /// answers come fast nothing is under way most of the time, and a backend that gets all of the
     /// orders would get half of the reads beside them.
-    pub(crate) fn load(&self) -> u32 {
+    pub(crate) fn load(&self, now: Time) -> u32 {
         const UNDER_WAY: u32 = 8;
         let under_way = self.in_flight.get().saturating_mul(UNDER_WAY);
-        under_way.saturating_add(self.recent.count())
+        under_way.saturating_add(self.recent.borrow_mut().count(now))
+    }
+
+    /// An attempt was let in.
+    pub(crate) fn enter(&self, now: Time) {
+        self.recent.borrow_mut().add(now);
+    }
+
+    /// Requests per second that this worker let in lately.
+    pub(crate) fn sent(&self, now: Time) -> f64 {
+        self.recent.borrow_mut().rate(now)
+    }
+
+    /// Lends a connection that speaks `protocol` and is there already, fresh enough and free; `None`
+    /// where that takes any waiting.
+    pub(crate) fn lend_at_once(
+        self: &Rc<Self>,
+        need: Freshness,
+        protocol: Protocol,
+        now: Instant,
+    ) -> Option<Lease> {
+        let lent = match (&self.io.shared, protocol) {
+            (Some(_), Protocol::Http2 | Protocol::Auto) if !self.speaks_http1.get() => {
+                let ticket = self.shared.pick(self.proven(need))?;
+                if ticket.reused() {
+                    self.cells.inc(self.io.slots.reused);
+                }
+                Lent::Stream(ticket)
+            }
+            _ => Lent::Connection(self.idle_at_once(need, now)?),
+        };
+        let reused = match &lent {
+            Lent::Stream(ticket) => ticket.reused(),
+            _ => true,
+        };
+        Some(Lease::new(lent, reused, Busy::new(self)))
     }
 
     /// Lends a connection that speaks `protocol`: one that is fresh enough, or a new one.
@@ -159,11 +202,26 @@ impl Upstream {
     }
 
     /// A connection of HTTP/1.1 that is there already and fresh enough.
+    fn idle_at_once(&self, need: Freshness, now: Instant) -> Option<Connection> {
+        if need == Freshness::New {
+            return None;
+        }
+        let found = self.pop(need, now)?;
+        if found.connection.sender.is_ready() {
+            self.cells.inc(self.io.slots.reused);
+            return Some(found.connection);
+        }
+        // It has yet to be asked whether it is open.
+        self.idle.borrow_mut().push_back(found);
+        None
+    }
+
+    /// As [`Self::idle_at_once`], also one that is about to be free.
     async fn idle(&self, need: Freshness) -> Option<Connection> {
         if need == Freshness::New {
             return None;
         }
-        while let Some(mut connection) = self.pop(need) {
+        while let Some(Idle { mut connection, .. }) = self.pop(need, Instant::now()) {
             // Ready at once unless the backend has just closed it.
             if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
                 self.cells.inc(self.io.slots.reused);
@@ -171,6 +229,11 @@ impl Upstream {
             }
         }
         None
+    }
+
+    /// Within what time a shared connection has to have proved itself alive; `None` for any.
+    fn proven(&self, need: Freshness) -> Option<Duration> {
+        (need != Freshness::Any).then_some(self.io.reuse.order_within)
     }
 
     async fn connect_alone(self: &Rc<Self>) -> Result<Connection, ConnectError> {
@@ -188,9 +251,8 @@ impl Upstream {
         spec: &ConnectSpec,
     ) -> Result<Lease, ConnectError> {
         // Those that have ended are not lent: there is no need to ask for a new one.
-        let proven = (need != Freshness::Any).then_some(self.io.reuse.order_within);
         loop {
-            if let Some(ticket) = self.shared.pick(proven) {
+            if let Some(ticket) = self.shared.pick(self.proven(need)) {
                 let reused = ticket.reused();
                 if reused {
                     self.cells.inc(self.io.slots.reused);
@@ -212,26 +274,22 @@ impl Upstream {
     }
 
     /// The connection used last, as it is the least likely to be closed by the backend.
-    fn pop(&self, need: Freshness) -> Option<Connection> {
+    fn pop(&self, need: Freshness, now: Instant) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
-        let now = Instant::now();
         while let Some(candidate) = idle.back() {
             let connection = &candidate.connection;
             if connection.sender.is_closed()
-                || now.duration_since(candidate.since) > self.io.reuse.idle_timeout
+                || now.saturating_duration_since(candidate.since) > self.io.reuse.idle_timeout
             {
                 idle.pop_back();
                 continue;
             }
             let proven = need != Freshness::Proven
-                || (now.duration_since(connection.wire.last_read()) <= self.io.reuse.order_within
+                || (now.saturating_duration_since(connection.wire.last_read())
+                    <= self.io.reuse.order_within
                     && connection.wire.quiet());
             // Those behind it are older still.
-            return if proven {
-                idle.pop_back().map(|idle| idle.connection)
-            } else {
-                None
-            };
+            return if proven { idle.pop_back() } else { None };
         }
         None
     }
@@ -262,7 +320,7 @@ impl Upstream {
         }
         let connection = self.handshake(stream, wire).await?;
         self.speaks_http1.set(true);
-        self.put_back(connection);
+        self.put_back(connection, Instant::now());
         Ok(None)
     }
 
@@ -307,7 +365,7 @@ impl Upstream {
         })
     }
 
-    pub(crate) fn put_back(&self, connection: Connection) {
+    pub(crate) fn put_back(&self, connection: Connection, now: Instant) {
         if connection.sender.is_closed() {
             return;
         }
@@ -317,7 +375,7 @@ impl Upstream {
         }
         idle.push_back(Idle {
             connection,
-            since: Instant::now(),
+            since: now,
         });
     }
 
@@ -375,44 +433,6 @@ async fn within<T>(
     })
 }
 
-/// Attempts in the last quarter of a second, or a little more.
-struct Recent {
-    began: Instant,
-    /// The span that `now` counts, and the counts of that span and the one before.
-    counts: Cell<(u128, u32, u32)>,
-}
-
-impl Recent {
-    const SPAN_MS: u128 = 250;
-
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            counts: Cell::new((0, 0, 0)),
-        }
-    }
-
-    fn add(&self) {
-        let (span, now, before) = self.current();
-        self.counts.set((span, now.saturating_add(1), before));
-    }
-
-    fn count(&self) -> u32 {
-        let (_, now, before) = self.current();
-        now.saturating_add(before)
-    }
-
-    fn current(&self) -> (u128, u32, u32) {
-        let (span, now, before) = self.counts.get();
-        let current = self.began.elapsed().as_millis() / Self::SPAN_MS;
-        match current.saturating_sub(span) {
-            0 => (span, now, before),
-            1 => (current, 0, now),
-            _ => (current, 0, 0),
-        }
-    }
-}
-
 /// Counts an attempt for as long as it lives.
 pub(crate) struct Busy(Rc<Upstream>);
 
@@ -423,7 +443,6 @@ impl Busy {
 
     fn new(upstream: &Rc<Upstream>) -> Self {
         upstream.in_flight.set(upstream.in_flight.get() + 1);
-        upstream.recent.add();
         upstream.cells.up(upstream.io.slots.in_flight);
         Self(upstream.clone())
     }

@@ -53,7 +53,12 @@ pub(crate) struct Shared {
 impl Shared {
     /// The engine's time.
     pub(crate) fn now(&self) -> Time {
-        Time::ZERO + self.began.elapsed()
+        self.at(Instant::now())
+    }
+
+    /// A moment in the engine's time.
+    pub(crate) fn at(&self, moment: Instant) -> Time {
+        Time::ZERO + moment.saturating_duration_since(self.began)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -355,12 +360,12 @@ impl Worker {
     }
 
     /// How busy this worker keeps an endpoint.
-    pub(crate) fn load(&self, endpoint: EndpointId) -> u32 {
+    pub(crate) fn load(&self, endpoint: EndpointId, now: Time) -> u32 {
         let upstreams = self.upstreams.borrow();
         upstreams
             .get(endpoint.index())
             .and_then(Option::as_ref)
-            .map_or(0, |up| up.load())
+            .map_or(0, |up| up.load(now))
     }
 
     /// Ends the connections that are meant, once what is in flight on them has been answered.

@@ -95,6 +95,32 @@ async fn a_429_takes_nothing_from_a_site() {
     assert_eq!(proxy.verdict("aws/one").await, "healthy");
 }
 
+/// Orders of one client keep to one backend; what that has left is not half of its site's.
+#[tokio::test]
+async fn reads_go_beside_the_backend_that_orders_fill() {
+    let (one, two) = (Backend::start("one"), Backend::start("two"));
+    let at = |backend: &Backend| ("aws/one", format!("{}, capacity: 40/s", backend.url()));
+    let policy = Policy::of_urls(&[at(&one), at(&two)])
+        .pool(QUICK_PROBE)
+        .pool(STOIC);
+    let proxy = Proxy::start(&policy.text()).await;
+    let load = Load::start(proxy.plain(), 12, 1, Duration::from_millis(30));
+    load.wait_for(400).await;
+    for backend in [&one, &two] {
+        backend.bound(40.0, 20.0);
+    }
+    load.wait_for(2500).await;
+    let carried = [one.carried(), two.carried()];
+    let told = load.stop().await;
+    assert_eq!(failed_orders(&told), [""; 0]);
+    for carried in &carried {
+        assert!(carried.refused <= 5 && carried.used() > 0.85, "{carried:?}");
+    }
+    let ran = [one.executed().len(), two.executed().len()];
+    assert_eq!(ran.iter().min(), Some(&0), "orders have one path: {ran:?}");
+    assert!(told.iter().filter(|told| is_shed(told)).count() > 50);
+}
+
 #[tokio::test]
 async fn orders_beyond_a_declared_capacity_are_shed_and_never_run() {
     let aws = Backend::start("aws");

@@ -1,12 +1,14 @@
 //! What one worker keeps of the sites of its pools, and the permits that it gives out.
 
-use super::sites::{Push, SiteIo, Sites};
+use super::room::Push;
+use super::sites::{SiteIo, Sites};
 use crate::lease::AnswerBody;
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 use http::Response;
 use leeward_failover::limit::Limiter;
 use leeward_failover::select::Want;
-use leeward_failover::{Class, Lane, PoolId, SiteId, Time};
+use leeward_failover::{Class, EndpointId, Lane, PoolId, SiteId, Time};
 use leeward_metrics::{Cells, SiteSlots};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -96,14 +98,14 @@ impl Gate {
     pub(super) fn admit(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        lane: &Lane,
+        (lane, upstream): (&Lane, &Rc<Upstream>),
         want: &Want<'_>,
         spills: bool,
         now: Time,
-    ) -> Option<Permit> {
+    ) -> Result<Permit, Refused> {
         let class = want.class;
         if !self.limiter.borrow().has_room(class) {
-            return None;
+            return Err(Refused::BySite);
         }
         // Orders are bound to their writer, and whoever failed elsewhere has to go somewhere. What the
         // table's share brings is within the bound; what spills here has to find some of it left.
@@ -113,25 +115,28 @@ impl Gate {
             self.ration.get().grown(asked, lane.most)
         });
         if spills && ration.is_some_and(|ration| ration.tokens < 1.0) {
-            return None;
+            return Err(Refused::BySite);
         }
-        let rate = lane.rate.filter(|_| lane.tight);
-        if rate.is_some_and(|rate| !self.site.take_declared(rate, class, now)) {
-            return None;
-        }
-        if !self.site.take_learned(class, now, &self.cells) {
-            return None;
+        let declared = declared(lane, upstream.io.id);
+        let room = &upstream.io.room;
+        let rate = declared.filter(|_| lane.tight);
+        if rate.is_some_and(|rate| !room.take_declared(rate, class, now))
+            || !room.take_learned(class, now, &self.cells)
+        {
+            return Err(Refused::ByEndpoint);
         }
         if let Some(ration) = ration {
             self.ration.set(ration.less_one(lane.most));
         }
-        self.limiter.borrow_mut().enter(now);
+        upstream.enter(now);
+        self.limiter.borrow_mut().enter();
         self.cells.up(self.site.slots.in_flight);
-        Some(Permit {
+        Ok(Permit {
             gate: self.clone(),
+            upstream: upstream.clone(),
             worker: worker.clone(),
             class,
-            declared: lane.rate,
+            declared,
             entered: now,
         })
     }
@@ -147,6 +152,13 @@ impl Gate {
     }
 }
 
+/// Requests per second that an endpoint can carry by its backend's word.
+fn declared(lane: &Lane, endpoint: EndpointId) -> Option<f64> {
+    lane.rate?;
+    let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
+    Some(found.rate).filter(|rate| *rate > 0.0)
+}
+
 impl Drop for Gate {
     fn drop(&mut self) {
         let shown = i64::from(self.shown.get());
@@ -154,12 +166,20 @@ impl Drop for Gate {
     }
 }
 
-/// Room at a site for one attempt, to the end of its answer.
+/// Who has no room for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    BySite,
+    ByEndpoint,
+}
+
+/// Room for one attempt, to the end of its answer.
 pub(crate) struct Permit {
     gate: Rc<Gate>,
+    upstream: Rc<Upstream>,
     worker: Rc<Worker>,
     class: Class,
-    /// What the site declares.
+    /// What the endpoint can carry by its backend's word.
     declared: Option<f64>,
     entered: Time,
 }
@@ -168,19 +188,18 @@ impl Permit {
     /// The head of an answer came after `latency`: what the limits learn from.
     pub(crate) fn head(&self, response: &Response<AnswerBody>, latency: Duration) {
         let now = self.worker.shared.now();
-        let mut limiter = self.gate.limiter.borrow_mut();
         if super::is_backpressure(response) {
             let workers = self.worker.shared.peers.len() as f64;
             let push = Push {
                 // The others have about as much.
-                sent: limiter.sent(now) * workers,
+                sent: self.upstream.sent(now) * workers,
                 declared: self.declared,
                 entered: self.entered,
             };
-            self.gate.site.pushed_back(&push, now, &self.gate.cells);
+            let room = &self.upstream.io.room;
+            room.pushed_back(&push, now, &self.gate.cells);
         } else if matches!(self.class, Class::PublicRead | Class::PrivateRead) {
-            limiter.answered(latency, now);
-            drop(limiter);
+            self.gate.limiter.borrow_mut().answered(latency, now);
             self.gate.show();
         }
     }

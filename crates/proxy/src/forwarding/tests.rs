@@ -48,7 +48,7 @@ fn through(
     let forwarding = Forwarding::new(peer, false, &clients(fields, write));
     let mut headers = headers(given);
     let seen = forwarding.see(&headers);
-    forwarding.apply(&mut headers, &seen);
+    forwarding.apply(&mut headers, &seen, true);
     (seen, headers)
 }
 
@@ -184,7 +184,7 @@ fn an_untrusted_peer_is_the_client_whatever_it_says() {
         let forwarding = Forwarding::new(peer, true, &clients(fields, BOTH));
         let mut headers = headers(&all);
         let seen = forwarding.see(&headers);
-        forwarding.apply(&mut headers, &seen);
+        forwarding.apply(&mut headers, &seen, true);
         assert_eq!(seen.client, None);
         assert_eq!(headers[X_FORWARDED_FOR], "198.51.100.1");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
