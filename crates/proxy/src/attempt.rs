@@ -21,8 +21,10 @@ use http::{Request, Response, StatusCode};
 use leeward_config::policy::Protocol;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -43,6 +45,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) deadline: Option<Instant>,
     /// From when on the try may be left for another.
     pub(crate) patience: Option<Instant>,
+    /// Until then the try needs no timer of its own: whoever waits for it asks again at that time.
+    pub(crate) asked_again: Option<Instant>,
     /// How long answers take at most that are not overdue; `None` while nobody knows.
     pub(crate) usual: Option<Duration>,
     /// An answer of up to so many bytes is held until it is whole.
@@ -103,12 +107,17 @@ pub(crate) async fn attempt(
         at,
     };
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
-    let (deadline, patience, body) = (plan.deadline, plan.patience, plan.body);
-    let (order, usual, hold) = (plan.order, plan.usual, plan.hold);
+    let limits = Limits {
+        deadline: plan.deadline,
+        patience: plan.patience,
+        // Whoever asked while the connection came about may not ask again.
+        asked_again: plan.asked_again.filter(|until| at < until.into_std()),
+    };
+    let (order, usual, hold, body) = (plan.order, plan.usual, plan.hold, plan.body);
     let Some(answer) = lease.send(request(plan)) else {
         return Err(not_connected());
     };
-    let waited = wait(pin!(answer), deadline, patience, may_leave).await;
+    let waited = wait(pin!(answer), limits, may_leave).await;
     drop(waits);
     let now = std::time::Instant::now();
     if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now) {
@@ -124,7 +133,7 @@ pub(crate) async fn attempt(
         Waited::Answered(Ok(mut response)) => {
             let latency = now.saturating_duration_since(started);
             let late = usual.is_some_and(|usual| latency > usual);
-            let whole = hold_back(hold, &mut response, &mut lease, deadline).await?;
+            let whole = hold_back(hold, &mut response, &mut lease, limits.deadline).await?;
             Ok(Answer {
                 response,
                 lease,
@@ -211,12 +220,25 @@ enum Waited {
     Leave(Reach),
 }
 
-async fn wait(
-    mut answer: Pin<&mut impl Future<Output = Result<Response<AnswerBody>, Broken>>>,
+/// How long a try waits for its answer; each as in [`Plan`].
+#[derive(Clone, Copy)]
+struct Limits {
     deadline: Option<Instant>,
     patience: Option<Instant>,
+    asked_again: Option<Instant>,
+}
+
+async fn wait(
+    mut answer: Pin<&mut impl Future<Output = Result<Response<AnswerBody>, Broken>>>,
+    limits: Limits,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Waited {
+    let Limits {
+        deadline, patience, ..
+    } = limits;
+    if let Some(answered) = unless_asked_again(limits, answer.as_mut()).await {
+        return Waited::Answered(answered);
+    }
     let mut ask = patience;
     loop {
         let until = match (ask, deadline) {
@@ -235,6 +257,30 @@ async fn wait(
         }
         ask = Some(now + ASK_AGAIN);
     }
+}
+
+/// The answer, if it comes before the try has to look at the clock itself.
+async fn unless_asked_again<F: Future>(
+    limits: Limits,
+    mut answer: Pin<&mut F>,
+) -> Option<F::Output> {
+    let first = [limits.deadline, limits.patience]
+        .into_iter()
+        .flatten()
+        .min();
+    let until = limits.asked_again?;
+    if first.is_some_and(|first| first < until) {
+        return None;
+    }
+    let mut begun = false;
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if std::mem::replace(&mut begun, true) && Instant::now() >= until => {
+            Poll::Ready(None)
+        }
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {

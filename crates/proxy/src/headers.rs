@@ -120,7 +120,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, present: Present) {
             .get_all(CONNECTION)
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+            .map(<[u8]>::trim_ascii)
+            // The usual options are no fields of any other name.
+            .filter(|token| !USUAL.iter().any(|usual| token.eq_ignore_ascii_case(usual)))
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
             .collect();
         for name in listed {
             headers.remove(name);
@@ -159,6 +162,9 @@ fn is_own(name: &str) -> bool {
             .iter()
             .any(|field| field.as_str() == meant)
 }
+
+/// Options of the Connection field that name no field, or one that goes anyway.
+const USUAL: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
 
 const CONNECTION_FIELD: u8 = 1;
 const TE_FIELD: u8 = 1 << 1;

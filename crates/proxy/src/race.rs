@@ -11,6 +11,7 @@ use crate::classify;
 use crate::error::{AttemptError, Step};
 use crate::job::Job;
 use crate::leaving::Watch;
+use crate::turn::Moment;
 use crate::upstream::Upstream;
 use crate::usual::Usual;
 use leeward_failover::retry::Sent;
@@ -75,7 +76,7 @@ impl Job {
             Waited::Ended(ended) => return (one.clone(), ended),
             Waited::Beside(two, permit) => (two, permit),
         };
-        let mut second = std::pin::pin!(Some(self.attempt(&two, permit, Instant::now())));
+        let mut second = std::pin::pin!(Some(self.attempt(&two, permit, Moment::now())));
         let mut spare: Option<(Rc<Upstream>, Answer)> = None;
         loop {
             let (other_runs, finish) = tokio::select! {

@@ -41,6 +41,24 @@ pub(crate) enum Turn {
     Over(Failure),
 }
 
+/// When an attempt begins, and until when it needs no timer of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    started: Instant,
+    /// Whoever waits for it polls it at that time.
+    asked_again: Option<Instant>,
+}
+
+impl Moment {
+    /// An attempt that begins now and looks after itself.
+    pub(crate) fn now() -> Self {
+        Self {
+            started: Instant::now(),
+            asked_again: None,
+        }
+    }
+}
+
 impl Answer {
     /// What it says of its endpoint.
     pub(crate) fn says(&self) -> Outcome {
@@ -118,8 +136,13 @@ impl Job {
         started: std::time::Instant,
     ) -> Turn {
         let started = Instant::from_std(started);
-        let mut first = std::pin::pin!(Some(self.attempt(upstream, permit, started)));
-        let (upstream, ended) = match self.alone_until(started) {
+        let alone = self.alone_until(started);
+        let moment = Moment {
+            started,
+            asked_again: alone,
+        };
+        let mut first = std::pin::pin!(Some(self.attempt(upstream, permit, moment)));
+        let (upstream, ended) = match alone {
             None => self.alone(upstream, first.as_mut()).await,
             Some(until) => {
                 let alone = self.alone(upstream, first.as_mut());
@@ -151,9 +174,9 @@ impl Job {
         &self,
         upstream: &Rc<Upstream>,
         permit: Permit,
-        started: Instant,
+        moment: Moment,
     ) -> Result<Answer, Ended> {
-        let mut answer = self.try_twice(upstream, started).await?;
+        let mut answer = self.try_twice(upstream, moment).await?;
         permit.head(&answer.response, answer.head.latency);
         answer.permit = Some(permit);
         Ok(answer)
@@ -161,13 +184,13 @@ impl Job {
 
     /// One try, and another on a new connection when the one that was reused had been closed by the
     /// backend: that is nobody's failure.
-    async fn try_twice(&self, upstream: &Rc<Upstream>, started: Instant) -> Result<Answer, Ended> {
+    async fn try_twice(&self, upstream: &Rc<Upstream>, moment: Moment) -> Result<Answer, Ended> {
         let need = if self.exchange.class.goes_to_writer() {
             Freshness::Proven
         } else {
             Freshness::Any
         };
-        let ended = self.try_once(upstream, need, started).await;
+        let ended = self.try_once(upstream, need, moment).await;
         let Err(Ended::Failed(error)) = &ended else {
             return ended;
         };
@@ -180,16 +203,19 @@ impl Job {
             self.exchange.note(upstream, outcome, Head::default());
         }
         self.remember(error.sent);
-        let started = Instant::now();
-        self.try_once(upstream, Freshness::New, started).await
+        self.try_once(upstream, Freshness::New, Moment::now()).await
     }
 
     async fn try_once(
         &self,
         upstream: &Rc<Upstream>,
         need: Freshness,
-        started: Instant,
+        moment: Moment,
     ) -> Result<Answer, Ended> {
+        let Moment {
+            started,
+            asked_again,
+        } = moment;
         let mut head = self.head.clone();
         let held = &self.exchange.held;
         let backend = &held.serving.policy.backends[upstream.io.backend.index()];
@@ -214,6 +240,7 @@ impl Job {
             upgrade,
             deadline: self.deadline,
             patience: self.patience(started),
+            asked_again,
             usual: self.usual(upstream),
             hold: (class.repeat() != Repeat::AtConnect
                 && !headers::answer_has_no_body(&self.head.method))
