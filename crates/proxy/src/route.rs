@@ -154,6 +154,47 @@ fn lower(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// A condition of a route that a request does not meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// It came by another listener.
+    Listener,
+    /// It is for another host.
+    Host,
+    /// It has another path.
+    Path,
+    /// It has another method.
+    Method,
+    /// It has not this field, or has it with another value.
+    Header(http::HeaderName),
+}
+
+/// Why a route does not match a request that came by `listener`: nothing where it does. The table
+/// itself is asked, with one condition at a time.
+pub fn misses(listener: &str, wanted: &Match, asked: &Asked<'_>) -> Vec<Miss> {
+    let any = Match::default;
+    let listeners = wanted.listeners.clone();
+    let hosts = wanted.hosts.clone();
+    let path = wanted.path.clone();
+    let methods = wanted.methods.clone();
+    let conditions = [
+        (Miss::Listener, Match { listeners, ..any() }),
+        (Miss::Host, Match { hosts, ..any() }),
+        (Miss::Path, Match { path, ..any() }),
+        (Miss::Method, Match { methods, ..any() }),
+    ];
+    let fields = wanted.headers.iter().map(|field| {
+        let headers = vec![field.clone()];
+        (Miss::Header(field.0.clone()), Match { headers, ..any() })
+    });
+    conditions
+        .into_iter()
+        .chain(fields)
+        .filter(|(_, alone)| RouteTable::new(listener, [alone]).find(asked).is_none())
+        .map(|(miss, _)| miss)
+        .collect()
+}
+
 /// The host of a Host field: without port, brackets kept.
 pub fn host_of(authority: &str) -> &str {
     match authority.rfind(':') {
@@ -245,6 +286,74 @@ mod tests {
             ],
         );
         assert_eq!(find(&table, "x", &Method::GET, "/"), Some(1));
+    }
+
+    /// Whatever the table is asked, a route matches exactly where it misses nothing, and the first of
+    /// those is found.
+    #[test]
+    fn what_is_missed_is_why_another_route_was_found() {
+        let name = http::HeaderName::from_static("x-kind");
+        let with = |methods: &[Method], hosts: &[&str], path, header: Option<Option<&str>>| Match {
+            methods: methods.to_vec(),
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            headers: header
+                .map(|value| (name.clone(), value.map(Into::into)))
+                .into_iter()
+                .collect(),
+            path,
+            ..Match::default()
+        };
+        let exact = |path: &str| PathMatch::Exact(path.into());
+        let routes = [
+            with(&[Method::POST], &["api.test"], exact("/order"), None),
+            with(
+                &[],
+                &["*.test"],
+                PathMatch::Prefix("/order".into()),
+                Some(Some("spot")),
+            ),
+            with(&[], &[], PathMatch::Prefix("/a/".into()), Some(None)),
+            with(&[Method::GET, Method::POST], &[], PathMatch::Any, None),
+        ];
+        let table = RouteTable::new("public", &routes);
+        let mut spot = HeaderMap::new();
+        spot.insert(&name, http::HeaderValue::from_static("spot"));
+        let mut seen = std::collections::BTreeSet::new();
+        for host in ["api.test", "a.b.test", "other", ""] {
+            for path in ["/order", "/order/1", "/a/b", "/"] {
+                for method in [Method::GET, Method::POST, Method::PUT] {
+                    for headers in [&HeaderMap::new(), &spot] {
+                        let method = &method;
+                        let asked = Asked {
+                            host,
+                            path,
+                            method,
+                            headers,
+                        };
+                        let hit = |route| misses("public", route, &asked).is_empty();
+                        assert_eq!(table.find(&asked), routes.iter().position(hit));
+                        seen.insert(table.find(&asked));
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            seen.len(),
+            5,
+            "every route, and none, is found for some request"
+        );
+        let elsewhere = Match {
+            listeners: vec!["inner".into()],
+            ..Match::default()
+        };
+        let headers = &HeaderMap::new();
+        let asked = Asked {
+            host: "",
+            path: "/",
+            method: &Method::GET,
+            headers,
+        };
+        assert_eq!(misses("public", &elsewhere, &asked), [Miss::Listener]);
     }
 
     #[test]
