@@ -162,6 +162,9 @@ fn describe(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
         if then.decisions.is_empty() {
             put(to, 9, "", "nothing changes");
         }
+        if !then.complete {
+            put(to, 9, "", "probes alone do not find all of it down in time");
+        }
         for decided in &then.decisions {
             let after = format!("  +{}", span(decided.after_ms));
             put(to, 9, &after, &decision::in_words(&decided.event));
@@ -170,6 +173,11 @@ fn describe(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
     }
     for (when, standing) in both(&pool.now, then) {
         put(to, INDENT, when, &tries(standing));
+        if standing.panic {
+            let words = "everything looks bad: the verdicts are distrusted, reads are not retried, \
+                         what is least bad serves";
+            put(to, INDENT, "", words);
+        }
     }
     capacity(to, pool);
 }
@@ -204,7 +212,7 @@ fn writes(writer: &WriterSays, now: &Standing, then: Option<&Then>) -> String {
     let fenced = if writer.fenced {
         "fenced: backends refuse a writer that was replaced"
     } else {
-        "not fenced: backends take orders of a writer that was replaced"
+        "not fenced: a writer that was replaced may still be served"
     };
     format!("orders have one writer: {now}{then}; {moves}, {home}; {fenced}")
 }
@@ -230,7 +238,7 @@ fn table(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
             let later = sites.filter(|later| later.place.name == site.place.name);
             format!(" {:>5}", share(later.map(|later| later.share).sum()))
         });
-        let verdict = site.place.verdict.as_str();
+        let held = Held::from(&site.place);
         let carries = site
             .rate
             .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}/s"));
@@ -239,7 +247,7 @@ fn table(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
             site.tier,
             cell(&site.place.name, NAME),
             share(site.share),
-            paint.verdict(verdict, verdict),
+            paint.verdict(held.colour(), &held.in_short()),
         ));
         detail(to, site);
     }
@@ -253,11 +261,6 @@ fn table(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
         Held::from(provider).explain(to, DETAIL + 2);
     }
     to.push('\n');
-    for (when, _) in both(&pool.now, then).filter(|(_, standing)| standing.panic) {
-        let words = "everything looks bad: the verdicts are distrusted, reads are not retried, and \
-                     what is least bad serves";
-        put(to, INDENT, when, words);
-    }
 }
 
 /// What is held of a site that is not simply healthy.
@@ -284,8 +287,7 @@ fn detail(to: &mut String, site: &SiteSays) {
         );
     }
     for endpoint in &site.troubled {
-        let evidence = endpoint.evidence.iter().cloned().collect();
-        let why = because(endpoint.cause.as_str(), &evidence);
+        let why = because(endpoint.cause.as_str(), &endpoint.evidence);
         let (address, verdict) = (&endpoint.address, endpoint.verdict.as_str());
         let hold = endpoint.hold_down_left_ms.filter(|left| *left > 0);
         let hold = hold.map_or_else(String::new, |left| {
@@ -325,10 +327,13 @@ fn capacity(to: &mut String, pool: &PoolSays) {
         (Some(now), _) => now,
         (None, _) => "not every backend declares one".to_owned(),
     };
-    let needed = pool.needed.map_or_else(
-        || "; what is needed only a running proxy knows (--admin)".to_owned(),
-        |needed| format!("; {needed}/s are needed now"),
-    );
+    let needed = match pool.needed {
+        Some(needed) => format!("; {needed}/s are needed now"),
+        None if pool.now.capacity.is_some() => {
+            "; what is needed only a running proxy knows (--admin)".to_owned()
+        }
+        None => String::new(),
+    };
     put(to, INDENT, "capacity", &format!("{words}{needed}"));
     let last = then.map_or(&pool.now, |then| &then.standing);
     if let (Some(needed), Some(left)) = (pool.needed, last.capacity)

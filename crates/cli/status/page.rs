@@ -4,14 +4,16 @@
 //! left. Takes what the admin side says, that of an older leeward among it. Called by `status`.
 
 use crate::decision;
-use crate::held::{Held, because};
+use crate::held::{Held, because, facts};
 use crate::terminal::{Paint, cell, put, share, span};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Columns of a place's name.
-const NAME: usize = 34;
+const NAME: usize = 30;
+/// Columns of what is held of it.
+const HELD: usize = 22;
 /// Columns of the bar of a share.
 const BAR: usize = 20;
 /// Endpoints of a pool that are told at most.
@@ -98,7 +100,8 @@ struct Endpoint {
     address: String,
     verdict: String,
     cause: String,
-    evidence: BTreeMap<String, String>,
+    #[serde(deserialize_with = "facts")]
+    evidence: Vec<(String, String)>,
     since: u64,
     operator: String,
     hold_down_left_ms: Option<u64>,
@@ -172,7 +175,11 @@ fn opening(to: &mut String, known: &Known, paint: Paint) {
 
 /// Providers with their sites.
 fn places(to: &mut String, engine: &Engine, paint: Paint) {
-    to.push_str(&paint.dim(&format!("{} {:<12} for\n", cell("place", NAME), "held")));
+    to.push_str(&paint.dim(&format!(
+        "{} {} for\n",
+        cell("place", NAME),
+        cell("held", HELD)
+    )));
     for provider in &engine.providers {
         place(to, provider, engine.at, paint);
         let own = |site: &&Held| {
@@ -193,13 +200,18 @@ fn place(to: &mut String, held: &Held, now: u64, paint: Paint) {
     };
     let down = match held.endpoints_down {
         0 => String::new(),
-        down => format!("  {down} of {} endpoints down", held.endpoints),
+        down => format!("  {down} of {} endpoints", held.endpoints),
+    };
+    let lasts = span(since(held.since, now));
+    let lasts = if down.is_empty() {
+        lasts
+    } else {
+        cell(&lasts, 6)
     };
     to.push_str(&format!(
-        "{} {} {}{down}\n",
+        "{} {} {lasts}{down}\n",
         cell(&name, NAME),
-        paint.verdict(&held.verdict, &cell(&held.verdict, 12)),
-        cell(&span(since(held.since, now)), 6),
+        paint.verdict(held.colour(), &cell(&held.in_short(), HELD)),
     ));
     if !held.is_quiet() {
         held.explain(to, 6);

@@ -18,7 +18,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Steps of a rehearsal at most: one that is asked for while traffic runs must come to an end.
-const MOST_STEPS: usize = 200_000;
+const MOST_STEPS: usize = 50_000;
 /// How long everything may take to be found well.
 const CALM: Duration = Duration::from_secs(60);
 /// How long after the last decision that mattered nothing more is expected to follow from it.
@@ -37,6 +37,9 @@ pub struct Rehearsal {
     pub now: Time,
     /// What it decided on the way.
     pub events: Vec<Event>,
+    /// Whether it came to the end: everything was found well, or down. Otherwise probes alone did not
+    /// find that in time, or there was too much to play.
+    pub complete: bool,
 }
 
 impl Engine {
@@ -134,6 +137,7 @@ struct Play {
     /// Results that are still to come, the next one first.
     under_way: BTreeSet<(Time, EndpointId)>,
     events: Vec<Event>,
+    complete: bool,
 }
 
 impl Play {
@@ -146,6 +150,7 @@ impl Play {
             now,
             under_way: BTreeSet::new(),
             events: Vec::new(),
+            complete: false,
             engine,
         };
         let asked: Vec<EndpointId> = play
@@ -169,6 +174,7 @@ impl Play {
                 decided_at = self.now;
             }
             if self.now >= decided_at + QUIET && done(&self.engine) {
+                self.complete = true;
                 return;
             }
             let answer = self.under_way.first().copied();
@@ -235,16 +241,11 @@ impl Play {
     }
 
     fn over(self) -> Rehearsal {
-        let Play {
-            engine,
-            now,
-            events,
-            ..
-        } = self;
         Rehearsal {
-            engine,
-            now,
-            events,
+            engine: self.engine,
+            now: self.now,
+            events: self.events,
+            complete: self.complete,
         }
     }
 }

@@ -94,6 +94,7 @@ fn a_rehearsal_moves_what_would_move_and_leaves_the_engine_alone() {
     assert_eq!(writer(&then.engine, then.now).as_deref(), Some("gcp"));
     assert_eq!(then.engine.stand(PoolId(0), then.now).capacity, Some(100));
     assert_eq!(shares(&calm.engine), [1.0, 0.0]);
+    assert!(calm.complete && then.complete);
     let after = then.now.since(calm.now);
     assert!(after < Duration::from_secs(6), "{after:?}");
     let mut outputs = calm.engine.clone();
@@ -192,5 +193,5 @@ fn a_rehearsal_comes_to_an_end_whatever_is_probed_how_often() {
     };
     let calm = Engine::in_calm(busy);
     let then = calm.engine.rehearse(&[AWS], calm.now);
-    assert!(then.now >= calm.now);
+    assert!(then.now >= calm.now && !then.complete);
 }

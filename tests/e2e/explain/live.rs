@@ -33,7 +33,7 @@ async fn a_running_proxy_explains_itself_with_its_verdicts_and_timers() {
         "as it is held there now",
         "passed by read: path is not /read or below",
         "orders have one writer: gcp",
-        "endpoints_down: endpoints_down 1 of 1",
+        "      endpoints_down 1 of 1, hold_down 10m\n",
         "hold-down ends in 9m5",
         "tries gcp/one\n",
         "/s are needed now",

@@ -2,7 +2,7 @@
 
 use super::live::outage;
 use crate::operator::say;
-use crate::support::proxy::leeward;
+use crate::support::proxy::{Proxy, leeward};
 use crate::support::temp::TempDir;
 use crate::support::wait::{SOON, eventually};
 use serde_json::Value;
@@ -20,8 +20,9 @@ async fn the_status_shows_what_is_down_why_and_what_was_decided() {
     assert_eq!((code, more.as_str()), (Some(0), ""), "{told}");
     for words in [
         ": serving, ready, up ",
-        "endpoints_down: endpoints_down 1 of 1",
-        "1 of 1 endpoints down",
+        "      endpoints_down 1 of 1, hold_down 10m\n",
+        "  1 of 1 endpoints\n",
+        "down, draining",
         "hold-down ends in 9m5",
         "operator: draining, until `leeward restore` (it burns)",
         "pool main: reads mostly at tier 2, orders at gcp",
@@ -38,7 +39,7 @@ async fn the_status_shows_what_is_down_why_and_what_was_decided() {
     );
     let held = |name: &str| {
         let mut lines = told.lines();
-        lines.any(|line| line.trim_start().starts_with(name) && line.contains(" down "))
+        lines.any(|line| line.trim_start().starts_with(name) && line.contains(" down"))
     };
     assert!(held("aws/one") && !held("gcp/one"), "{told}");
     for line in told.lines() {
@@ -217,4 +218,31 @@ fn a_token_is_shown_to_the_admin_side_and_to_nobody_else() {
     }
     let nowhere = ["status", "--token-file", "/nonexistent/token"];
     assert_eq!(ask(&nowhere, &address, None).0, Some(2));
+}
+
+/// What a terminal gets; `script` is one.
+fn on_a_terminal(proxy: &Proxy, variables: &[(&str, &str)]) -> String {
+    let address = proxy.admin_address();
+    let command = format!("{} status --admin http://{address}", leeward());
+    let said = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(said.status.success());
+    String::from_utf8(said.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_terminal_gets_colours_unless_it_wants_none() {
+    let (_aws, _gcp, proxy) = outage().await;
+    let told = on_a_terminal(&proxy, &[]);
+    assert!(told.contains("\x1b[31mdown"), "{told:?}");
+    for none in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let told = on_a_terminal(&proxy, &[none]);
+        assert!(told.contains("down") && !told.contains('\x1b'), "{told:?}");
+    }
 }

@@ -19,8 +19,11 @@ use leeward_failover::{
 };
 use std::collections::BTreeMap;
 
-/// Choices from which shares are counted.
-const DRAWS: u32 = 100_000;
+/// Choices from which shares are counted: good to half a percent ...
+const DRAWS: usize = 100_000;
+/// ... or fewer in a pool of so many endpoints that they would keep the admin side from others.
+const WORK: usize = 4_000_000;
+const LEAST_DRAWS: usize = 5_000;
 /// Seed of those choices: the same question has the same answer.
 const SEED: u64 = 1;
 /// Requests that a retry budget is told of before it is asked, so that it is not what says no.
@@ -70,6 +73,7 @@ impl View<'_> {
                 .iter()
                 .map(|target| self.engine.name_of(*target))
                 .collect(),
+            complete: rehearsal.complete,
             decisions: decisions
                 .take(MOST_DECISIONS)
                 .map(|event| Decided {
@@ -91,12 +95,13 @@ impl View<'_> {
         let sites = lanes.iter().map(|lane| {
             let name = &self.policy.engine.sites[lane.site.index()].name;
             let own = held.endpoints.iter().filter(|e| e.site == *name);
+            let bounds = held.capacity.iter().find(|bounds| bounds.site == *name);
             let troubled = own.clone().filter(|e| is_troubled(e));
             SiteSays {
                 place: place(&status.sites[lane.site.index()], now),
                 tier: lane.tier + 1,
                 share: spread.share_of(lane.site),
-                rate: lane.rate,
+                rate: bounds.and_then(|bounds| bounds.rate),
                 tight: lane.tight,
                 most: lane.most,
                 endpoints: own.count(),
@@ -191,7 +196,13 @@ impl Way {
         let rng = &mut Rng::new(SEED);
         let mut found = Spread::default();
         let mut picks: BTreeMap<EndpointId, (u32, Pick)> = BTreeMap::new();
-        for _ in 0..DRAWS {
+        let lanes = table.pools.get(self.pool.index()).map(|pool| &pool.lanes);
+        let size = lanes
+            .into_iter()
+            .flatten()
+            .map(|lane| 1 + lane.endpoints.len());
+        let draws = WORK / size.sum::<usize>().max(1);
+        for _ in 0..draws.clamp(LEAST_DRAWS, DRAWS) {
             let clients = self.class.goes_to_writer();
             let key = self.key.or_else(|| clients.then(|| rng.next_u64()));
             let want = self.want(key, &[], Reach::Endpoint);
@@ -265,6 +276,7 @@ fn place(status: &PlaceStatus, now: Time) -> PlaceSays {
         operator_lapses_in_ms: status.operator_lapses_in_ms,
         hold_down_left_ms: status.hold_down_left_ms,
         ramp_left_ms: status.ramp_left_ms,
+        ramp_at: status.ramp_at,
     }
 }
 

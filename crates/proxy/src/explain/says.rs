@@ -131,6 +131,8 @@ pub struct WriterSays {
 pub struct Then {
     /// Which, by the names of the journal.
     pub down: Vec<String>,
+    /// Whether all of it was found down; otherwise probes alone did not find it in time.
+    pub complete: bool,
     /// What would be decided of them and of the pool, in order.
     pub decisions: Vec<Decided>,
     /// As it would be.
@@ -175,7 +177,7 @@ pub struct SiteSays {
     pub tier: u32,
     /// Share of first attempts of the class, 0 to 1.
     pub share: f64,
-    /// Requests per second that it can carry now, where that is declared.
+    /// Requests per second that it can carry now, where that is declared; 0 where nothing goes there.
     pub rate: Option<f64>,
     /// Whether so much is expected there that the rate is enforced request by request.
     pub tight: bool,
@@ -210,6 +212,8 @@ pub struct PlaceSays {
     pub hold_down_left_ms: Option<u64>,
     /// What is left of the ramp, in milliseconds.
     pub ramp_left_ms: Option<u64>,
+    /// Share of its normal load that the ramp lets it have, 0 to 1.
+    pub ramp_at: Option<f64>,
 }
 
 /// An endpoint that is not healthy.
