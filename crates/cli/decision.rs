@@ -33,7 +33,7 @@ fn change(event: &Value) -> String {
         other => other.to_string(),
     };
     match event["change"].as_str().unwrap_or_default() {
-        "panic" => format!("panic {}", word("on")),
+        "panic" => format!("panic {}", if event["on"] == true { "on" } else { "off" }),
         "endpoints" => format!(
             "{} endpoints added, {} removed",
             word("added"),

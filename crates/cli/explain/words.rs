@@ -239,11 +239,12 @@ fn table(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
             format!(" {:>5}", share(later.map(|later| later.share).sum()))
         });
         let held = Held::from(&site.place);
+        let provider = of_provider(&pool.now, &held.name);
         let carries = site
             .rate
             .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}/s"));
         to.push_str(&format!(
-            "{:>4}  {} {:>5}{later} {carries:>9}  {}\n",
+            "{:>4}  {} {:>5}{later} {carries:>9}  {}{provider}\n",
             site.tier,
             cell(&site.place.name, NAME),
             share(site.share),
@@ -252,15 +253,28 @@ fn table(to: &mut String, pool: &PoolSays, class: Class, paint: Paint) {
         detail(to, site);
     }
     for provider in &pool.now.providers {
+        let held = Held::from(provider);
         put(
             to,
             DETAIL,
             "",
-            &format!("{} {}", provider.name, provider.verdict.as_str()),
+            &format!("{}: {}", held.name, held.in_short()),
         );
-        Held::from(provider).explain(to, DETAIL + 2);
+        held.explain(to, DETAIL + 2);
     }
     to.push('\n');
+}
+
+/// What an operator said of a site's provider: it goes for the site as well.
+fn of_provider(standing: &Standing, site: &str) -> String {
+    let mut providers = standing.providers.iter().map(Held::from);
+    let provider = providers.find(|provider| {
+        let own = site.strip_prefix(provider.name.as_str());
+        provider.is_spoken_of() && own.is_some_and(|rest| rest.starts_with('/'))
+    });
+    provider.map_or_else(String::new, |provider| {
+        format!(", {} with {}", provider.operator, provider.name)
+    })
 }
 
 /// What is held of a site that is not simply healthy.
@@ -321,7 +335,10 @@ fn tries(standing: &Standing) -> String {
 /// What is left of the capacity, against the demand.
 fn capacity(to: &mut String, pool: &PoolSays) {
     let then = pool.then.as_ref();
-    let left = |standing: &Standing| standing.capacity.map(|left| format!("{left}/s"));
+    let left = |standing: &Standing| match standing.panic {
+        true => Some("none that is known to serve".to_owned()),
+        false => standing.capacity.map(|left| format!("{left}/s")),
+    };
     let words = match (left(&pool.now), then.map(|then| left(&then.standing))) {
         (Some(now), Some(Some(then))) => format!("{now} now, {then} then"),
         (Some(now), _) => now,
@@ -329,14 +346,15 @@ fn capacity(to: &mut String, pool: &PoolSays) {
     };
     let needed = match pool.needed {
         Some(needed) => format!("; {needed}/s are needed now"),
-        None if pool.now.capacity.is_some() => {
+        None if pool.now.capacity.is_some() && !pool.now.panic => {
             "; what is needed only a running proxy knows (--admin)".to_owned()
         }
         None => String::new(),
     };
     put(to, INDENT, "capacity", &format!("{words}{needed}"));
     let last = then.map_or(&pool.now, |then| &then.standing);
-    if let (Some(needed), Some(left)) = (pool.needed, last.capacity)
+    let left = last.capacity.filter(|_| !last.panic);
+    if let (Some(needed), Some(left)) = (pool.needed, left)
         && needed > left
     {
         let short = needed - left;

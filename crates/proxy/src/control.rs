@@ -112,19 +112,8 @@ pub(crate) async fn run(
                     engine.handle(Input::Silence { endpoint, overdue }, shared.now());
                 }
             }
-            Some(ControlMessage::Status(answer)) => {
-                // Whoever asked may have given up.
-                let _ = answer.send(engine.status(shared.now()));
-            }
-            Some(ControlMessage::Copy(answer)) => {
-                let copied = Copied {
-                    engine: Engine::clone(&engine),
-                    serving: shared.snapshot.load().serving.clone(),
-                    now: shared.now(),
-                };
-                // Whoever asked may have given up.
-                let _ = answer.send(copied);
-            }
+            Some(ControlMessage::Status(to)) => give(to, engine.status(shared.now())),
+            Some(ControlMessage::Copy(to)) => give(to, copied(&engine, &shared)),
             Some(ControlMessage::Say { saying, answer }) => {
                 let now = shared.now();
                 let (said, input) = operator::say(&engine, saying, now);
@@ -143,15 +132,25 @@ pub(crate) async fn run(
                 // Whoever offered it may have given up waiting; it serves all the same.
                 let _ = done.try_send(());
             }
-            Some(ControlMessage::Alive(answer)) => {
-                // Whoever asked may have given up.
-                let _ = answer.send(());
-            }
+            Some(ControlMessage::Alive(to)) => give(to, ()),
             Some(ControlMessage::Stop) => {
                 effects.end(&mut engine);
                 return;
             }
         }
+    }
+}
+
+/// Answers; whoever asked may have given up.
+fn give<T>(to: oneshot::Sender<T>, answer: T) {
+    let _ = to.send(answer);
+}
+
+fn copied(engine: &Engine, shared: &Shared) -> Copied {
+    Copied {
+        engine: engine.clone(),
+        serving: shared.snapshot.load().serving.clone(),
+        now: shared.now(),
     }
 }
 

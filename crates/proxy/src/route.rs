@@ -288,42 +288,46 @@ mod tests {
         assert_eq!(find(&table, "x", &Method::GET, "/"), Some(1));
     }
 
+    /// Routes with conditions of every kind.
+    fn mixed(kind: &http::HeaderName) -> [Match; 4] {
+        let path = |path| on_path(path);
+        let field = |value: Option<&str>| vec![(kind.clone(), value.map(Into::into))];
+        [
+            Match {
+                methods: vec![Method::POST],
+                hosts: vec!["api.test".into()],
+                ..path(PathMatch::Exact("/order".into()))
+            },
+            Match {
+                hosts: vec!["*.test".into()],
+                headers: field(Some("spot")),
+                ..path(PathMatch::Prefix("/order".into()))
+            },
+            Match {
+                headers: field(None),
+                ..path(PathMatch::Prefix("/a/".into()))
+            },
+            Match {
+                methods: vec![Method::GET, Method::POST],
+                ..Match::default()
+            },
+        ]
+    }
+
     /// Whatever the table is asked, a route matches exactly where it misses nothing, and the first of
     /// those is found.
     #[test]
     fn what_is_missed_is_why_another_route_was_found() {
-        let name = http::HeaderName::from_static("x-kind");
-        let with = |methods: &[Method], hosts: &[&str], path, header: Option<Option<&str>>| Match {
-            methods: methods.to_vec(),
-            hosts: hosts.iter().map(ToString::to_string).collect(),
-            headers: header
-                .map(|value| (name.clone(), value.map(Into::into)))
-                .into_iter()
-                .collect(),
-            path,
-            ..Match::default()
-        };
-        let exact = |path: &str| PathMatch::Exact(path.into());
-        let routes = [
-            with(&[Method::POST], &["api.test"], exact("/order"), None),
-            with(
-                &[],
-                &["*.test"],
-                PathMatch::Prefix("/order".into()),
-                Some(Some("spot")),
-            ),
-            with(&[], &[], PathMatch::Prefix("/a/".into()), Some(None)),
-            with(&[Method::GET, Method::POST], &[], PathMatch::Any, None),
-        ];
+        let kind = http::HeaderName::from_static("x-kind");
+        let routes = mixed(&kind);
         let table = RouteTable::new("public", &routes);
         let mut spot = HeaderMap::new();
-        spot.insert(&name, http::HeaderValue::from_static("spot"));
+        spot.insert(&kind, http::HeaderValue::from_static("spot"));
         let mut seen = std::collections::BTreeSet::new();
         for host in ["api.test", "a.b.test", "other", ""] {
             for path in ["/order", "/order/1", "/a/b", "/"] {
-                for method in [Method::GET, Method::POST, Method::PUT] {
+                for method in &[Method::GET, Method::POST, Method::PUT] {
                     for headers in [&HeaderMap::new(), &spot] {
-                        let method = &method;
                         let asked = Asked {
                             host,
                             path,
@@ -337,23 +341,23 @@ mod tests {
                 }
             }
         }
-        assert_eq!(
-            seen.len(),
-            5,
-            "every route, and none, is found for some request"
-        );
+        assert_eq!(seen.len(), 5, "every route, and none, is found at times");
+    }
+
+    #[test]
+    fn a_route_of_another_listener_misses_that() {
         let elsewhere = Match {
             listeners: vec!["inner".into()],
             ..Match::default()
         };
-        let headers = &HeaderMap::new();
         let asked = Asked {
             host: "",
             path: "/",
             method: &Method::GET,
-            headers,
+            headers: &HeaderMap::new(),
         };
         assert_eq!(misses("public", &elsewhere, &asked), [Miss::Listener]);
+        assert_eq!(misses("inner", &elsewhere, &asked), []);
     }
 
     #[test]

@@ -59,6 +59,7 @@ async fn a_running_proxy_explains_itself_with_its_verdicts_and_timers() {
         "{told}"
     );
     assert!(told.contains("(a flood)"), "{told}");
+    assert!(told.contains("down, evacuated with aws\n"), "{told}");
 }
 
 #[tokio::test]

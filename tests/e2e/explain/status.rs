@@ -157,9 +157,10 @@ fn what_is_no_admin_side_is_told_in_one_line() {
     let html = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\nConnection: close\r\n\r\n<x>\x1b[";
     let other = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
     let noise = "SSH-2.0-OpenSSH_9.2\r\n";
-    for answer in [html, other, noise] {
+    let forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for answer in [html, other, noise, forbidden] {
         let (address, _heard) = answering(answer);
-        for verb in &VERBS[..3] {
+        for verb in VERBS {
             let (code, told) = ask(verb, &format!("http://{address}"), None);
             assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
             assert!(!told.contains('\x1b'), "{told:?}");
