@@ -78,11 +78,11 @@ fn draw(text: &str) -> std::io::Result<()> {
         frame.push_str("\x1b[H");
         for line in text.lines().take(kept) {
             frame.push_str(line);
-            frame.push_str("\x1b[K\r\n");
+            frame.push_str("\x1b[K\n");
         }
         if lines > kept {
             frame.push_str(&format!(
-                "{} more lines without --watch\x1b[K\r\n",
+                "{} more lines without --watch\x1b[K\n",
                 lines - kept
             ));
         }

@@ -175,11 +175,8 @@ fn opening(to: &mut String, known: &Known, paint: Paint) {
 
 /// Providers with their sites.
 fn places(to: &mut String, engine: &Engine, paint: Paint) {
-    to.push_str(&paint.dim(&format!(
-        "{} {} for\n",
-        cell("place", NAME),
-        cell("held", HELD)
-    )));
+    let title = format!("{} {} for", cell("place", NAME), cell("held", HELD));
+    to.push_str(&format!("{}\n", paint.dim(&title)));
     for provider in &engine.providers {
         place(to, provider, engine.at, paint);
         let own = |site: &&Held| {

@@ -5,6 +5,7 @@ use crate::support::backend::Backend;
 use crate::support::policy::{Policy, QUICK_PROBE};
 use crate::support::proxy::{Proxy, json};
 use crate::support::temp::TempDir;
+use crate::support::wait::{SOON, eventually};
 use serde_json::Value;
 
 /// A hold-down that lasts longer than the test.
@@ -21,6 +22,10 @@ pub(super) async fn outage() -> (Backend, Backend, Proxy) {
     proxy.wait_for_verdict("gcp/one", "healthy").await;
     aws.refuse();
     proxy.wait_for_verdict("aws", "down").await;
+    eventually("orders have moved", SOON, async || {
+        (proxy.pool().await["writer"] == "gcp").then_some(())
+    })
+    .await;
     (aws, gcp, proxy)
 }
 
@@ -34,7 +39,7 @@ async fn a_running_proxy_explains_itself_with_its_verdicts_and_timers() {
         "passed by read: path is not /read or below",
         "orders have one writer: gcp",
         "      endpoints_down 1 of 1, hold_down 10m\n",
-        "hold-down ends in 9m5",
+        "hold-down ends in 9m",
         "tries gcp/one\n",
         "/s are needed now",
     ] {

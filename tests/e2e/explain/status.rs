@@ -23,7 +23,7 @@ async fn the_status_shows_what_is_down_why_and_what_was_decided() {
         "      endpoints_down 1 of 1, hold_down 10m\n",
         "  1 of 1 endpoints\n",
         "down, draining",
-        "hold-down ends in 9m5",
+        "hold-down ends in 9m",
         "operator: draining, until `leeward restore` (it burns)",
         "pool main: reads mostly at tier 2, orders at gcp",
         "100%  ####################",
