@@ -31,6 +31,12 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Say what becomes of a request, and why: the route and why no earlier one, what its class
+    /// allows, where it goes, and where it would go with places down. Exit 0 when it goes to a pool, 1
+    /// when leeward would refuse it.
+    Explain(Explain),
+    /// Show what a proxy that runs holds of providers, sites and pools, and what it decided last.
+    Status(Status),
     /// Move everything away from places now: requests that may move are placed elsewhere, streams
     /// end.
     Evacuate(Word),
@@ -47,6 +53,17 @@ pub(crate) enum Verb {
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Print what makes a shell complete leeward's words.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one a verb, into a folder.
+    Man {
+        /// The folder; it is made where it is not there.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
     },
     /// Watch a provider die: three small providers, the proxy, mixed load, all in this process.
     Demo(Demo),
@@ -123,8 +140,63 @@ pub(crate) struct Said {
     pub(crate) json: bool,
 }
 
-/// Where a leeward that runs is asked.
+/// Arguments of `explain`.
 #[derive(Debug, Arguments)]
+pub(crate) struct Explain {
+    /// The policy, a file or a folder of them; everything is taken for well. Beside --admin: what the
+    /// proxy is expected to serve.
+    #[arg(value_name = "POLICY", required_unless_present = "admin")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The request: 'POST /api/v3/order'.
+    #[arg(long, value_name = "REQUEST")]
+    pub(crate) request: String,
+    /// Its host.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// A header field of it: 'X-API-KEY: abc'. May be given again.
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The listener that it comes by; the first one of the policy without it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// A provider (aws), a site (aws/us-east-1) or an endpoint (192.0.2.7:8443) that falls silent.
+    /// Several may follow each other.
+    #[arg(long, value_name = "PLACE", num_args = 1..)]
+    pub(crate) down: Vec<String>,
+    /// Ask the proxy whose admin side this is, with what it holds now.
+    #[arg(long, value_name = "URL")]
+    pub(crate) admin: Option<String>,
+    #[command(flatten)]
+    pub(crate) token: Token,
+    /// Print the explanation as JSON on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Show it again each second, until ctrl-c.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) watch: bool,
+    /// Print all that is known as JSON on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the admin side is shown, where it asks for it.
+#[derive(Clone, Debug, Default, Arguments)]
+pub(crate) struct Token {
+    /// The file of the token that the admin side asks for. Without it, the environment's
+    /// LEEWARD_ADMIN_TOKEN, if any.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Where a leeward that runs is asked.
+#[derive(Debug, Default, Arguments)]
 pub(crate) struct Admin {
     /// Its admin side. Default: that of --policy, or http://127.0.0.1:9900.
     #[arg(long, value_name = "URL")]
@@ -132,6 +204,8 @@ pub(crate) struct Admin {
     /// The policy that it serves, to find its admin side.
     #[arg(long, value_name = "POLICY", conflicts_with = "admin")]
     pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) token: Token,
 }
 
 /// Arguments of `demo`.

@@ -3,12 +3,18 @@
 mod admin;
 mod args;
 mod check;
+mod decision;
 mod demo;
+mod explain;
+mod held;
 mod log;
+mod manual;
 mod notify;
 mod reload;
 mod replay;
 mod run;
+mod status;
+mod terminal;
 mod word;
 
 use args::{Args, Verb};
@@ -24,6 +30,10 @@ fn main() -> ExitCode {
     let code = match args.verb {
         Verb::Run(run) => run::run(&run),
         Verb::Check { policies, json } => check::run(&policies, json),
+        Verb::Explain(explain) => explain::run(&explain),
+        Verb::Status(status) => status::run(&status),
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man { dir } => manual::pages(&dir),
         Verb::Evacuate(word) => {
             word::say("evacuate", &word.said, word.lasts.as_deref(), word.force)
         }

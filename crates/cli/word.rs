@@ -24,7 +24,7 @@ pub(crate) fn say(verb: &str, said: &Said, lasts: Option<&str>, force: bool) -> 
     let answered = admin::post(&said.admin, &format!("/api/v1/{verb}"), &body);
     let (text, code) = match &answered {
         Err(failed) => (format!("leeward: {}\n", failed.text), failed.code),
-        Ok(answer) => (in_words(answer), code(answer.status)),
+        Ok(answer) => (in_words(answer), code(answer)),
     };
     match answered {
         Ok(answer) if said.json => show(std::io::stdout(), &format!("{:#}\n", answer.body)),
@@ -39,10 +39,11 @@ fn show(mut to: impl std::io::Write, text: &str) {
     let _ = write!(to, "{text}");
 }
 
-const fn code(status: u16) -> u8 {
-    match status {
-        200 => 0,
-        400 | 404 | 413 | 422 => 2,
+fn code(answer: &Answer) -> u8 {
+    let says = |key| answer.body[key].is_string();
+    match answer.status {
+        200 if says("word") => 0,
+        400 | 404 | 413 | 422 if says("error") => 2,
         _ => 1,
     }
 }
@@ -52,10 +53,12 @@ fn in_words(answer: &Answer) -> String {
     let mut text = String::new();
     match body["error"].as_str() {
         Some(error) => put(&mut text, format_args!("leeward: {error}")),
-        None if *status == 200 => put(&mut text, format_args!("{}", what_was_said(body))),
+        None if code(answer) == 0 => put(&mut text, format_args!("{}", what_was_said(body))),
         None => put(
             &mut text,
-            format_args!("leeward: the admin side answered {status}"),
+            format_args!(
+                "leeward: answered {status} as no admin side of leeward would; give its URL with --admin"
+            ),
         ),
     }
     for objection in list(&body["objections"]) {

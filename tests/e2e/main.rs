@@ -33,6 +33,8 @@ mod dns;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod fields;

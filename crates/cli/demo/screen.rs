@@ -3,6 +3,7 @@
 use super::http::Client;
 use super::load::{Load, Seen, Told};
 use super::provider::Provider;
+use crate::decision;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -90,38 +91,8 @@ impl Screen {
         };
         for event in document["events"].as_array().into_iter().flatten() {
             self.last_event = event["seq"].as_u64().unwrap_or(self.last_event);
-            let evidence: Vec<String> = event["evidence"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or_default()))
-                .collect();
-            println!(
-                "{}     {} {}: {} ({}; {})",
-                self.time(),
-                event["subject"]["kind"].as_str().unwrap_or_default(),
-                event["subject"]["name"].as_str().unwrap_or_default(),
-                change(event),
-                event["cause"].as_str().unwrap_or_default(),
-                evidence.join(", "),
-            );
+            println!("{}     {}", self.time(), decision::in_words(event));
         }
-    }
-}
-
-fn change(event: &Value) -> String {
-    let word = |name: &str| match &event[name] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    match event["change"].as_str().unwrap_or_default() {
-        "panic" => format!("panic {}", word("on")),
-        "endpoints" => format!(
-            "{} endpoints added, {} removed",
-            word("added"),
-            word("removed")
-        ),
-        kind => format!("{kind} {} -> {}", word("from"), word("to")),
     }
 }
 

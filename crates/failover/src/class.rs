@@ -68,6 +68,16 @@ impl Class {
         }
     }
 
+    /// Whether a second attempt may go beside one that is slow or at an endpoint that says nothing.
+    pub const fn goes_beside(self) -> bool {
+        matches!(self.repeat(), Repeat::Budgeted)
+    }
+
+    /// Whether it is placed elsewhere at once when the endpoint that it waits for is left.
+    pub const fn is_rescued(self) -> bool {
+        matches!(self.repeat(), Repeat::Budgeted | Repeat::Once)
+    }
+
     /// Whether the pool's single writer takes it.
     pub const fn goes_to_writer(self) -> bool {
         matches!(self, Class::Order | Class::Cancel)

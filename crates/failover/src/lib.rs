@@ -27,7 +27,8 @@
 //! ```
 //!
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
-//! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
+//! builds it, `status` shows it, `prospect` says what a word would lead to,
+//! `rehearse` what a place that falls silent would, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 #[cfg_attr(not(feature = "injected-bugs"), doc(hidden))]
 pub mod bugs;
@@ -59,6 +60,7 @@ mod policy;
 mod pool;
 mod prospect;
 mod recall;
+mod rehearse;
 mod reload;
 pub mod retry;
 mod rng;
@@ -92,7 +94,8 @@ pub use policy::{
     Backend, Failback, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams,
     Provider, ProviderKind, RetryParams, Site, Suspicion, TierSite, Writer,
 };
-pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect};
+pub use prospect::{Objection, ObjectionKind, PoolProspect, Prospect, Stand};
+pub use rehearse::Rehearsal;
 pub use table::{EndpointInfo, Lane, LaneEndpoint, Leaving, PoolTable, Table};
 pub use time::Time;
 pub use verdict::{Cause, Verdict};

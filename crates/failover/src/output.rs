@@ -183,6 +183,8 @@ pub struct PlaceStatus {
     pub hold_down_left_ms: Option<u64>,
     /// What is left of the ramp, in milliseconds.
     pub ramp_left_ms: Option<u64>,
+    /// Share of its normal load that the ramp lets it have, 0 to 1.
+    pub ramp_at: Option<f64>,
     /// Endpoints that are down.
     pub endpoints_down: usize,
     /// All its endpoints.

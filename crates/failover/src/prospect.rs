@@ -38,7 +38,7 @@ pub struct PoolProspect {
 }
 
 /// Where a pool stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stand {
     /// Share of first attempts of reads by site, 0 to 1, in tier order.
     pub shares: Vec<(String, f64)>,
@@ -97,7 +97,7 @@ impl Engine {
                 name: self.fleet.policy.pools[id.index()].name.clone(),
                 before: self.stand(id, now),
                 after: then.stand(id, now),
-                needed: self.rate(id, now),
+                needed: self.needed(id, now),
             };
             if word != OperatorWord::Active {
                 let states = [self, &then].map(|engine| &engine.fleet.pools[id.index()]);
@@ -108,7 +108,11 @@ impl Engine {
         prospect
     }
 
-    fn stand(&self, id: PoolId, now: Time) -> Stand {
+    /// Where a pool stands; nothing of it where there is no such pool.
+    pub fn stand(&self, id: PoolId, now: Time) -> Stand {
+        if self.fleet.pools.get(id.index()).is_none() {
+            return Stand::default();
+        }
         let status = self.pool_status(id, now);
         let lanes = self.fleet.pools[id.index()].table.lanes.iter();
         let serving: Vec<&LaneEndpoint> = lanes
@@ -140,9 +144,12 @@ impl Engine {
         Some(sum as u64)
     }
 
-    /// Requests per second of a pool, by its window.
-    fn rate(&self, id: PoolId, now: Time) -> u64 {
-        let window = self.fleet.policy.pools[id.index()].health.window;
+    /// Requests per second of a pool, by its window of `health`.
+    pub fn needed(&self, id: PoolId, now: Time) -> u64 {
+        let Some(pool) = self.fleet.policy.pools.get(id.index()) else {
+            return 0;
+        };
+        let window = pool.health.window;
         let of_pool = self.fleet.all_endpoints().filter(|e| e.pool == id);
         let all: u64 = of_pool
             .map(|e| u64::from(e.traffic.window.peek(now).all))

@@ -57,6 +57,23 @@ impl Stop {
     }
 }
 
+/// Attempts that a request of `class` has in all, the first among them, where so much of it may have
+/// been received.
+pub const fn allowed(class: Class, sent: Sent, params: &RetryParams) -> u32 {
+    match (class.repeat(), sent) {
+        (Repeat::Budgeted, _) => params.attempts,
+        (Repeat::Once, _) => 2,
+        (Repeat::ProvenNotSent | Repeat::AtConnect, Sent::Maybe) => 1,
+        (Repeat::ProvenNotSent | Repeat::AtConnect, Sent::Nothing) => params.attempts,
+    }
+}
+
+/// Whether further attempts of `class` are taken from the retry budget: those that could add to an
+/// overload.
+pub const fn asks_budget(class: Class) -> bool {
+    matches!(class, Class::PublicRead | Class::PrivateRead)
+}
+
 /// Decides what follows a failed attempt of a request.
 ///
 /// `attempts` counts those made so far, the failed one among them, so it is at least 1. `panic` is
@@ -70,23 +87,23 @@ pub fn after_failure(
     budget: &mut Budget,
     now: Time,
 ) -> Next {
-    let (allowed, budgeted) = match class.repeat() {
-        Repeat::Budgeted => (params.attempts, true),
-        Repeat::Once => (2, class != Class::Cancel),
-        Repeat::ProvenNotSent | Repeat::AtConnect
-            if sent == Sent::Maybe && !is_injected(Bug::OrderSentAgain) =>
-        {
-            return Next::Stop(Stop::Class);
-        }
-        Repeat::ProvenNotSent | Repeat::AtConnect => (params.attempts, false),
+    let sent = if is_injected(Bug::OrderSentAgain) {
+        Sent::Nothing
+    } else {
+        sent
     };
+    let allowed = allowed(class, sent, params);
+    let bound = matches!(class.repeat(), Repeat::ProvenNotSent | Repeat::AtConnect);
+    if bound && sent == Sent::Maybe {
+        return Next::Stop(Stop::Class);
+    }
     if attempts >= allowed {
         return Next::Stop(Stop::Attempts);
     }
     if panic && !class.goes_to_writer() {
         return Next::Stop(Stop::Panic);
     }
-    if budgeted && !budget.spend(now) {
+    if asks_budget(class) && !budget.spend(now) {
         return Next::Stop(Stop::Budget);
     }
     Next::Again(reach(attempts, allowed))

@@ -58,6 +58,11 @@ impl Slot {
         }
     }
 
+    /// Whether a result is waited for.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// When the next probe begins.
     pub(crate) fn next(&self) -> Time {
         self.next

@@ -141,6 +141,7 @@ fn place(name: &str, place: &Place, (down, all): (usize, usize), now: Time) -> P
         hold_down_left_ms: hold_down_left(place.held.verdict, &place.hold, now)
             .filter(|_| !place.is_dragged()),
         ramp_left_ms: place.ramp.map(|ramp| millis(ramp.end().since(now))),
+        ramp_at: place.ramp_factor(now),
         endpoints_down: down,
         endpoints: all,
     }

@@ -6,13 +6,14 @@
 //! the engine asks the control task and waits a bounded time; all but `words` only reads.
 
 mod connections;
+mod explain;
 mod words;
 
 use crate::control::ControlMessage;
 use crate::drain::Phase;
 use crate::journal::Journal;
 use crate::record::Ring;
-use crate::reload::lock;
+use crate::reload::{lock, unix_now};
 use crate::worker::Shared;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -55,6 +56,7 @@ pub(crate) async fn serve(
         .clone()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/record", get(record))
         .merge(words::routes())
         .with_state(admin.clone());
@@ -120,6 +122,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         .collect();
     axum::Json(json!({
         "version": admin.version,
+        "time": unix_now(),
         "phase": admin.shared.phase().as_str(),
         "ready": admin.ready.load(Ordering::Relaxed),
         "uptime_seconds": admin.shared.began.elapsed().as_secs_f64(),

@@ -8,7 +8,7 @@ use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
-use http::Request;
+use http::{HeaderMap, Request};
 use leeward_config::policy::Affinity;
 use leeward_failover::select::affinity_key;
 use leeward_failover::{Class, Leaving, Outcome};
@@ -80,10 +80,8 @@ impl Exchange {
 
     /// What keeps this client's requests on one path; `None` when nothing does.
     pub(crate) fn affinity<B>(&self, wanted: &Affinity, request: &Request<B>) -> Option<u64> {
-        if let Affinity::Header(name) = wanted
-            && let Some(value) = request.headers().get(name)
-        {
-            return Some(affinity_key(value.as_bytes()));
+        if let Some(key) = header_key(wanted, request.headers()) {
+            return Some(key);
         }
         if !self.class.goes_to_writer() {
             return None;
@@ -160,6 +158,16 @@ impl Exchange {
             self.worker.cells.observe(duration, took);
         }
         self.conn.set_in_flight(false);
+    }
+}
+
+/// The affinity key that a request has by its fields, where the pool looks at one of them.
+pub(crate) fn header_key(wanted: &Affinity, headers: &HeaderMap) -> Option<u64> {
+    match wanted {
+        Affinity::Header(name) => headers
+            .get(name)
+            .map(|value| affinity_key(value.as_bytes())),
+        Affinity::Client => None,
     }
 }
 

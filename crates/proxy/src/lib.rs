@@ -27,6 +27,7 @@ mod drain;
 mod effects;
 mod error;
 mod exchange;
+pub mod explain;
 mod forwarding;
 mod framing;
 mod handler;

@@ -106,7 +106,7 @@ pub(crate) fn say(engine: &Engine, saying: Saying, now: Time) -> (Answer, Option
 
 /// A provider `aws`, a site `aws/us-east-1`, an endpoint `192.0.2.7:8443` or `trading/192.0.2.7:8443`;
 /// an address without a port where that says enough.
-fn find(policy: &Policy, engine: &Engine, name: &str) -> Result<Vec<Target>, String> {
+pub(crate) fn find(policy: &Policy, engine: &Engine, name: &str) -> Result<Vec<Target>, String> {
     if let Some(at) = policy.providers.iter().position(|known| known.name == name) {
         return Ok(vec![Target::Provider(ProviderId::from(at))]);
     }

@@ -14,9 +14,9 @@ use crate::leaving::Watch;
 use crate::turn::Moment;
 use crate::upstream::Upstream;
 use crate::usual::Usual;
+use leeward_failover::Leaving;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
-use leeward_failover::{Class, Leaving, Repeat};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -52,13 +52,10 @@ enum Beside {
 impl Job {
     /// From when on an attempt that begins now is not waited for alone; `None` where it always is.
     pub(crate) fn alone_until(&self, started: Instant) -> Option<Instant> {
-        match self.exchange.class.repeat() {
-            Repeat::Budgeted | Repeat::Once => {
-                let hedge = self.ask_usual(Usual::hedge_after);
-                Some(started + hedge.unwrap_or(LOOK_AFTER))
-            }
-            Repeat::ProvenNotSent | Repeat::AtConnect => None,
-        }
+        self.exchange.class.is_rescued().then(|| {
+            let hedge = self.ask_usual(Usual::hedge_after);
+            started + hedge.unwrap_or(LOOK_AFTER)
+        })
     }
 
     /// Waits on for an attempt at `one` that began at `started` and takes longer than usual.
@@ -182,7 +179,7 @@ impl Job {
 
     /// Where a second attempt goes beside one at `one`; `None` where there is none to be made.
     fn beside(&self, one: &Rc<Upstream>, why: Beside) -> Option<(Rc<Upstream>, Permit)> {
-        let may = self.exchange.class == Class::PublicRead
+        let may = self.exchange.class.goes_beside()
             && self.in_time()
             && self.body.is_complete()
             && self.body.replayable()

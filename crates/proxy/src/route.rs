@@ -154,6 +154,47 @@ fn lower(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// A condition of a route that a request does not meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// It came by another listener.
+    Listener,
+    /// It is for another host.
+    Host,
+    /// It has another path.
+    Path,
+    /// It has another method.
+    Method,
+    /// It has not this field, or has it with another value.
+    Header(http::HeaderName),
+}
+
+/// Why a route does not match a request that came by `listener`: nothing where it does. The table
+/// itself is asked, with one condition at a time.
+pub fn misses(listener: &str, wanted: &Match, asked: &Asked<'_>) -> Vec<Miss> {
+    let any = Match::default;
+    let listeners = wanted.listeners.clone();
+    let hosts = wanted.hosts.clone();
+    let path = wanted.path.clone();
+    let methods = wanted.methods.clone();
+    let conditions = [
+        (Miss::Listener, Match { listeners, ..any() }),
+        (Miss::Host, Match { hosts, ..any() }),
+        (Miss::Path, Match { path, ..any() }),
+        (Miss::Method, Match { methods, ..any() }),
+    ];
+    let fields = wanted.headers.iter().map(|field| {
+        let headers = vec![field.clone()];
+        (Miss::Header(field.0.clone()), Match { headers, ..any() })
+    });
+    conditions
+        .into_iter()
+        .chain(fields)
+        .filter(|(_, alone)| RouteTable::new(listener, [alone]).find(asked).is_none())
+        .map(|(miss, _)| miss)
+        .collect()
+}
+
 /// The host of a Host field: without port, brackets kept.
 pub fn host_of(authority: &str) -> &str {
     match authority.rfind(':') {
@@ -245,6 +286,78 @@ mod tests {
             ],
         );
         assert_eq!(find(&table, "x", &Method::GET, "/"), Some(1));
+    }
+
+    /// Routes with conditions of every kind.
+    fn mixed(kind: &http::HeaderName) -> [Match; 4] {
+        let path = |path| on_path(path);
+        let field = |value: Option<&str>| vec![(kind.clone(), value.map(Into::into))];
+        [
+            Match {
+                methods: vec![Method::POST],
+                hosts: vec!["api.test".into()],
+                ..path(PathMatch::Exact("/order".into()))
+            },
+            Match {
+                hosts: vec!["*.test".into()],
+                headers: field(Some("spot")),
+                ..path(PathMatch::Prefix("/order".into()))
+            },
+            Match {
+                headers: field(None),
+                ..path(PathMatch::Prefix("/a/".into()))
+            },
+            Match {
+                methods: vec![Method::GET, Method::POST],
+                ..Match::default()
+            },
+        ]
+    }
+
+    /// Whatever the table is asked, a route matches exactly where it misses nothing, and the first of
+    /// those is found.
+    #[test]
+    fn what_is_missed_is_why_another_route_was_found() {
+        let kind = http::HeaderName::from_static("x-kind");
+        let routes = mixed(&kind);
+        let table = RouteTable::new("public", &routes);
+        let mut spot = HeaderMap::new();
+        spot.insert(&kind, http::HeaderValue::from_static("spot"));
+        let mut seen = std::collections::BTreeSet::new();
+        for host in ["api.test", "a.b.test", "other", ""] {
+            for path in ["/order", "/order/1", "/a/b", "/"] {
+                for method in &[Method::GET, Method::POST, Method::PUT] {
+                    for headers in [&HeaderMap::new(), &spot] {
+                        let asked = Asked {
+                            host,
+                            path,
+                            method,
+                            headers,
+                        };
+                        let hit = |route| misses("public", route, &asked).is_empty();
+                        assert_eq!(table.find(&asked), routes.iter().position(hit));
+                        seen.insert(table.find(&asked));
+                    }
+                }
+            }
+        }
+        assert_eq!(seen.len(), 5, "every route, and none, is found at times");
+    }
+
+    #[test]
+    fn a_route_of_another_listener_misses_that() {
+        let elsewhere = Match {
+            listeners: vec!["inner".into()],
+            ..Match::default()
+        };
+        let asked = Asked {
+            host: "",
+            path: "/",
+            method: &Method::GET,
+            headers: &HeaderMap::new(),
+        };
+        assert_eq!(misses("public", &elsewhere, &asked), [Miss::Listener]);
+        assert_eq!(misses("inner", &elsewhere, &asked), []);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::upstream::{Freshness, Upstream};
 use crate::usual::Usual;
 use crate::whole::Hold;
 use crate::worker::Held;
-use leeward_failover::retry::{Next, Sent, Stop};
+use leeward_failover::retry::{self, Next, Sent, Stop};
 use leeward_failover::select::{Reach, Want, select};
 use leeward_failover::{Class, EndpointId, Leaving, Outcome, Repeat, RetryParams};
 use std::pin::Pin;
@@ -263,7 +263,7 @@ impl Job {
     /// detour round its provider. Requests that may be repeated have `race` for that.
     async fn turned_away(&self, endpoint: EndpointId) {
         let Exchange { worker, class, .. } = &self.exchange;
-        if matches!(class.repeat(), Repeat::Budgeted | Repeat::Once) {
+        if class.is_rescued() {
             return std::future::pending().await;
         }
         let watch = worker.departures.watch(endpoint);
@@ -336,11 +336,7 @@ impl Job {
 
     /// Attempts that a request of this class has, once something may have been sent.
     pub(crate) fn allowed(&self) -> u32 {
-        match self.exchange.class.repeat() {
-            Repeat::Budgeted => self.retry_params().attempts,
-            Repeat::Once => 2,
-            Repeat::ProvenNotSent | Repeat::AtConnect => 1,
-        }
+        retry::allowed(self.exchange.class, Sent::Maybe, self.retry_params())
     }
 
     fn retry_params(&self) -> &RetryParams {
@@ -363,9 +359,7 @@ impl Job {
         let (panic, params) = (self.in_panic(), self.retry_params());
         let now = worker.shared.now();
         let asked = worker.budgets.retries(self.pool, |budget| {
-            leeward_failover::retry::after_failure(
-                *class, attempts, sent, params, panic, budget, now,
-            )
+            retry::after_failure(*class, attempts, sent, params, panic, budget, now)
         });
         let next = asked.unwrap_or(Next::Stop(Stop::Budget));
         if next == Next::Stop(Stop::Budget) {
