@@ -6,6 +6,7 @@
 
 use crate::admit::Permit;
 use crate::body::{ClientBody, Continue, Gate};
+use crate::casing::Names;
 use crate::error::{AttemptError, Step};
 use crate::exchange::Head;
 use crate::headers::framing_is_ambiguous;
@@ -34,6 +35,8 @@ pub(crate) struct Plan<'a> {
     /// When it begins.
     pub(crate) started: std::time::Instant,
     pub(crate) head: http::request::Parts,
+    /// How the names of its fields were written.
+    pub(crate) names: Option<Rc<Names>>,
     pub(crate) body: &'a ClientBody,
     pub(crate) need: Freshness,
     /// What it travels by.
@@ -56,6 +59,8 @@ pub(crate) struct Plan<'a> {
 /// The head of an answer, and the connection that its body comes over.
 pub(crate) struct Answer {
     pub(crate) response: Response<AnswerBody>,
+    /// How the names of its fields were written.
+    pub(crate) names: Option<Rc<Names>>,
     pub(crate) lease: Lease,
     pub(crate) upgraded: Option<oneshot::Receiver<Upgraded>>,
     /// When the head came.
@@ -114,7 +119,8 @@ pub(crate) async fn attempt(
         asked_again: plan.asked_again.filter(|until| at < until.into_std()),
     };
     let (order, usual, hold, body) = (plan.order, plan.usual, plan.hold, plan.body);
-    let Some(answer) = lease.send(request(plan)) else {
+    let names = plan.names.clone();
+    let Some(answer) = lease.send(request(plan), names) else {
         return Err(not_connected());
     };
     let waited = wait(pin!(answer), limits, may_leave).await;
@@ -133,9 +139,11 @@ pub(crate) async fn attempt(
         Waited::Answered(Ok(mut response)) => {
             let latency = now.saturating_duration_since(started);
             let late = usual.is_some_and(|usual| latency > usual);
+            let names = lease.names();
             let whole = hold_back(hold, &mut response, &mut lease, limits.deadline).await?;
             Ok(Answer {
                 response,
+                names,
                 lease,
                 upgraded,
                 head: Head { latency, late },

@@ -13,6 +13,7 @@ mod watch;
 
 pub(crate) use watch::{ClientWatch, Overdue};
 
+use crate::casing::HeadWriter;
 use crate::framing::{Framer, FramingLimits, Phase, Refusal, Refused};
 use leeward_config::policy::Limits;
 use std::io::{self, IoSlice};
@@ -33,6 +34,7 @@ pub(crate) struct ClientIo<S> {
     io: S,
     framer: Framer,
     watch: Rc<ClientWatch>,
+    writer: HeadWriter,
     /// Bytes that hyper has not seen: `ready` that may pass, behind them the beginning of something
     /// that is not whole. Without memory when empty.
     held: Vec<u8>,
@@ -69,6 +71,7 @@ impl<S> ClientIo<S> {
             io,
             framer,
             watch,
+            writer: HeadWriter::default(),
             held,
             ready: 0,
             then: Then::Client,
@@ -165,7 +168,8 @@ impl<S> ClientIo<S> {
         }
     }
 
-    fn report(&self, len: usize, now: Instant) {
+    fn report(&mut self, len: usize, now: Instant) {
+        self.watch.named(self.framer.names());
         self.watch
             .framed(self.framer.phase(), self.framer.heads(), len, now);
     }
@@ -230,7 +234,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        let casing = this.watch.casing();
+        let bufs = [IoSlice::new(buf)];
+        let written = this.writer.poll_write(&mut this.io, cx, &bufs, casing);
         this.wrote(written)
     }
 
@@ -240,7 +246,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        let casing = this.watch.casing();
+        let written = this.writer.poll_write(&mut this.io, cx, bufs, casing);
         this.wrote(written)
     }
 

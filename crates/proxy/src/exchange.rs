@@ -3,6 +3,7 @@
 //! Dropped without having been ended it counts as a client that went away, so that cancelled work
 //! is never lost from the numbers.
 
+use crate::casing::Names;
 use crate::forwarding::{Forwarding, Seen, address_key};
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
@@ -37,6 +38,8 @@ pub(crate) struct Exchange {
     /// Whose request it is, by the word of a trusted peer where there is one.
     pub(crate) client: IpAddr,
     pub(crate) started: Instant,
+    /// How the names of the request's fields were written; `None` where they are in lower case.
+    pub(crate) names: Option<Rc<Names>>,
     ended: bool,
 }
 
@@ -51,6 +54,7 @@ impl Exchange {
             class: Class::Order,
             client: conn.peer.ip(),
             started: Instant::now(),
+            names: None,
             ended: false,
         }
     }

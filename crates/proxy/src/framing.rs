@@ -20,8 +20,10 @@ pub(crate) use refusal::Refusal;
 #[cfg(test)]
 pub(crate) use tests::cases as test_cases;
 
+use crate::casing::Names;
 use chunked::ChunkReader;
 use head::{BodyLength, Head, HeadReader};
+use std::rc::Rc;
 
 /// hyper reads no head beyond 408 KiB unless told to.
 const MAX_HEAD: usize = 400 * 1024;
@@ -76,6 +78,12 @@ pub(crate) struct Framer {
     limits: FramingLimits,
     state: State,
     heads: u64,
+    /// Of the head that is being read.
+    names: Names,
+    /// Of the last head in which they mattered: the next one is mostly like it.
+    known: Rc<Names>,
+    /// Of heads that have passed, by their position on the connection; where they matter.
+    passed: Vec<(u64, Rc<Names>)>,
 }
 
 #[derive(Debug)]
@@ -108,7 +116,17 @@ impl Framer {
             limits,
             state: State::idle(),
             heads: 0,
+            names: Names::default(),
+            known: Rc::default(),
+            passed: Vec::new(),
         }
+    }
+
+    /// The names of the fields of heads that have passed since this was last asked, as they were
+    /// written, with the position of each head on the connection. Heads whose names are in lower case
+    /// are left out.
+    pub(crate) fn names(&mut self) -> std::vec::Drain<'_, (u64, Rc<Names>)> {
+        self.passed.drain(..)
     }
 
     /// Looks at bytes that follow those that passed before, and says how many of them may pass
@@ -164,18 +182,20 @@ impl Framer {
     /// pass yet.
     fn accept_next(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
         match &mut self.state {
-            State::Head { reader, begun } => match reader.read(bytes, &self.limits) {
-                Ok(None) => {
-                    *begun = !reader.is_blank(bytes);
-                    Ok(0)
+            State::Head { reader, begun } => {
+                match reader.read(bytes, &self.limits, &mut self.names) {
+                    Ok(None) => {
+                        *begun = !reader.is_blank(bytes);
+                        Ok(0)
+                    }
+                    Ok(Some(head)) => Ok(self.head_passed(head)),
+                    Err(refusal) => Err(Refused {
+                        passed: 0,
+                        refusal,
+                        in_body: false,
+                    }),
                 }
-                Ok(Some(head)) => Ok(self.head_passed(head)),
-                Err(refusal) => Err(Refused {
-                    passed: 0,
-                    refusal,
-                    in_body: false,
-                }),
-            },
+            }
             State::Length(left) => {
                 let len = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= len as u64;
@@ -201,6 +221,13 @@ impl Framer {
     }
 
     fn head_passed(&mut self, head: Head) -> usize {
+        if self.names.matter() {
+            if self.names != *self.known {
+                self.known = Rc::new(self.names.clone());
+            }
+            self.passed.push((self.heads, self.known.clone()));
+        }
+        self.names.clear();
         self.heads += 1;
         self.state = match head.body {
             _ if head.upgrade => State::Paused,

@@ -27,7 +27,8 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let index = conn.next_request();
-    let exchange = Exchange::new(&worker, &conn);
+    let mut exchange = Exchange::new(&worker, &conn);
+    exchange.names = watch.names(index);
     let wants_upgrade = request.headers().contains_key(http::header::UPGRADE);
     let mut response = match watch.refused(index) {
         Some(refusal) => refuse(exchange, refusal),

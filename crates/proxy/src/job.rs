@@ -131,6 +131,7 @@ impl Job {
     fn relay(self, answer: Answer, said: Option<Outcome>) -> Response<ResponseBody> {
         let Answer {
             mut response,
+            names,
             lease,
             upgraded,
             head: came,
@@ -138,6 +139,9 @@ impl Job {
             permit,
             ..
         } = answer;
+        if let Some(watch) = &self.exchange.conn.watch {
+            watch.casing().give(names);
+        }
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);
         let outcome = classify::relayed(response.status());

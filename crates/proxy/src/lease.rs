@@ -4,6 +4,7 @@
 //! `upstream`.
 
 use crate::body::{BodyError, ClientBody, RequestBody};
+use crate::casing::Names;
 use crate::upstream::{Busy, Connection, Upgraded, Upstream};
 use crate::upstream_h2::{H2Answer, StreamEnd, StreamFailed, Ticket};
 use crate::upstream_io::Wire;
@@ -57,14 +58,15 @@ impl Lease {
         }
     }
 
-    /// Sends `request`; the future is the head of its answer.
+    /// Sends `request`, whose fields have these names; the future is the head of its answer.
     pub(crate) fn send(
         &mut self,
         request: http::Request<RequestBody>,
+        names: Option<Rc<Names>>,
     ) -> Option<impl Future<Output = Result<http::Response<AnswerBody>, Broken>> + use<>> {
         let https = self.busy.upstream().io.connect.tls.is_some();
         let (exclusive, stream) = match &mut self.lent {
-            Lent::Connection(connection) => (Some(connection.send(request)), None),
+            Lent::Connection(connection) => (Some(connection.send(request, names)), None),
             Lent::Stream(ticket) => (None, Some(ticket.send(request, https))),
             Lent::Nothing => return None,
         };
@@ -81,6 +83,15 @@ impl Lease {
                 (None, None) => std::future::pending().await,
             }
         })
+    }
+
+    /// The names of the fields of the answer that came, as they were written; `None` where they are in
+    /// lower case, as in HTTP/2.
+    pub(crate) fn names(&self) -> Option<Rc<Names>> {
+        match &self.lent {
+            Lent::Connection(connection) => connection.names(),
+            Lent::Stream(_) | Lent::Nothing => None,
+        }
     }
 
     /// Asks for the stream itself once the backend has switched protocols.

@@ -17,6 +17,7 @@ mod attempt;
 mod body;
 mod body_guard;
 mod budgets;
+mod casing;
 mod classify;
 mod client_io;
 mod connect;

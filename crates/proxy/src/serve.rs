@@ -195,8 +195,7 @@ const HYPER_HEADERS: usize = 100;
 fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .preserve_header_case(true)
-        // Time limits are leeward's own: `ClientWatch`.
+        // Names keep their case by `casing`, and time limits are leeward's own: `ClientWatch`.
         .header_read_timeout(None)
         .auto_date_header(false)
         .half_close(false);

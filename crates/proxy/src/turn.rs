@@ -233,6 +233,7 @@ impl Job {
         let plan = Plan {
             started: started.into_std(),
             head,
+            names: self.exchange.names.clone(),
             body: &self.body,
             need,
             protocol: upstream.io.protocol(class, upgrade),

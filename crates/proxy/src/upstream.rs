@@ -6,6 +6,7 @@
 //! `connect`; judges nothing.
 
 use crate::body::RequestBody;
+use crate::casing::{Cased, Casing, Names};
 use crate::connect::{ConnectError, ConnectSpec, connect};
 use crate::lease::{Lease, Lent};
 use crate::snapshot::EndpointIo;
@@ -66,6 +67,7 @@ struct Idle {
 pub(crate) struct Connection {
     sender: http1::SendRequest<RequestBody>,
     wire: Rc<Wire>,
+    casing: Rc<Casing>,
     task: AbortHandle,
     upgrade: Rc<Cell<Option<oneshot::Sender<Upgraded>>>>,
 }
@@ -329,8 +331,8 @@ impl Upstream {
         stream: UpstreamStream,
         wire: Rc<Wire>,
     ) -> Result<Connection, ConnectError> {
+        let (stream, casing) = Cased::new(stream);
         let made = http1::Builder::new()
-            .preserve_header_case(true)
             .handshake::<_, RequestBody>(TokioIo::new(stream))
             .await;
         let (sender, mut http) = made.map_err(|error| ConnectError {
@@ -347,7 +349,8 @@ impl Upstream {
                 let ended = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
                 if let (Ok(()), Some(taker)) = (ended, upgrade.take()) {
                     let parts = http.into_parts();
-                    let (stream, read_ahead) = (parts.io.into_inner(), parts.read_buf);
+                    let stream = parts.io.into_inner().into_inner();
+                    let read_ahead = parts.read_buf;
                     // A taker that is gone leaves nobody to talk to.
                     let _ = taker.send(Upgraded {
                         stream,
@@ -360,6 +363,7 @@ impl Upstream {
         Ok(Connection {
             sender,
             wire,
+            casing,
             task: task.abort_handle(),
             upgrade,
         })
@@ -402,8 +406,16 @@ impl Connection {
     pub(crate) fn send(
         &mut self,
         request: http::Request<RequestBody>,
+        names: Option<Rc<Names>>,
     ) -> impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + use<> {
+        self.casing.give(names);
+        self.casing.expect();
         self.sender.send_request(request)
+    }
+
+    /// The names of the fields of the answer that came, as they were written.
+    pub(crate) fn names(&self) -> Option<Rc<Names>> {
+        self.casing.take()
     }
 
     /// Who gets the stream itself once the backend has switched protocols.

@@ -4,9 +4,12 @@
 //! Shared by `ClientIo`, the serve loop and the service of one connection, all on one thread.
 //! It has no timer: the serve loop asks.
 
+use crate::casing::{Casing, Names};
 use crate::framing::{Phase, Refusal};
 use leeward_config::policy::Limits;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,10 +58,29 @@ pub(crate) struct ClientWatch {
     write_blocked_since: Cell<Option<Instant>>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
+    /// Of requests that the service has not been given, by their position on the connection.
+    names: RefCell<VecDeque<(u64, Rc<Names>)>>,
+    casing: Casing,
 }
 
 /// For the service and the serve loop.
 impl ClientWatch {
+    /// The names of the fields of the request at this index, as they were written; `None` where they
+    /// are in lower case. Those of earlier requests are forgotten.
+    pub(crate) fn names(&self, index: u64) -> Option<Rc<Names>> {
+        let mut names = self.names.borrow_mut();
+        while names.front().is_some_and(|(at, _)| *at < index) {
+            names.pop_front();
+        }
+        let found = names.pop_front_if(|(at, _)| *at == index);
+        found.map(|(_, names)| names)
+    }
+
+    /// What is told to the writing side of the names of answers.
+    pub(crate) fn casing(&self) -> &Casing {
+        &self.casing
+    }
+
     /// What to answer to the request at this index, counted from 0 over the connection: hyper saw
     /// a stand-in for a request that was refused. `None` for every good request.
     pub(crate) fn refused(&self, index: u64) -> Option<Refusal> {
@@ -225,6 +247,8 @@ impl ClientWatch {
             write_blocked_since: Cell::default(),
             bytes_in: Cell::default(),
             bytes_out: Cell::default(),
+            names: RefCell::default(),
+            casing: Casing::default(),
         }
     }
 
@@ -263,6 +287,11 @@ impl ClientWatch {
             self.body_waited
                 .set(self.body_waited.get() + now.saturating_duration_since(since));
         }
+    }
+
+    /// Heads have passed whose names matter.
+    pub(super) fn named(&self, passed: impl Iterator<Item = (u64, Rc<Names>)>) {
+        self.names.borrow_mut().extend(passed);
     }
 
     /// What the framer made of them.

@@ -6,6 +6,7 @@
 use super::lines::{self, Lines};
 use super::refusal::Refusal;
 use super::{FramingLimits, bytes, target};
+use crate::casing::Names;
 use std::ops::Range;
 
 /// No registered method is longer than 17 bytes.
@@ -55,6 +56,7 @@ impl HeadReader {
         &mut self,
         head: &[u8],
         limits: &FramingLimits,
+        names: &mut Names,
     ) -> Result<Option<Head>, Refusal> {
         loop {
             let start = self.lines.next;
@@ -67,7 +69,8 @@ impl HeadReader {
                 if line.is_empty() {
                     return self.finish(limits).map(Some);
                 }
-                self.field(head, line, limits)?;
+                let name = self.field(head, line, limits)?;
+                names.push(name);
             } else if !line.is_empty() {
                 self.request_line(line, start)?;
             } else if start > 0 {
@@ -146,7 +149,13 @@ impl HeadReader {
         Ok(())
     }
 
-    fn field(&mut self, head: &[u8], line: &[u8], limits: &FramingLimits) -> Result<(), Refusal> {
+    /// Looks at a field; returns its name.
+    fn field<'a>(
+        &mut self,
+        head: &[u8],
+        line: &'a [u8],
+        limits: &FramingLimits,
+    ) -> Result<&'a [u8], Refusal> {
         self.fields += 1;
         if self.fields > limits.header_count {
             return Err(Refusal::TooManyFields);
@@ -188,7 +197,7 @@ impl HeadReader {
             }
             _ => {}
         }
-        Ok(())
+        Ok(name)
     }
 
     fn connection(&mut self, value: &[u8]) -> Result<(), Refusal> {
