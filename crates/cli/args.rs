@@ -31,6 +31,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Say what a policy would change, in meaning. Exit 0 for nothing, 1 for something, 2 for trouble.
+    Diff(Diff),
     /// Move everything away from places now: requests that may move are placed elsewhere, streams
     /// end.
     Evacuate(Word),
@@ -80,6 +82,19 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Diff {
+    /// OLD and NEW; NEW alone is compared with what a leeward serves that runs.
+    #[arg(required = true, num_args = 1..=2, value_names = ["OLD", "NEW"])]
+    pub(crate) policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Print the difference as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `evacuate` and `drain`.

@@ -4,6 +4,7 @@ mod admin;
 mod args;
 mod check;
 mod demo;
+mod diff;
 mod log;
 mod notify;
 mod reload;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let code = match args.verb {
         Verb::Run(run) => run::run(&run),
         Verb::Check { policies, json } => check::run(&policies, json),
+        Verb::Diff(asked) => diff::run(&asked),
         Verb::Evacuate(word) => {
             word::say("evacuate", &word.said, word.lasts.as_deref(), word.force)
         }

@@ -119,7 +119,7 @@ impl<'a> Fields<'a> {
         default: f64,
         bounds: RangeInclusive<f64>,
     ) -> f64 {
-        let show = |share: &f64| format!("{}%", share * 100.0);
+        let show = |share: &f64| units::show_share(*share);
         self.value(key, "a share such as 50%", units::share, &bounds, show)
             .unwrap_or(default)
     }

@@ -27,7 +27,8 @@
 //! ```
 //!
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
-//! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
+//! builds it, `status` shows it, `prospect` says what a word would lead to, `foresee` what
+//! a policy would, `guards` what a policy asks of itself, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 #[cfg_attr(not(feature = "injected-bugs"), doc(hidden))]
 pub mod bugs;
@@ -40,6 +41,8 @@ mod facts;
 mod failback;
 mod fill;
 mod fleet;
+mod foresee;
+mod guards;
 mod held;
 mod hold;
 mod id;
@@ -78,6 +81,8 @@ mod writer;
 
 pub use class::{Class, Repeat};
 pub use engine::Engine;
+pub use foresee::stands_for_a_name;
+pub use guards::{Breach, Guard, Guards};
 pub use hold::HoldMemory;
 pub use id::{BackendId, EndpointId, PoolId, ProviderId, RouteId, SiteId};
 pub use input::{Input, OperatorWord, Outcome, Overdue, ProbeFailure, ProbeResult, Tally, Target};

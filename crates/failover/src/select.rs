@@ -107,6 +107,29 @@ pub fn select_among(
         .or_else(|| choice.round_the_writer(pool))
 }
 
+/// Where first attempts of a class go that has no affinity key: each site of the pool with its part
+/// of them, 0 to 1, in tier order. What [`select`] does on average while nothing is full.
+pub fn shares(pool: &PoolTable, class: Class) -> Vec<(SiteId, f64)> {
+    let orders = class.goes_to_writer();
+    if let Some(writer) = pool.writer.filter(|_| orders) {
+        let tiers = pool.lanes.chunk_by(|a, b| a.tier == b.tier);
+        let takes = |lane: &Lane| takes(lane, Some(writer), orders);
+        let best = tiers.map(|tier| (tier, tier.iter().map(takes).sum::<f64>()));
+        let Some((tier, all)) = best.into_iter().find(|(_, all)| *all > 0.0) else {
+            return Vec::new();
+        };
+        return tier
+            .iter()
+            .map(|lane| (lane.site, takes(lane) / all))
+            .collect();
+    }
+    let warms = class == Class::PublicRead;
+    let warm = |lane: &Lane| if warms { lane.warm } else { 0.0 };
+    let all: f64 = pool.lanes.iter().map(warm).sum();
+    let part = |lane: &Lane| (lane.site, lane.share * (1.0 - all) + warm(lane));
+    pool.lanes.iter().map(part).collect()
+}
+
 /// A stable hash of an affinity key: the same over restarts and over several leeward processes, so
 /// that they agree on the path of a key.
 pub fn affinity_key(bytes: &[u8]) -> u64 {
@@ -150,11 +173,9 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
             let orders = self.want.class.goes_to_writer();
             let writer = self.writer;
             let open = &self.open;
-            let capacity = |lane: &Lane| {
-                let takes = allowed(lane, writer)
-                    && open(lane)
-                    && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
-                if takes { lane.capacity } else { 0.0 }
+            let capacity = |lane: &Lane| match open(lane) {
+                true => takes(lane, writer, orders),
+                false => 0.0,
             };
             let key = self.want.key;
             let Some(lane) = draw(tier, key, self.rng, capacity, |lane| lane.hash) else {
@@ -332,6 +353,16 @@ fn is_far(table: &Table, tried: &[EndpointId], lane: &Lane, reach: Reach) -> boo
             Reach::Site => info.site != lane.site,
             Reach::Provider => info.provider != lane.provider,
         })
+}
+
+/// What draws a first attempt that is bound to a writer to a lane.
+fn takes(lane: &Lane, writer: Option<ProviderId>, orders: bool) -> f64 {
+    let any = || lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
+    if allowed(lane, writer) && any() {
+        lane.capacity
+    } else {
+        0.0
+    }
 }
 
 const WORST_RANK: u8 = 2;

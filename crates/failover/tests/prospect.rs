@@ -1,10 +1,10 @@
 //! What would follow from an operator's word: the numbers, and what speaks against it.
 
 use leeward_failover::{
-    Backend, Change, EndpointId, Engine, Event, FailoverParams, HealthParams, Input, Leaving,
-    ObjectionKind, OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId, ProbeParams,
-    ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally, Target,
-    TierSite, Time,
+    Backend, Change, EndpointId, Engine, Event, FailoverParams, Guards, HealthParams, Input,
+    Leaving, ObjectionKind, OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId,
+    ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally,
+    Target, TierSite, Time,
 };
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ fn policy(capacity: Option<u32>) -> Policy {
             retry: RetryParams::default(),
         }],
         backends: (0..2).map(backend).collect(),
+        guards: Guards::default(),
     }
 }
 

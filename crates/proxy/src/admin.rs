@@ -6,6 +6,7 @@
 //! the engine asks the control task and waits a bounded time; all but `words` only reads.
 
 mod connections;
+mod diff;
 mod words;
 
 use crate::control::ControlMessage;
@@ -57,6 +58,7 @@ pub(crate) async fn serve(
         .route("/api/v1/events", get(events))
         .route("/api/v1/record", get(record))
         .merge(words::routes())
+        .merge(diff::routes())
         .with_state(admin.clone());
     let second = async {
         if let Some(listener) = read_only {

@@ -27,6 +27,8 @@ pub(crate) enum ControlMessage {
     Silence(Vec<(EndpointId, Overdue)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
+    /// Somebody wants to think about what would be.
+    Copy(oneshot::Sender<Box<Engine>>),
     /// An operator wants something said.
     Say {
         saying: Saying,
@@ -104,6 +106,10 @@ pub(crate) async fn run(
             Some(ControlMessage::Status(answer)) => {
                 // Whoever asked may have given up.
                 let _ = answer.send(engine.status(shared.now()));
+            }
+            Some(ControlMessage::Copy(answer)) => {
+                // Whoever asked may have given up.
+                let _ = answer.send(Box::new(Engine::clone(&engine)));
             }
             Some(ControlMessage::Say { saying, answer }) => {
                 let now = shared.now();

@@ -93,6 +93,12 @@ impl Pools {
         found
     }
 
+    /// The name of a pool and where it stands.
+    pub(super) fn place(&self, pool: PoolId) -> Option<(&str, Pos)> {
+        let note = self.notes.get(pool.index())?;
+        Some((note.name.as_str(), note.pos))
+    }
+
     /// The only pool, where there is just one.
     pub(super) fn only(&self) -> Option<PoolId> {
         (self.notes.len() == 1).then_some(PoolId(0))
