@@ -50,6 +50,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of the policy, for editors.
+    Schema,
     /// Watch a provider die: three small providers, the proxy, mixed load, all in this process.
     Demo(Demo),
 }

@@ -10,6 +10,7 @@ mod notify;
 mod reload;
 mod replay;
 mod run;
+mod schema;
 mod word;
 
 use args::{Args, Verb};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Drain(word) => word::say("drain", &word.said, word.lasts.as_deref(), word.force),
         Verb::Restore(word) => word::say("restore", &word.said, None, false),
         Verb::Replay { record, json } => replay::run(&record, json),
+        Verb::Schema => schema::run(),
         Verb::Demo(demo) => demo::run(&demo),
     };
     ExitCode::from(code)

@@ -15,7 +15,10 @@ mod fields;
 mod merge;
 pub mod policy;
 mod problem;
+mod reference;
 mod report;
+mod schema;
+mod shape;
 mod source;
 mod suggest;
 mod syntax;
@@ -26,6 +29,8 @@ mod watch;
 mod windows;
 
 pub use problem::{Problem, Severity};
+pub use reference::reference;
+pub use schema::schema;
 pub use watch::{Nudge, Wake, Watch};
 
 use policy::Policy;

@@ -7,6 +7,7 @@ use super::pools::Pools;
 use crate::fields::{Fields, expected, text};
 use crate::policy::Route;
 use crate::report::Report;
+use crate::shape;
 use crate::source::Pos;
 use crate::units::show_share;
 use leeward_failover::{Guard, Guards, Policy, PoolId};
@@ -26,17 +27,16 @@ pub(super) struct Rails {
 /// Reads `guards`.
 pub(super) fn compile(fields: &mut Fields<'_>) -> Rails {
     let report = fields.report;
-    let example = "guards: { capacity_without_provider: 40%, providers: 2 }";
     let Some(mut f) = fields
         .get("guards")
-        .and_then(|node| Fields::of(report, node, "the guards", example))
+        .and_then(|node| Fields::of(report, node, &shape::process::GUARDS))
     else {
         return Rails::default();
     };
     let guards = Guards {
-        capacity_without_site: f.share("capacity_without_site", 0.0, 0.0..=1.0),
-        capacity_without_provider: f.share("capacity_without_provider", 0.0, 0.0..=1.0),
-        providers: usize::try_from(f.count("providers", 1, 1..=256)).unwrap_or(1),
+        capacity_without_site: f.share("capacity_without_site", 0.0),
+        capacity_without_provider: f.share("capacity_without_provider", 0.0),
+        providers: usize::try_from(f.count("providers", 1)).unwrap_or(1),
         second_tier: f.flag("second_tier", false),
         forced: f.get("force").and_then(|node| {
             const WHAT: &str = "a reason such as \"INC-42: the contract with gcp ends\"";

@@ -25,13 +25,12 @@ mod tiers;
 use crate::fields::{Fields, expected};
 use crate::policy::Policy;
 use crate::report::Report;
+use crate::shape;
 use crate::tree::Node;
 use std::path::Path;
 
 /// The version of the policy file that this program reads.
 const VERSION: u64 = 1;
-
-const SMALLEST: &str = "version: 1, then listeners, providers and pools";
 
 /// What every section needs while it is compiled.
 pub(crate) struct Context<'a> {
@@ -49,7 +48,7 @@ pub(crate) fn compile(
     hash: String,
 ) -> Option<Policy> {
     let context = Context { report, base };
-    let mut fields = Fields::of(report, root, "a policy", SMALLEST)?;
+    let mut fields = Fields::of(report, root, &shape::process::TOP)?;
     if !version(report, &mut fields) {
         return None;
     }

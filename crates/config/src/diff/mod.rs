@@ -17,7 +17,7 @@ use describe::{Thing, describe};
 use leeward_failover::{EndpointId, Engine, Time};
 use serde::{Deserialize, Serialize};
 use settings::Settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use endpoints::{Endpoints, Reset};
 pub use moves::Move;
@@ -103,6 +103,19 @@ pub enum Kind {
     Route,
 }
 
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Process => "process",
+            Kind::Listener => "listener",
+            Kind::Provider => "provider",
+            Kind::Pool => "pool",
+            Kind::Backend => "backend",
+            Kind::Route => "route",
+        }
+    }
+}
+
 /// A proxy that runs, as it is asked.
 pub struct Running<'a> {
     /// What it holds.
@@ -173,8 +186,31 @@ fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
     }
     let gone = before.into_iter();
     found.extend(gone.map(|((kind, name), was)| whole(kind, name, What::Removed, &was)));
+    // A pool that comes or goes does so with its backends.
+    let whole: Vec<String> = found
+        .iter()
+        .filter(|change| change.kind == Kind::Pool && change.what != What::Changed)
+        .map(|change| format!("{} ", change.name))
+        .collect();
+    let of_whole = |name: &str| whole.iter().any(|pool| name.starts_with(pool));
+    found.retain(|change| change.kind != Kind::Backend || !of_whole(&change.name));
+    if let Some((route, place)) = order_of_routes(old, new) {
+        let known = found.iter_mut();
+        match known
+            .into_iter()
+            .find(|c| c.kind == Kind::Route && c.name == route)
+        {
+            Some(change) => change.settings.push(place),
+            None => found.push(Change {
+                kind: Kind::Route,
+                name: route,
+                what: What::Changed,
+                note: String::new(),
+                settings: vec![place],
+            }),
+        }
+    }
     found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    found.extend(order_of_routes(old, new));
     found
 }
 
@@ -232,29 +268,22 @@ fn changed(kind: Kind, name: String, was: &Settings, is: &Settings) -> Option<Ch
     })
 }
 
-/// The first route that matches wins, so that their order means something.
-fn order_of_routes(old: &Policy, new: &Policy) -> Option<Change> {
+/// The first route that stands elsewhere: the first that matches wins, so that their order means
+/// something.
+fn order_of_routes(old: &Policy, new: &Policy) -> Option<(String, Changed)> {
     let names = |policy: &Policy, other: &Policy| -> Vec<String> {
-        let known: std::collections::BTreeSet<&str> = other
-            .routes
-            .iter()
-            .map(|route| route.name.as_str())
-            .collect();
+        let known = other.routes.iter().map(|route| route.name.as_str());
+        let known: BTreeSet<&str> = known.collect();
         let names = policy.routes.iter().map(|route| route.name.clone());
         names.filter(|name| known.contains(name.as_str())).collect()
     };
     let (before, after) = (names(old, new), names(new, old));
     let (one, other) = before.iter().zip(&after).find(|(a, b)| a != b)?;
-    Some(Change {
-        kind: Kind::Route,
-        name: other.clone(),
-        what: What::Changed,
-        note: String::new(),
-        settings: vec![Changed {
-            key: "place".to_owned(),
-            from: format!("behind `{one}`"),
-            to: format!("before `{one}`"),
-            restart: false,
-        }],
-    })
+    let place = Changed {
+        key: "place".to_owned(),
+        from: format!("behind `{one}`"),
+        to: format!("before `{one}`"),
+        restart: false,
+    };
+    Some((other.clone(), place))
 }

@@ -1,6 +1,6 @@
 //! A [`Diff`] in words, for people and golden tests.
 
-use super::{Change, Changed, Diff, Kind, Move, What};
+use super::{Change, Changed, Diff, Move, What};
 use crate::units::show_share;
 use std::fmt;
 
@@ -31,6 +31,12 @@ impl Diff {
         }
         let reset = self.endpoints.reset.len();
         parts.push(format!("resets the health of {reset}"));
+        for (verb, what) in [("adds", What::Added), ("removes", What::Removed)] {
+            let kinds = self.kinds(what);
+            if !kinds.is_empty() {
+                parts.push(format!("{verb} {}", and(&kinds)));
+            }
+        }
         let settings: usize = self
             .changes
             .iter()
@@ -40,6 +46,20 @@ impl Diff {
             parts.push(format!("changes {}", counted(settings, "setting")));
         }
         parts.join("; ")
+    }
+
+    /// `1 listener`, `2 routes`: what comes or goes beside endpoints.
+    fn kinds(&self, what: What) -> Vec<String> {
+        let mut kinds: Vec<(&str, usize)> = Vec::new();
+        for change in self.changes.iter().filter(|change| change.what == what) {
+            let kind = change.kind.as_str();
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((kind, 1)),
+            }
+        }
+        let told = kinds.into_iter().map(|(kind, count)| counted(count, kind));
+        told.collect()
     }
 }
 
@@ -137,14 +157,7 @@ fn told(found: &Move) -> String {
 }
 
 fn describe(f: &mut fmt::Formatter<'_>, change: &Change) -> fmt::Result {
-    let kind = match change.kind {
-        Kind::Process => "process",
-        Kind::Listener => "listener",
-        Kind::Provider => "provider",
-        Kind::Pool => "pool",
-        Kind::Backend => "backend",
-        Kind::Route => "route",
-    };
+    let kind = change.kind.as_str();
     let name = match change.name.as_str() {
         "" => kind.to_owned(),
         name => format!("{kind} {name}"),
