@@ -112,13 +112,8 @@ pub(crate) async fn run(
                 let _ = answer.send(Box::new(Engine::clone(&engine)));
             }
             Some(ControlMessage::Say { saying, answer }) => {
-                let now = shared.now();
-                let (said, input) = operator::say(&engine, saying, now);
-                if let Some(input) = input {
-                    engine.handle(input, now);
-                }
                 // Whoever asked may have given up; the word holds all the same.
-                let _ = answer.send(said);
+                let _ = answer.send(say(&mut engine, saying, &shared));
             }
             Some(ControlMessage::Serve { serving, done }) => {
                 // What was reported before has the ids of the policy before.
@@ -139,6 +134,16 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+/// Says an operator's word, where nothing speaks against it.
+fn say(engine: &mut Driven, saying: Saying, shared: &Shared) -> operator::Answer {
+    let now = shared.now();
+    let (said, input) = operator::say(engine, saying, now);
+    if let Some(input) = input {
+        engine.handle(input, now);
+    }
+    said
 }
 
 fn input(report: Report) -> Input {
