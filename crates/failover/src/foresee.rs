@@ -10,7 +10,7 @@ use crate::input::{Input, ProbeResult};
 use crate::policy::Policy;
 use crate::time::Time;
 use crate::verdict::Verdict;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// How long the probes take that nobody made.
@@ -70,18 +70,18 @@ impl Engine {
     }
 }
 
-/// The first of the addresses that stand for a name: a range that nobody has (RFC 1112 section 4).
-const STAND_INS: u32 = u32::from_be_bytes([240, 0, 0, 0]);
-
+/// An address of the documentation's network (RFC 3849), which nobody has, that stands for what a name
+/// resolves to.
 fn stand_in(number: usize) -> SocketAddr {
-    let number = u32::try_from(number).unwrap_or(u32::MAX) & 0x00ff_ffff;
-    SocketAddr::from((Ipv4Addr::from(STAND_INS | number), 1))
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    let [high, low] = [(number >> 16) as u16, number as u16];
+    SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 1, high, low), 1))
 }
 
 /// Whether an address only stands for those that the name of a backend will turn out to have.
 pub fn stands_for_a_name(address: SocketAddr) -> bool {
     match address {
-        SocketAddr::V4(v4) => v4.port() == 1 && v4.ip().octets()[0] == 240,
-        SocketAddr::V6(_) => false,
+        SocketAddr::V4(_) => false,
+        SocketAddr::V6(v6) => v6.port() == 1 && v6.ip().segments()[..2] == [0x2001, 0xdb8],
     }
 }

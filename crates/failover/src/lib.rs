@@ -13,6 +13,8 @@
 //! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
 //! failed attempt may go elsewhere; [`limit`] says how much a site may be given.
 //!
+//! What another policy would lead to, `foresee` says; what a policy asks of itself, `guards`.
+//!
 //! An observation's way through the files:
 //!
 //! ```text
@@ -27,8 +29,7 @@
 //! ```
 //!
 //! `schedule` and `timers` know when the next thing is due, `fleet` holds what is known, `topology`
-//! builds it, `status` shows it, `prospect` says what a word would lead to, `foresee` what
-//! a policy would, `guards` what a policy asks of itself, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
+//! builds it, `status` shows it, `prospect` says what a word would lead to, `memory` and `recall` carry it over a restart, and `invariants` states what must always hold.
 
 #[cfg_attr(not(feature = "injected-bugs"), doc(hidden))]
 pub mod bugs;

@@ -113,7 +113,11 @@ pub fn shares(pool: &PoolTable, class: Class) -> Vec<(SiteId, f64)> {
     let orders = class.goes_to_writer();
     if let Some(writer) = pool.writer.filter(|_| orders) {
         let tiers = pool.lanes.chunk_by(|a, b| a.tier == b.tier);
-        let takes = |lane: &Lane| takes(lane, Some(writer), orders);
+        let takes = |lane: &Lane| {
+            let any = || lane.endpoints.iter().any(|e| e.order_weight > 0.0);
+            let own = allowed(lane, Some(writer)) && any();
+            if own { lane.capacity } else { 0.0 }
+        };
         let best = tiers.map(|tier| (tier, tier.iter().map(takes).sum::<f64>()));
         let Some((tier, all)) = best.into_iter().find(|(_, all)| *all > 0.0) else {
             return Vec::new();
@@ -173,9 +177,11 @@ impl<F: Fn(EndpointId) -> u32, O: Fn(&Lane) -> bool> Choice<'_, F, O> {
             let orders = self.want.class.goes_to_writer();
             let writer = self.writer;
             let open = &self.open;
-            let capacity = |lane: &Lane| match open(lane) {
-                true => takes(lane, writer, orders),
-                false => 0.0,
+            let capacity = |lane: &Lane| {
+                let takes = allowed(lane, writer)
+                    && open(lane)
+                    && lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
+                if takes { lane.capacity } else { 0.0 }
             };
             let key = self.want.key;
             let Some(lane) = draw(tier, key, self.rng, capacity, |lane| lane.hash) else {
@@ -353,16 +359,6 @@ fn is_far(table: &Table, tried: &[EndpointId], lane: &Lane, reach: Reach) -> boo
             Reach::Site => info.site != lane.site,
             Reach::Provider => info.provider != lane.provider,
         })
-}
-
-/// What draws a first attempt that is bound to a writer to a lane.
-fn takes(lane: &Lane, writer: Option<ProviderId>, orders: bool) -> f64 {
-    let any = || lane.endpoints.iter().any(|e| weight(e, orders) > 0.0);
-    if allowed(lane, writer) && any() {
-        lane.capacity
-    } else {
-        0.0
-    }
 }
 
 const WORST_RANK: u8 = 2;

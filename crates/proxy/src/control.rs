@@ -8,7 +8,9 @@ use crate::operator::{self, Saying};
 use crate::record::Driven;
 use crate::serving::Serving;
 use crate::worker::Shared;
-use leeward_failover::{BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally};
+use leeward_failover::{
+    BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally, Time,
+};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,8 +29,8 @@ pub(crate) enum ControlMessage {
     Silence(Vec<(EndpointId, Overdue)>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
-    /// Somebody wants to think about what would be.
-    Copy(oneshot::Sender<Box<Engine>>),
+    /// Somebody wants to try something on a copy of the engine, under the policy that it goes by.
+    Copy(oneshot::Sender<Copied>),
     /// An operator wants something said.
     Say {
         saying: Saying,
@@ -44,6 +46,13 @@ pub(crate) enum ControlMessage {
     Alive(oneshot::Sender<()>),
     /// The end.
     Stop,
+}
+
+/// A copy of the engine: what is tried on it costs the control task nothing.
+pub(crate) struct Copied {
+    pub(crate) engine: Engine,
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) now: Time,
 }
 
 /// What tasks on the control thread report. Bounded by the number of endpoints and backends: each
@@ -103,17 +112,16 @@ pub(crate) async fn run(
                     engine.handle(Input::Silence { endpoint, overdue }, shared.now());
                 }
             }
-            Some(ControlMessage::Status(answer)) => {
-                // Whoever asked may have given up.
-                let _ = answer.send(engine.status(shared.now()));
-            }
-            Some(ControlMessage::Copy(answer)) => {
-                // Whoever asked may have given up.
-                let _ = answer.send(Box::new(Engine::clone(&engine)));
-            }
+            Some(ControlMessage::Status(to)) => give(to, engine.status(shared.now())),
+            Some(ControlMessage::Copy(to)) => give(to, copied(&engine, &shared)),
             Some(ControlMessage::Say { saying, answer }) => {
+                let now = shared.now();
+                let (said, input) = operator::say(&engine, saying, now);
+                if let Some(input) = input {
+                    engine.handle(input, now);
+                }
                 // Whoever asked may have given up; the word holds all the same.
-                let _ = answer.send(say(&mut engine, saying, &shared));
+                let _ = answer.send(said);
             }
             Some(ControlMessage::Serve { serving, done }) => {
                 // What was reported before has the ids of the policy before.
@@ -124,10 +132,7 @@ pub(crate) async fn run(
                 // Whoever offered it may have given up waiting; it serves all the same.
                 let _ = done.try_send(());
             }
-            Some(ControlMessage::Alive(answer)) => {
-                // Whoever asked may have given up.
-                let _ = answer.send(());
-            }
+            Some(ControlMessage::Alive(to)) => give(to, ()),
             Some(ControlMessage::Stop) => {
                 effects.end(&mut engine);
                 return;
@@ -136,14 +141,17 @@ pub(crate) async fn run(
     }
 }
 
-/// Says an operator's word, where nothing speaks against it.
-fn say(engine: &mut Driven, saying: Saying, shared: &Shared) -> operator::Answer {
-    let now = shared.now();
-    let (said, input) = operator::say(engine, saying, now);
-    if let Some(input) = input {
-        engine.handle(input, now);
+/// Answers; whoever asked may have given up.
+fn give<T>(to: oneshot::Sender<T>, answer: T) {
+    let _ = to.send(answer);
+}
+
+fn copied(engine: &Engine, shared: &Shared) -> Copied {
+    Copied {
+        engine: engine.clone(),
+        serving: shared.snapshot.load().serving.clone(),
+        now: shared.now(),
     }
-    said
 }
 
 fn input(report: Report) -> Input {
@@ -188,7 +196,6 @@ mod tests {
     use crate::worker::local_runtime;
     use arc_swap::ArcSwap;
     use leeward_config::policy::Policy;
-    use leeward_failover::Time;
     use leeward_metrics::{BuildInfo, Metrics};
     use std::path::Path;
     use std::sync::Mutex;

@@ -8,8 +8,8 @@
 use super::connections::Peer;
 use super::words::comes_from_here;
 use super::{Admin, PATIENCE};
-use crate::control::ControlMessage;
-use crate::snapshot::{Endpoints, Snapshot};
+use crate::control::{ControlMessage, Copied};
+use crate::snapshot::Endpoints;
 use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use leeward_config::diff::{Running, compare};
 use leeward_config::{Files, Options, parse_files};
-use leeward_failover::{EndpointId, Engine, Time};
+use leeward_failover::EndpointId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -68,31 +68,20 @@ async fn answer(admin: &Admin, asked: Asked) -> Response {
         asked.await.ok()?;
         copy.await.ok()
     };
-    let Ok(Some(engine)) = tokio::time::timeout(PATIENCE, held).await else {
+    let Ok(Some(held)) = tokio::time::timeout(PATIENCE, held).await else {
         let text = "the control task does not answer; traffic goes on with the last table";
         return failed(StatusCode::SERVICE_UNAVAILABLE, text);
     };
-    let snapshot = admin.shared.snapshot.load_full();
-    if snapshot.serving.policy.engine != *engine.policy() {
-        let text = "a reload is under way; ask again";
-        return failed(StatusCode::SERVICE_UNAVAILABLE, text);
-    }
-    let now = admin.shared.now();
-    let thought =
-        tokio::task::spawn_blocking(move || think(&asked.files, &snapshot, &engine, now)).await;
-    match thought {
+    let endpoints = admin.shared.snapshot.load().endpoints.clone();
+    let thought = tokio::task::spawn_blocking(move || think(&asked.files, &held, &endpoints));
+    match thought.await {
         Ok((status, body)) => (status, Json(body)).into_response(),
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-fn think(
-    files: &[(String, String)],
-    snapshot: &Snapshot,
-    engine: &Engine,
-    now: Time,
-) -> (StatusCode, Value) {
-    let old = &snapshot.serving.policy;
+fn think(files: &[(String, String)], held: &Copied, endpoints: &Endpoints) -> (StatusCode, Value) {
+    let old = &held.serving.policy;
     let options = Options {
         files: Files::MayBeMissing,
         ..Options::default()
@@ -106,9 +95,9 @@ fn think(
         return (StatusCode::UNPROCESSABLE_ENTITY, body);
     };
     let running = Running {
-        engine,
-        now,
-        streams: &|endpoint| open(&snapshot.endpoints, endpoint),
+        engine: &held.engine,
+        now: held.now,
+        streams: &|endpoint| open(endpoints, endpoint),
     };
     let diff = compare(old, &new, Some(&running));
     match serde_json::to_value(diff) {
