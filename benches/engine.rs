@@ -6,9 +6,9 @@
 use divan::{Bencher, black_box};
 use leeward_failover::select::{Reach, Rng, Want, affinity_key, select};
 use leeward_failover::{
-    Backend, Class, EndpointId, Engine, FailoverParams, HealthParams, Input, OrderParams, Outcome,
-    Output, Policy, Pool, PoolId, ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind,
-    RetryParams, Site, SiteId, Tally, TierSite, Time,
+    Backend, Class, EndpointId, Engine, FailoverParams, Guards, HealthParams, Input, OrderParams,
+    Outcome, Output, Policy, Pool, PoolId, ProbeParams, ProbeResult, Provider, ProviderId,
+    ProviderKind, RetryParams, Site, SiteId, Tally, TierSite, Time,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -63,6 +63,7 @@ fn policy(endpoints: usize) -> Policy {
         ],
         pools: (0..endpoints.div_ceil(POOL)).map(pool).collect(),
         backends: (0..endpoints).map(backend).collect(),
+        guards: Guards::default(),
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Explain(Explain),
     /// Show what a proxy that runs holds of providers, sites and pools, and what it decided last.
     Status(Status),
+    /// Say what a policy would change, in meaning. Exit 0 for nothing, 1 for something, 2 for trouble.
+    Diff(Diff),
     /// Move everything away from places now: requests that may move are placed elsewhere, streams
     /// end.
     Evacuate(Word),
@@ -65,6 +67,8 @@ pub(crate) enum Verb {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Print the JSON Schema of the policy, for editors.
+    Schema,
     /// Watch a provider die: three small providers, the proxy, mixed load, all in this process.
     Demo(Demo),
 }
@@ -97,6 +101,19 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Arguments)]
+pub(crate) struct Diff {
+    /// OLD and NEW; NEW alone is compared with what a leeward serves that runs.
+    #[arg(required = true, num_args = 1..=2, value_names = ["OLD", "NEW"])]
+    pub(crate) policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Print the difference as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `evacuate` and `drain`.

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod decision;
 mod demo;
+mod diff;
 mod explain;
 mod held;
 mod log;
@@ -13,6 +14,7 @@ mod notify;
 mod reload;
 mod replay;
 mod run;
+mod schema;
 mod status;
 mod terminal;
 mod word;
@@ -34,12 +36,14 @@ fn main() -> ExitCode {
         Verb::Status(status) => status::run(&status),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { dir } => manual::pages(&dir),
+        Verb::Diff(asked) => diff::run(&asked),
         Verb::Evacuate(word) => {
             word::say("evacuate", &word.said, word.lasts.as_deref(), word.force)
         }
         Verb::Drain(word) => word::say("drain", &word.said, word.lasts.as_deref(), word.force),
         Verb::Restore(word) => word::say("restore", &word.said, None, false),
         Verb::Replay { record, json } => replay::run(&record, json),
+        Verb::Schema => schema::run(),
         Verb::Demo(demo) => demo::run(&demo),
     };
     ExitCode::from(code)

@@ -27,6 +27,8 @@ mod demo;
 #[cfg(test)]
 mod desync;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod dns;

@@ -35,6 +35,17 @@ impl Networks {
     }
 }
 
+impl std::fmt::Display for Networks {
+    /// `10.0.0.0/8, 192.0.2.7/32`; `nobody` where it is empty.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nobody");
+        }
+        let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
 /// How a listener knows who its clients are, and what it tells backends of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {

@@ -1,10 +1,12 @@
 //! A mapping being read: which keys it has, which it should not have, and values by type.
 //!
+//! Which keys there are, and within which bounds, [`crate::shape`] says.
 //! Owns the words for what is missing, unknown, of the wrong type or out of range. Whatever is wrong
 //! is reported and replaced by the default, so that reading goes on. Used by all of
 //! [`crate::compile`].
 
 use crate::report::Report;
+use crate::shape::{Declared, Section, Value};
 use crate::source::Pos;
 use crate::suggest;
 use crate::tree::{Entry, Kind, Node};
@@ -13,40 +15,34 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// A mapping, and the keys that were asked for so far: those are the keys that it may have.
+/// A mapping, read by what is declared of it.
 pub(crate) struct Fields<'a> {
     pub(crate) report: &'a Report<'a>,
     /// Where the mapping begins.
     pub(crate) pos: Pos,
     entries: &'a [Entry],
-    asked: Vec<&'static str>,
+    section: &'static Section,
 }
 
 impl<'a> Fields<'a> {
-    /// The node as a mapping; `what` is "a backend", `example` shows one.
-    pub(crate) fn of(
-        report: &'a Report<'a>,
-        node: &'a Node,
-        what: &str,
-        example: &str,
-    ) -> Option<Self> {
+    /// The node as a mapping of this kind.
+    pub(crate) fn of(report: &'a Report<'a>, node: &'a Node, section: Declared) -> Option<Self> {
         let Kind::Mapping(entries) = &node.kind else {
-            expected(report, node, what, Some(format!("as in `{example}`")));
+            let hint = format!("as in `{}`", section.example);
+            expected(report, node, section.what, Some(hint));
             return None;
         };
         Some(Self {
             report,
             pos: node.pos,
             entries,
-            asked: Vec::new(),
+            section,
         })
     }
 
     /// The value of a key. A key without a value is reported and counts as absent.
     pub(crate) fn get(&mut self, key: &'static str) -> Option<&'a Node> {
-        if !self.asked.contains(&key) {
-            self.asked.push(key);
-        }
+        self.alternatives(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         present(self.report, entry)
     }
@@ -74,77 +70,81 @@ impl<'a> Fields<'a> {
             .map(|entry| entry.pos)
     }
 
-    /// Reports the keys that nobody asked for. To be called last.
+    /// What may stand behind a key. Asking for one that is not declared is a mistake of the reader,
+    /// which nobody would see: a policy with that key is refused.
+    fn alternatives(&self, key: &str) -> &'static [Value] {
+        let declared = self.section.key(key);
+        debug_assert!(declared.is_some(), "`{key}` is not declared");
+        declared.map_or(&[], |key| key.value.alternatives())
+    }
+
+    /// The bounds that are declared for a key, by what reads them.
+    fn bounds<T: Clone>(
+        &self,
+        key: &str,
+        of: impl Fn(&Value) -> Option<&RangeInclusive<T>>,
+        widest: RangeInclusive<T>,
+    ) -> RangeInclusive<T> {
+        let declared = self.alternatives(key).iter().find_map(of);
+        debug_assert!(declared.is_some(), "`{key}` is declared as something else");
+        declared.cloned().unwrap_or(widest)
+    }
+
+    /// Reports the keys that are not declared. To be called last.
     pub(crate) fn finish(self) {
         for entry in self.entries {
-            if !self.asked.contains(&entry.key.as_str()) {
+            if self.section.key(&entry.key).is_none() {
                 let text = format!("unknown key `{}`", entry.key);
-                let known = self.asked.iter().copied();
+                let known = self.section.keys.iter().map(|key| key.name);
                 let hint = self.report.suggest(&entry.key, known);
                 self.report.error_hint(entry.pos, text, hint);
             }
         }
     }
 
-    /// A duration within bounds.
-    pub(crate) fn duration(
-        &mut self,
-        key: &'static str,
-        default: Duration,
-        bounds: RangeInclusive<Duration>,
-    ) -> Duration {
+    /// A duration within its bounds.
+    pub(crate) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
         let read = |text: &str| units::duration(text);
+        let bounds = self.bounds(key, Value::spans, Duration::ZERO..=Duration::MAX);
         self.value(key, "a duration such as 500ms", read, &bounds, |d| {
             units::show_duration(*d)
         })
         .unwrap_or(default)
     }
 
-    /// A number of bytes within bounds.
-    pub(crate) fn size(
-        &mut self,
-        key: &'static str,
-        default: u64,
-        bounds: RangeInclusive<u64>,
-    ) -> u64 {
+    /// A number of bytes within its bounds.
+    pub(crate) fn size(&mut self, key: &'static str, default: u64) -> u64 {
         let show = |size: &u64| units::show_size(*size);
+        let bounds = self.bounds(key, Value::sizes, 0..=u64::MAX);
         self.value(key, "a size such as 64KiB", units::size, &bounds, show)
             .unwrap_or(default)
     }
 
-    /// A share within bounds.
-    pub(crate) fn share(
-        &mut self,
-        key: &'static str,
-        default: f64,
-        bounds: RangeInclusive<f64>,
-    ) -> f64 {
-        let show = |share: &f64| format!("{}%", share * 100.0);
+    /// A share within its bounds.
+    pub(crate) fn share(&mut self, key: &'static str, default: f64) -> f64 {
+        let show = |share: &f64| units::show_share(*share);
+        let bounds = self.bounds(key, Value::shares, 0.0..=1.0);
         self.value(key, "a share such as 50%", units::share, &bounds, show)
             .unwrap_or(default)
     }
 
-    /// A rate per second within bounds, where there is one.
-    pub(crate) fn rate(&mut self, key: &'static str, bounds: RangeInclusive<f64>) -> Option<f64> {
+    /// A rate per second within its bounds, where there is one.
+    pub(crate) fn rate(&mut self, key: &'static str) -> Option<f64> {
         let show = |rate: &f64| format!("{rate}/s");
+        let bounds = self.bounds(key, Value::rates, 0.0..=f64::MAX);
         self.value(key, "a rate such as 2000/s", units::rate, &bounds, show)
     }
 
-    /// A whole number within bounds, where there is one.
-    pub(crate) fn number(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
+    /// A whole number within its bounds, where there is one.
+    pub(crate) fn number(&mut self, key: &'static str) -> Option<u64> {
         let read = |text: &str| text.parse::<u64>().map_err(|_| None);
+        let bounds = self.bounds(key, Value::numbers, 0..=u64::MAX);
         self.value(key, "a whole number", read, &bounds, u64::to_string)
     }
 
-    /// A whole number within bounds as `u32`.
-    pub(crate) fn count(
-        &mut self,
-        key: &'static str,
-        default: u32,
-        bounds: RangeInclusive<u32>,
-    ) -> u32 {
-        let bounds = u64::from(*bounds.start())..=u64::from(*bounds.end());
-        let number = self.number(key, bounds);
+    /// A whole number within its bounds as `u32`.
+    pub(crate) fn count(&mut self, key: &'static str, default: u32) -> u32 {
+        let number = self.number(key);
         number
             .and_then(|number| u32::try_from(number).ok())
             .unwrap_or(default)

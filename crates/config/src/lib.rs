@@ -10,11 +10,15 @@
 
 mod clients;
 mod compile;
+pub mod diff;
 mod fields;
 mod merge;
 pub mod policy;
 mod problem;
+mod reference;
 mod report;
+mod schema;
+mod shape;
 mod source;
 mod suggest;
 mod syntax;
@@ -25,6 +29,8 @@ mod watch;
 mod windows;
 
 pub use problem::{Problem, Severity};
+pub use reference::reference;
+pub use schema::schema;
 pub use watch::{Nudge, Wake, Watch};
 
 use policy::Policy;
@@ -123,6 +129,27 @@ pub fn parse(name: &str, text: &str, base: &Path) -> Loaded {
 /// relative to `base`.
 pub fn parse_with(name: &str, text: &str, base: &Path, options: &Options) -> Loaded {
     finish(Reading::of_text(name, text), base, options)
+}
+
+/// The files of a policy as they are, with the names that problems are to have: for whoever compiles
+/// them elsewhere, by [`parse_files`].
+///
+/// # Errors
+/// What cannot be read.
+pub fn read(path: &Path) -> Result<Vec<(String, String)>, Vec<Problem>> {
+    let Reading {
+        sources, problems, ..
+    } = Reading::of_path(path);
+    if problems.iter().any(Problem::is_error) {
+        return Err(problems);
+    }
+    Ok(sources.into_iter().map(|s| (s.name, s.text)).collect())
+}
+
+/// Compiles a policy from texts in memory, each with the name that problems are to have; paths in
+/// them are relative to `base`.
+pub fn parse_files(files: &[(String, String)], base: &Path, options: &Options) -> Loaded {
+    finish(Reading::of_texts(files), base, options)
 }
 
 fn finish(reading: Reading, base: &Path, options: &Options) -> Loaded {

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub struct Policy {
     /// First 16 hex digits of the SHA-256 of the file's bytes: which policy is running.
     pub hash: String,
+    /// The folder that paths in it are relative to.
+    pub base: PathBuf,
     /// The engine's part. `PoolId` and `BackendId` below are positions in it.
     pub engine: EnginePolicy,
     /// Where clients connect.

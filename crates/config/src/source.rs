@@ -81,6 +81,15 @@ impl Reading {
         reading
     }
 
+    /// Texts that are already in memory.
+    pub(crate) fn of_texts(files: &[(String, String)]) -> Self {
+        let mut reading = Self::default();
+        for (name, text) in files.iter().take(MAX_FILES) {
+            reading.take(name.clone(), text.as_bytes());
+        }
+        reading
+    }
+
     /// A file, or the `*.yaml` files of a folder in the order of their names.
     pub(crate) fn of_path(path: &Path) -> Self {
         let mut reading = Self::default();

@@ -90,6 +90,12 @@ pub(crate) fn show_size(bytes: u64) -> String {
     }
 }
 
+/// A share as a percentage.
+pub(crate) fn show_share(share: f64) -> String {
+    // Binary fractions of shares that were written in decimals end somewhere behind the fourth place.
+    format!("{}%", (share * 1e6).round() / 1e4)
+}
+
 fn meant(number: f64, unit: &str) -> Misread {
     Some(format!("did you mean `{number}{unit}`?"))
 }

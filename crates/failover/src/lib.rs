@@ -13,6 +13,8 @@
 //! The data path reads what the engine decided through [`select`], and asks [`retry`] whether a
 //! failed attempt may go elsewhere; [`limit`] says how much a site may be given.
 //!
+//! What another policy would lead to, `foresee` says; what a policy asks of itself, `guards`.
+//!
 //! An observation's way through the files:
 //!
 //! ```text
@@ -41,6 +43,8 @@ mod facts;
 mod failback;
 mod fill;
 mod fleet;
+mod foresee;
+mod guards;
 mod held;
 mod hold;
 mod id;
@@ -80,6 +84,8 @@ mod writer;
 
 pub use class::{Class, Repeat};
 pub use engine::Engine;
+pub use foresee::stands_for_a_name;
+pub use guards::{Breach, Guard, Guards};
 pub use hold::HoldMemory;
 pub use id::{BackendId, EndpointId, PoolId, ProviderId, RouteId, SiteId};
 pub use input::{Input, OperatorWord, Outcome, Overdue, ProbeFailure, ProbeResult, Tally, Target};

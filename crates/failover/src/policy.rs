@@ -2,6 +2,7 @@
 //!
 //! `leeward-config` compiles the file into this; nothing here is optional that has a default.
 
+use crate::guards::Guards;
 use crate::id::{PoolId, ProviderId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -18,6 +19,9 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// Origins.
     pub backends: Vec<Backend>,
+    /// What it asks of its pools.
+    #[serde(default)]
+    pub guards: Guards,
 }
 
 /// Who runs the machines.

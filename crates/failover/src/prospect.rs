@@ -7,7 +7,8 @@
 
 use crate::engine::Engine;
 use crate::fleet::PoolState;
-use crate::id::PoolId;
+use crate::guards::{Guard, counted, percent, share};
+use crate::id::{PoolId, ProviderId};
 use crate::input::{Input, OperatorWord, Target};
 use crate::table::{Lane, LaneEndpoint};
 use crate::time::Time;
@@ -48,6 +49,8 @@ pub struct Stand {
     pub endpoints: usize,
     /// Requests per second that those can carry; absent where not all their backends say.
     pub capacity: Option<u64>,
+    /// Providers at which those are.
+    pub providers: usize,
 }
 
 /// What speaks against a word.
@@ -73,6 +76,8 @@ pub enum ObjectionKind {
     TooLittle,
     /// Orders would have no place to go.
     NoOrders,
+    /// What is left is less than a guard of the policy asks for.
+    Guard,
 }
 
 impl Engine {
@@ -101,7 +106,8 @@ impl Engine {
             };
             if word != OperatorWord::Active {
                 let states = [self, &then].map(|engine| &engine.fleet.pools[id.index()]);
-                prospect.objections.extend(objection(&pool, states));
+                let found = objection(&pool, states).or_else(|| self.breach(id, &pool));
+                prospect.objections.extend(found);
             }
             prospect.pools.push(pool);
         }
@@ -115,17 +121,67 @@ impl Engine {
         }
         let status = self.pool_status(id, now);
         let lanes = self.fleet.pools[id.index()].table.lanes.iter();
-        let serving: Vec<&LaneEndpoint> = lanes
+        let serving: Vec<(ProviderId, &LaneEndpoint)> = lanes
             .filter(|lane| lane.usable)
-            .flat_map(|lane| &lane.endpoints)
-            .filter(|endpoint| endpoint.weight > 0.0)
+            .flat_map(|lane| {
+                lane.endpoints
+                    .iter()
+                    .map(|endpoint| (lane.provider, endpoint))
+            })
+            .filter(|(_, endpoint)| endpoint.weight > 0.0)
             .collect();
+        let providers: BTreeSet<ProviderId> = serving.iter().map(|(id, _)| *id).collect();
+        let serving: Vec<&LaneEndpoint> = serving.into_iter().map(|(_, serves)| serves).collect();
         Stand {
             shares: status.shares,
             writer: status.writer,
             endpoints: serving.len(),
             capacity: self.declared(&serving),
+            providers: providers.len(),
         }
+    }
+
+    /// What a guard of the policy has against it: a word that takes a pool below what is asked for,
+    /// or further below. Whether a place went or a whole provider says which guard is meant.
+    fn breach(&self, id: PoolId, pool: &PoolProspect) -> Option<Objection> {
+        let PoolProspect {
+            name,
+            before,
+            after,
+            ..
+        } = pool;
+        let guards = &self.fleet.policy.guards;
+        let object = |guard: Guard, text: String| {
+            Some(Objection {
+                pool: name.clone(),
+                kind: ObjectionKind::Guard,
+                text: format!("{name}: {text} by the guard `{}`", guard.as_str()),
+            })
+        };
+        if after.providers < before.providers && after.providers < guards.providers {
+            let left = counted(after.providers, "provider");
+            let text = format!("{left} would be left, {} are asked for", guards.providers);
+            return object(Guard::Providers, text);
+        }
+        let (guard, least) = if after.providers < before.providers {
+            (
+                Guard::CapacityWithoutProvider,
+                guards.capacity_without_provider,
+            )
+        } else {
+            (Guard::CapacityWithoutSite, guards.capacity_without_site)
+        };
+        let all = self.fleet.policy.declared(id, |_| true)?;
+        let left = after.capacity?;
+        if before.capacity.is_some_and(|had| had <= left) || share(left, all) >= least {
+            return None;
+        }
+        let text = format!(
+            "{left}/s of {all}/s would be left, which is {}, {} are asked for",
+            percent(share(left, all)),
+            percent(least)
+        );
+        object(guard, text)
     }
 
     /// What endpoints can carry by their backends' word: each address of a backend its part.

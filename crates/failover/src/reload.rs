@@ -49,10 +49,11 @@ impl Engine {
             kind: SubjectKind::Policy,
             name: "policy".to_owned(),
         };
-        let evidence = vec![
+        let mut evidence = vec![
             ("pools", self.fleet.pools.len().to_string()),
             ("endpoints", after.len().to_string()),
         ];
+        evidence.extend(forced(&self.fleet.policy).map(|text| ("forced", text)));
         let change = Change::Endpoints { added, removed };
         self.journal
             .event(self.now, subject, change, Cause::PolicyLoaded, evidence);
@@ -315,6 +316,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// Why a policy that breaks its guards was taken, and what breaks them.
+fn forced(policy: &Policy) -> Option<String> {
+    let reason = policy.guards.forced.as_ref()?;
+    let breaches: Vec<String> = policy
+        .breaches()
+        .into_iter()
+        .map(|found| format!("{}: {}", policy.pools[found.pool.index()].name, found.text))
+        .collect();
+    (!breaches.is_empty()).then(|| format!("{reason}: {}", breaches.join("; ")))
 }
 
 fn new_endpoint(

@@ -133,6 +133,33 @@ pub fn select_beside(
         .or_else(|| choice.round_the_writer(pool))
 }
 
+/// Where first attempts of a class go that has no affinity key: each site of the pool with its part
+/// of them, 0 to 1, in tier order. What [`select`] does on average while nothing is full.
+pub fn shares(pool: &PoolTable, class: Class) -> Vec<(SiteId, f64)> {
+    let orders = class.goes_to_writer();
+    if let Some(writer) = pool.writer.filter(|_| orders) {
+        let tiers = pool.lanes.chunk_by(|a, b| a.tier == b.tier);
+        let takes = |lane: &Lane| {
+            let any = || lane.endpoints.iter().any(|e| e.order_weight > 0.0);
+            let own = allowed(lane, Some(writer)) && any();
+            if own { lane.capacity } else { 0.0 }
+        };
+        let best = tiers.map(|tier| (tier, tier.iter().map(takes).sum::<f64>()));
+        let Some((tier, all)) = best.into_iter().find(|(_, all)| *all > 0.0) else {
+            return Vec::new();
+        };
+        return tier
+            .iter()
+            .map(|lane| (lane.site, takes(lane) / all))
+            .collect();
+    }
+    let warms = class == Class::PublicRead;
+    let warm = |lane: &Lane| if warms { lane.warm } else { 0.0 };
+    let all: f64 = pool.lanes.iter().map(warm).sum();
+    let part = |lane: &Lane| (lane.site, lane.share * (1.0 - all) + warm(lane));
+    pool.lanes.iter().map(part).collect()
+}
+
 /// A stable hash of an affinity key: the same over restarts and over several leeward processes, so
 /// that they agree on the path of a key.
 pub fn affinity_key(bytes: &[u8]) -> u64 {

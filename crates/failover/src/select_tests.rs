@@ -357,3 +357,37 @@ fn what_finds_a_site_full_goes_to_one_with_room() {
     assert_eq!(among(Class::Order, &[0]), [1]);
     assert_eq!(among(Class::Order, &[0, 1]), [0_u32; 0]);
 }
+
+/// What [`shares`] says is what selection does.
+#[test]
+fn shares_are_those_by_which_first_attempts_are_drawn() {
+    const DRAWN: usize = 20_000;
+    for writer in [None, Some(0), Some(1)] {
+        let table = table(&USUAL, writer);
+        for class in Class::ALL {
+            let want = Want {
+                pool: PoolId(0),
+                class,
+                key: None,
+                tried: &[],
+                reach: Reach::Endpoint,
+            };
+            let mut rng = Rng::new(7);
+            let mut counts = [0; USUAL.len()];
+            for _ in 0..DRAWN {
+                let pick = select(&table, &want, &mut rng, |_| 0).expect("somebody");
+                counts[pick.site.index()] += 1;
+            }
+            let said = shares(&table.pools[0], class);
+            for (site, count) in counts.into_iter().enumerate() {
+                let share = said.iter().find(|(id, _)| id.index() == site);
+                let share = share.map_or(0.0, |(_, share)| *share);
+                let drawn = f64::from(count) / DRAWN as f64;
+                assert!(
+                    (share - drawn).abs() < 0.02,
+                    "{class:?} {writer:?}: {share}, {drawn}"
+                );
+            }
+        }
+    }
+}

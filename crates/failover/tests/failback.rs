@@ -1,7 +1,7 @@
 //! Who says when a place comes home: itself, a window, an operator.
 
 use leeward_failover::{
-    Backend, Cause, EndpointId, Engine, Failback, FailoverParams, HealthParams, Input,
+    Backend, Cause, EndpointId, Engine, Failback, FailoverParams, Guards, HealthParams, Input,
     OperatorWord, OrderParams, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult,
     Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Target, TierSite, Time, Verdict,
 };
@@ -53,6 +53,7 @@ fn policy(failbacks: &[Failback]) -> Policy {
         sites: vec![site("aws/one", 0), site("gcp/one", 1)],
         pools: failbacks.iter().enumerate().map(pool).collect(),
         backends: (0..failbacks.len() * 2).map(backend).collect(),
+        guards: Guards::default(),
     }
 }
 

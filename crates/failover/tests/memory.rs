@@ -2,7 +2,7 @@
 //! makes no sense.
 
 use leeward_failover::{
-    Backend, BackendMemory, Cause, EndpointId, EndpointMemory, Engine, FailoverParams,
+    Backend, BackendMemory, Cause, EndpointId, EndpointMemory, Engine, FailoverParams, Guards,
     HealthParams, HeldMemory, HoldMemory, Input, Memory, OperatorWord, OrderParams, PlaceMemory,
     PlaceStatus, Policy, Pool, PoolId, PoolMemory, ProbeParams, ProbeResult, Provider, ProviderId,
     ProviderKind, RetryParams, Site, SiteId, Status, TierSite, Time, Verdict, WordMemory,
@@ -49,6 +49,7 @@ fn policy(backends: u32) -> Policy {
             retry: RetryParams::default(),
         }],
         backends: (0..backends * 2).map(backend).collect(),
+        guards: Guards::default(),
     }
 }
 

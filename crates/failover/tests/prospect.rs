@@ -1,10 +1,10 @@
 //! What would follow from an operator's word: the numbers, and what speaks against it.
 
 use leeward_failover::{
-    Backend, Change, EndpointId, Engine, Event, FailoverParams, HealthParams, Input, Leaving,
-    ObjectionKind, OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId, ProbeParams,
-    ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally, Target,
-    TierSite, Time,
+    Backend, Change, EndpointId, Engine, Event, FailoverParams, Guards, HealthParams, Input,
+    Leaving, ObjectionKind, OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId,
+    ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally,
+    Target, TierSite, Time,
 };
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ fn policy(capacity: Option<u32>) -> Policy {
             retry: RetryParams::default(),
         }],
         backends: (0..2).map(backend).collect(),
+        guards: Guards::default(),
     }
 }
 
@@ -213,4 +214,117 @@ fn a_restore_is_never_objected_to() {
     let found = engine.consider(&[AWS], OperatorWord::Active, at(30));
     assert_eq!(found.objections, []);
     assert_eq!(found.pools[0].after.shares[0].1, 0.01);
+}
+
+/// Both endpoints serve; the policy asks so much of itself.
+fn guarded(guards: Guards) -> Engine {
+    let mut engine = serving(Some(100));
+    let policy = Policy {
+        guards,
+        ..policy(Some(100))
+    };
+    engine.handle(Input::Policy(Box::new(policy)), at(15));
+    events(&mut engine);
+    engine
+}
+
+#[test]
+fn a_word_that_breaks_a_guard_is_objected_to_with_the_numbers() {
+    let of_provider = Guards {
+        capacity_without_provider: 0.6,
+        ..Guards::default()
+    };
+    let engine = guarded(of_provider);
+    let found = engine.consider(&[AWS], OperatorWord::Evacuated, at(20));
+    assert_eq!(found.objections[0].kind, ObjectionKind::Guard);
+    let numbers = "trading: 100/s of 200/s would be left, which is 50%, 60% are asked for by the \
+                   guard `capacity_without_provider`";
+    assert_eq!(found.objections[0].text, numbers);
+
+    let of_number = Guards {
+        providers: 2,
+        ..Guards::default()
+    };
+    let engine = guarded(of_number);
+    let found = engine.consider(&[AWS], OperatorWord::Draining, at(20));
+    let numbers = "trading: 1 provider would be left, 2 are asked for by the guard `providers`";
+    assert_eq!(found.objections[0].text, numbers);
+}
+
+#[test]
+fn a_word_that_leaves_what_is_asked_for_or_takes_nothing_breaks_no_guard() {
+    let mut engine = guarded(Guards {
+        capacity_without_site: 1.0,
+        capacity_without_provider: 0.5,
+        providers: 1,
+        second_tier: true,
+        forced: None,
+    });
+    let found = engine.consider(&[AWS], OperatorWord::Evacuated, at(20));
+    assert_eq!(found.objections, []);
+    // What is left already cannot be taken away once more.
+    engine.handle(said(&[AWS], OperatorWord::Evacuated, false), at(30));
+    let stricter = Guards {
+        capacity_without_provider: 0.9,
+        providers: 2,
+        ..Guards::default()
+    };
+    let policy = Policy {
+        guards: stricter,
+        ..policy(Some(100))
+    };
+    engine.handle(Input::Policy(Box::new(policy)), at(40));
+    let found = engine.consider(&[AWS], OperatorWord::Evacuated, at(50));
+    assert_eq!(found.objections, []);
+}
+
+#[test]
+fn a_policy_that_was_forced_says_so_in_the_journal() {
+    let mut engine = serving(Some(100));
+    let mut forced = policy(Some(100));
+    forced.guards = Guards {
+        providers: 3,
+        forced: Some("INC-42".to_owned()),
+        ..Guards::default()
+    };
+    engine.handle(Input::Policy(Box::new(forced.clone())), at(20));
+    let told = |engine: &mut Engine| {
+        let events = events(engine);
+        let mut facts = events.into_iter().flat_map(|event| event.evidence);
+        facts
+            .find(|(fact, _)| *fact == "forced")
+            .map(|(_, text)| text)
+    };
+    let text = "INC-42: trading: it depends on 2 providers, and 3 are asked for";
+    assert_eq!(told(&mut engine).as_deref(), Some(text));
+    forced.guards.providers = 2;
+    engine.handle(Input::Policy(Box::new(forced)), at(30));
+    assert_eq!(told(&mut engine), None);
+}
+
+#[test]
+fn another_policy_is_foreseen_without_being_taken() {
+    let engine = serving(Some(100));
+    let mut other = policy(Some(100));
+    other.pools[0].tiers.reverse();
+    let then = engine.foresee(&other, at(20));
+    let shares = |engine: &Engine| engine.status(at(20)).pools[0].shares.clone();
+    assert_eq!(shares(&engine)[0], ("aws/one".to_owned(), 0.98));
+    assert_eq!(shares(&then)[0], ("gcp/one".to_owned(), 0.98));
+    assert_eq!(engine.policy(), &policy(Some(100)));
+}
+
+#[test]
+fn what_nobody_has_looked_up_or_probed_yet_is_foreseen_as_serving() {
+    let mut named = policy(None);
+    named.backends.iter_mut().for_each(|b| b.addresses.clear());
+    let calm = Engine::calm(&named);
+    let pool = &calm.status(at(0)).pools[0];
+    assert_eq!(pool.endpoints.len(), 2);
+    for endpoint in &pool.endpoints {
+        assert_eq!(endpoint.verdict, leeward_failover::Verdict::Healthy);
+        let address = endpoint.address.parse().expect("an address");
+        assert!(leeward_failover::stands_for_a_name(address));
+    }
+    assert_eq!(pool.shares[0].1, 0.98);
 }

@@ -6,6 +6,7 @@
 //! the engine asks the control task and waits a bounded time; all but `words` only reads.
 
 mod connections;
+mod diff;
 mod explain;
 mod words;
 
@@ -59,6 +60,7 @@ pub(crate) async fn serve(
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/record", get(record))
         .merge(words::routes())
+        .merge(diff::routes())
         .with_state(admin.clone());
     let second = async {
         if let Some(listener) = read_only {

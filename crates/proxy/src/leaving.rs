@@ -10,6 +10,8 @@ use leeward_failover::{EndpointId, Leaving, Table};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -160,7 +162,27 @@ pub(crate) fn must_end(
     let watch = worker.departures.watch(io.id);
     let worker = worker.clone();
     let draw = move || endless.then(|| worker.draw(|rng| rng.fraction()));
-    async move { watch.must_end(window, draw).await }
+    let open = endless.then(|| Open::new(&io.streams));
+    async move {
+        let _open = open;
+        watch.must_end(window, draw).await
+    }
+}
+
+/// A stream that is open, for whoever counts them.
+struct Open(Arc<AtomicU64>);
+
+impl Open {
+    fn new(streams: &Arc<AtomicU64>) -> Self {
+        streams.fetch_add(1, Ordering::Relaxed);
+        Self(streams.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Wakes every worker when the table `now` treats work under way in another way than `before`: whoever
@@ -186,7 +208,6 @@ fn leaving(table: &Table) -> impl Iterator<Item = (EndpointId, Leaving)> + '_ {
 mod tests {
     use super::*;
     use leeward_failover::PoolTable;
-    use std::sync::Arc;
 
     const ONE: EndpointId = EndpointId(1);
     const WINDOW: Duration = Duration::from_secs(60);

@@ -46,6 +46,8 @@ pub(crate) struct EndpointIo {
     pub(crate) slots: EndpointSlots,
     /// How long the last probe that passed took, in microseconds. Written once a probe.
     pub(crate) probe_took: AtomicU64,
+    /// Streams that are open there, over all workers. Written twice a stream.
+    pub(crate) streams: Arc<AtomicU64>,
     pub(crate) provider: ProviderSlots,
     /// How much it may be given.
     pub(crate) room: Room,
@@ -62,11 +64,14 @@ pub(crate) fn endpoints(
     let known = |position: usize| before.get(position).and_then(Option::as_ref);
     let make = |(position, info): (usize, &Option<EndpointInfo>)| {
         let info = info.as_ref()?;
-        let made = EndpointIo::new(EndpointId::from(position), info, serving, metrics);
+        let mut made = EndpointIo::new(EndpointId::from(position), info, serving, metrics);
         match known(position) {
-            Some(known) if known.is_like(&made) => Some(known.clone()),
-            _ => Some(Arc::new(made)),
+            Some(known) if known.is_like(&made) => return Some(known.clone()),
+            // It is reached in another way now; what is open there stays open.
+            Some(known) => made.streams = known.streams.clone(),
+            None => {}
         }
+        Some(Arc::new(made))
     };
     table.endpoints.iter().enumerate().map(make).collect()
 }
@@ -108,6 +113,7 @@ impl EndpointIo {
                     .learned,
             ),
             probe_took: AtomicU64::new(0),
+            streams: Arc::default(),
             provider: io.provider,
             labels,
         }

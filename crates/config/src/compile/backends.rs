@@ -8,24 +8,15 @@ use super::places::Places;
 use crate::fields::{Fields, expected, list, one_or_list, text};
 use crate::policy::{Backend, HostHeader, Protocol, UpstreamTls};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::pools::{MAX_ADDRESSES, MAX_BACKENDS};
+use crate::shape::words::PROTOCOLS;
 use crate::source::Pos;
 use crate::tree::Node;
 use leeward_failover as engine;
 use leeward_failover::{BackendId, PoolId, SiteId};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-
-const MAX_BACKENDS: usize = 4096;
-const MAX_ADDRESSES: usize = 256;
-const MAX_WEIGHT: u32 = 10_000;
-const MAX_CAPACITY: f64 = 10_000_000.0;
-/// The words of `protocol`.
-pub(super) const PROTOCOLS: [(&str, Protocol); 3] = [
-    ("http1", Protocol::Http1),
-    ("http2", Protocol::Http2),
-    ("auto", Protocol::Auto),
-];
-const EXAMPLE: &str = "{ url: https://api.use1.example:8443, site: aws/us-east-1 }";
 
 /// The backends of a pool.
 #[derive(Default)]
@@ -52,7 +43,8 @@ pub(super) fn compile(
     pool: PoolId,
 ) -> Members {
     let report = context.report;
-    let Some(node) = fields.require("backends", &format!("[{EXAMPLE}]")) else {
+    let Some(node) = fields.require("backends", &format!("[{}]", shape::pools::BACKEND.example))
+    else {
         return Members::default();
     };
     let Some(items) = list(report, node, "a list of backends", MAX_BACKENDS) else {
@@ -111,17 +103,15 @@ fn backend(
     usual: Protocol,
 ) -> Option<Draft> {
     let report = context.report;
-    let mut fields = Fields::of(report, node, "a backend", EXAMPLE)?;
+    let mut fields = Fields::of(report, node, &shape::pools::BACKEND)?;
     let url_node = fields.require("url", "https://api.use1.example:8443");
     let url = url_node.and_then(|node| url(report, node));
     let site = fields
         .require("site", "aws/us-east-1")
         .and_then(|node| places.site(report, node));
-    let capacity = fields
-        .rate("capacity", 1.0..=MAX_CAPACITY)
-        .map(|rate| rate as u32);
+    let capacity = fields.rate("capacity").map(|rate| rate as u32);
     let weighed = fields.has("weight");
-    let weight = fields.count("weight", 1, 1..=MAX_WEIGHT);
+    let weight = fields.count("weight", 1);
     let addresses = fields
         .get("addresses")
         .map(|node| addresses(report, node, url.as_ref().map_or(0, |url| url.port)));

@@ -3,13 +3,13 @@
 use crate::fields::{Fields, expected, one_or_list, text, word};
 use crate::policy::{Clients, ForwardingFields, Networks, ProxyProtocol, Trusted, TrustedFields};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::listeners::MAX_NETWORKS;
+use crate::shape::words::{FORWARDED, TRUSTED};
 use crate::tree::{Kind, Node};
 use ipnet::IpNet;
 use std::net::IpAddr;
-use std::time::Duration;
 
-/// Networks in one list at most.
-const MAX_NETWORKS: usize = 1024;
 const WHAT: &str = "an address or a network such as 10.0.0.0/8";
 
 /// Reads the keys of a listener that say who its clients are.
@@ -22,12 +22,11 @@ pub(super) fn clients(report: &Report<'_>, listener: &mut Fields<'_>) -> Clients
 }
 
 fn proxy_protocol(report: &Report<'_>, listener: &mut Fields<'_>) -> ProxyProtocol {
-    const EXAMPLE: &str = "proxy_protocol: { from: [10.0.0.0/8] }";
     let default = ProxyProtocol::default();
     let Some(node) = listener.get("proxy_protocol") else {
         return default;
     };
-    let Some(mut fields) = Fields::of(report, node, "the PROXY protocol settings", EXAMPLE) else {
+    let Some(mut fields) = Fields::of(report, node, &shape::listeners::PROXY_PROTOCOL) else {
         return default;
     };
     let from = fields.require("from", "[10.0.0.0/8]").map(|node| {
@@ -37,8 +36,7 @@ fn proxy_protocol(report: &Report<'_>, listener: &mut Fields<'_>) -> ProxyProtoc
             "anybody can claim any address by a PROXY header",
         )
     });
-    let bounds = Duration::from_millis(1)..=Duration::from_secs(60);
-    let timeout = fields.duration("timeout", default.timeout, bounds);
+    let timeout = fields.duration("timeout", default.timeout);
     fields.finish();
     ProxyProtocol {
         from: from.unwrap_or_default(),
@@ -57,18 +55,13 @@ fn trusted(report: &Report<'_>, listener: &mut Fields<'_>) -> Trusted {
             fields: TrustedFields::default(),
         };
     }
-    let example = "trusted: { from: [10.0.0.0/8], fields: forwarded }";
-    let Some(mut fields) = Fields::of(report, node, "the trusted peers", example) else {
+    let Some(mut fields) = Fields::of(report, node, &shape::listeners::TRUSTED_PEERS) else {
         return Trusted::default();
     };
     let from = fields
         .require("from", "[10.0.0.0/8]")
         .map(|node| networks(report, node, EVERYBODY));
-    let words = [
-        ("x-forwarded", TrustedFields::XForwarded),
-        ("forwarded", TrustedFields::Forwarded),
-    ];
-    let kind = fields.word("fields", &words);
+    let kind = fields.word("fields", &TRUSTED);
     fields.finish();
     Trusted {
         from: from.unwrap_or_default(),
@@ -84,9 +77,8 @@ fn forwarded(report: &Report<'_>, listener: &mut Fields<'_>) -> ForwardingFields
         x_forwarded: false,
         forwarded: false,
     };
-    let words = [("x-forwarded", true), ("forwarded", false)];
-    for node in one_or_list(report, node, "kinds of forwarding fields", words.len()) {
-        match word(report, node, &words) {
+    for node in one_or_list(report, node, "kinds of forwarding fields", FORWARDED.len()) {
+        match word(report, node, &FORWARDED) {
             Some(true) => found.x_forwarded = true,
             Some(false) => found.forwarded = true,
             None => {}

@@ -11,16 +11,12 @@ use super::listeners::file;
 use crate::fields::{Fields, expected, one_or_list, text};
 use crate::policy::{Dns, FileSd, HttpSd, Sources, UpstreamTls};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::pools::{FILE_REFRESH, HTTP_REFRESH, HTTP_TIMEOUT};
+use crate::shape::process::MAX_RESOLVERS;
+use crate::shape::words::PRIVATE;
 use crate::tree::{Kind, Node};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-const MAX_RESOLVERS: usize = 8;
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const FILE_REFRESH: Duration = Duration::from_secs(5);
-const HTTP_REFRESH: Duration = Duration::from_secs(30);
-const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How names are looked up.
 pub(super) fn dns(fields: &mut Fields<'_>) -> Dns {
@@ -29,26 +25,19 @@ pub(super) fn dns(fields: &mut Fields<'_>) -> Dns {
         return default;
     };
     let report = fields.report;
-    let example = "dns: { resolvers: [1.1.1.1, \"8.8.8.8:53\"] }";
-    let Some(mut f) = Fields::of(report, node, "the settings of DNS", example) else {
+    let Some(mut f) = Fields::of(report, node, &shape::process::DNS) else {
         return default;
     };
     let resolvers = f.get("resolvers").map(|node| resolvers(report, node));
     let max_pos = f.key_pos("max_ttl");
     let found = Dns {
         resolvers: resolvers.unwrap_or_default(),
-        timeout: f.duration("timeout", default.timeout, 10 * MS..=60_000 * MS),
-        min_ttl: f.duration("min_ttl", default.min_ttl, 100 * MS..=HOUR),
-        max_ttl: f.duration("max_ttl", default.max_ttl, 100 * MS..=24 * HOUR),
-        keep: f.duration("keep", default.keep, Duration::ZERO..=365 * 24 * HOUR),
-        keep_decentralized: f.duration(
-            "keep_decentralized",
-            default.keep_decentralized,
-            Duration::ZERO..=365 * 24 * HOUR,
-        ),
-        private: f
-            .word("private", &[("refuse", false), ("allow", true)])
-            .unwrap_or(default.private),
+        timeout: f.duration("timeout", default.timeout),
+        min_ttl: f.duration("min_ttl", default.min_ttl),
+        max_ttl: f.duration("max_ttl", default.max_ttl),
+        keep: f.duration("keep", default.keep),
+        keep_decentralized: f.duration("keep_decentralized", default.keep_decentralized),
+        private: f.word("private", &PRIVATE).unwrap_or(default.private),
     };
     if found.max_ttl < found.min_ttl {
         let pos = max_pos.unwrap_or(f.pos);
@@ -124,10 +113,9 @@ fn file_sd(context: &Context<'_>, node: &Node) -> Option<FileSd> {
     let report = context.report;
     let (mut fields, refresh, path);
     if let Kind::Mapping(_) = node.kind {
-        let example = "file_sd: { path: api.json, refresh: 5s }";
-        fields = Fields::of(report, node, "a file of addresses", example)?;
+        fields = Fields::of(report, node, &shape::pools::FILE_SD)?;
         path = fields.require("path", "api.json");
-        refresh = fields.duration("refresh", FILE_REFRESH, 100 * MS..=HOUR);
+        refresh = fields.duration("refresh", FILE_REFRESH);
         fields.finish();
     } else {
         (path, refresh) = (Some(node), FILE_REFRESH);
@@ -151,11 +139,10 @@ fn http_sd(context: &Context<'_>, node: &Node) -> Option<HttpSd> {
     let (mut url, mut ca) = (Some(node), None);
     let mut ca_pos = None;
     if let Kind::Mapping(_) = node.kind {
-        let example = "http_sd: { url: http://registry.example/api, refresh: 30s }";
-        let mut fields = Fields::of(report, node, "a source of addresses", example)?;
+        let mut fields = Fields::of(report, node, &shape::pools::HTTP_SD)?;
         url = fields.require("url", "http://registry.example/api");
-        refresh = fields.duration("refresh", refresh, 100 * MS..=HOUR);
-        timeout = fields.duration("timeout", timeout, 10 * MS..=60_000 * MS);
+        refresh = fields.duration("refresh", refresh);
+        timeout = fields.duration("timeout", timeout);
         ca = fields.get("ca").and_then(|node| file(context, node));
         ca_pos = fields.key_pos("ca");
         fields.finish();

@@ -4,15 +4,13 @@ use super::http::conditions;
 use crate::fields::{Fields, expected, one_or_list, present};
 use crate::policy::{Comparison, ErrorSigns, HttpProbe, JsonCheck};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::failover::{MAX_CHECKS, MAX_STATUS};
 use crate::tree::{Kind, Node, Scalar};
-
-const MAX_STATUS: usize = 64;
-const MAX_CHECKS: usize = 64;
 
 /// Reads `expect` into a probe.
 pub(super) fn compile(report: &Report<'_>, node: &Node, mut probe: HttpProbe) -> HttpProbe {
-    let example = "expect: { status: 200, json: { \"/engine/lag_ms\": \"< 500\" } }";
-    let Some(mut fields) = Fields::of(report, node, "what a probe expects", example) else {
+    let Some(mut fields) = Fields::of(report, node, &shape::failover::EXPECT) else {
         return probe;
     };
     if let Some(node) = fields.get("status") {
@@ -42,8 +40,7 @@ pub(super) fn compile(report: &Report<'_>, node: &Node, mut probe: HttpProbe) ->
 
 /// Reads `error_if`: how an error shows in an answer whose status says success.
 pub(super) fn error_signs(report: &Report<'_>, node: &Node) -> Option<ErrorSigns> {
-    let example = "error_if: { json: { \"/code\": \"!= 0\" } }";
-    let mut fields = Fields::of(report, node, "the signs of an error", example)?;
+    let mut fields = Fields::of(report, node, &shape::failover::ERROR_IF)?;
     let mut signs = ErrorSigns::default();
     if let Some(node) = fields.get("headers") {
         signs.headers = conditions(report, node);

@@ -3,21 +3,12 @@
 use crate::fields::{Fields, expected, list, one_or_list, text, word};
 use crate::policy::Window;
 use crate::report::Report;
+use crate::shape;
+use crate::shape::failover::MAX_WINDOWS;
+use crate::shape::words::{DAYS, FAILBACKS};
 use crate::tree::Node;
 use crate::windows::DAY;
 use leeward_failover::Failback;
-
-const EXAMPLE: &str = "failback: { windows: [{ days: [sat, sun], from: 02:00, to: 06:00 }] }";
-const MOST: usize = 64;
-const DAYS: [(&str, usize); 7] = [
-    ("mon", 0),
-    ("tue", 1),
-    ("wed", 2),
-    ("thu", 3),
-    ("fri", 4),
-    ("sat", 5),
-    ("sun", 6),
-];
 
 /// Reads `failback`, with its windows.
 pub(super) fn failback(fields: &mut Fields<'_>) -> (Failback, Vec<Window>) {
@@ -26,20 +17,15 @@ pub(super) fn failback(fields: &mut Fields<'_>) -> (Failback, Vec<Window>) {
         return (Failback::default(), Vec::new());
     };
     if node.scalar().is_some() {
-        let words = [
-            ("automatic", Failback::Automatic),
-            ("manual", Failback::Manual),
-        ];
-        let said = word(report, node, &words);
+        let said = word(report, node, &FAILBACKS);
         return (said.unwrap_or_default(), Vec::new());
     }
-    let what = "automatic, manual or windows";
-    let Some(mut failback) = Fields::of(report, node, what, EXAMPLE) else {
+    let Some(mut failback) = Fields::of(report, node, &shape::failover::FAILBACK) else {
         return (Failback::default(), Vec::new());
     };
     let node = failback.require("windows", "[{ from: 02:00, to: 06:00 }]");
     failback.finish();
-    let items = node.and_then(|node| list(report, node, "a list of windows", MOST));
+    let items = node.and_then(|node| list(report, node, "a list of windows", MAX_WINDOWS));
     if let (Some(node), Some([])) = (node, items) {
         report.error(node.pos, "without a window nothing ever comes home");
     }
@@ -49,8 +35,7 @@ pub(super) fn failback(fields: &mut Fields<'_>) -> (Failback, Vec<Window>) {
 }
 
 fn window(report: &Report<'_>, node: &Node) -> Option<Window> {
-    let example = "{ days: [sat, sun], from: 02:00, to: 06:00 }";
-    let mut fields = Fields::of(report, node, "a window", example)?;
+    let mut fields = Fields::of(report, node, &shape::failover::WINDOW)?;
     let days = days(&mut fields);
     let from = fields.require("from", "02:00");
     let to = fields.require("to", "06:00");

@@ -2,12 +2,10 @@
 
 use crate::fields::{expected, present, text};
 use crate::report::Report;
+use crate::shape::routes::MAX_HEADERS;
 use crate::tree::{Entry, Kind, Node};
 use http::header::HeaderName;
 use std::net::{IpAddr, SocketAddr};
-
-/// Header fields that a mapping names at most.
-pub(super) const MAX_HEADERS: usize = 64;
 
 /// An address and port to listen on.
 pub(super) fn address(report: &Report<'_>, node: &Node) -> Option<SocketAddr> {

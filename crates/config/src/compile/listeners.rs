@@ -7,13 +7,13 @@ use super::server::{Admin, count};
 use crate::Files;
 use crate::fields::{Fields, expected, list, named, present, text};
 use crate::policy::{Certificate, DEFAULT_MAX_CONNECTIONS, Listener};
+use crate::shape;
+use crate::shape::listeners::{MAX_CERTIFICATES, MAX_LISTENERS};
+use crate::shape::words::SWITCH;
 use crate::source::Pos;
 use crate::tree::{Entry, Node};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-
-const MAX_LISTENERS: usize = 256;
-const MAX_CERTIFICATES: usize = 1024;
 
 /// Reads `listeners`; `admin` has neighbours that may sit on the same port.
 pub(super) fn compile(
@@ -66,22 +66,15 @@ pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 fn listener(context: &Context<'_>, entry: &Entry) -> Option<(Listener, Pos)> {
     let report = context.report;
     let node = present(report, entry)?;
-    let example = "public: { bind: 0.0.0.0:8080 }";
-    let mut fields = Fields::of(report, node, "a listener", example)?;
+    let mut fields = Fields::of(report, node, &shape::listeners::LISTENER)?;
     let node = fields.require("bind", "0.0.0.0:8080");
     let bind = node.and_then(|node| address(report, node));
     let certificates = fields
         .get("tls")
         .map(|node| tls(context, node))
         .unwrap_or_default();
-    let max_connections = count(
-        &mut fields,
-        "max_connections",
-        DEFAULT_MAX_CONNECTIONS,
-        1..=10_000_000,
-    );
-    let bounds = 1..=10_000_000;
-    let per_client = fields.number("max_connections_per_client", bounds);
+    let max_connections = count(&mut fields, "max_connections", DEFAULT_MAX_CONNECTIONS);
+    let per_client = fields.number("max_connections_per_client");
     let clients = clients(report, &mut fields);
     let (http2, h2c) = versions(&mut fields);
     fields.finish();
@@ -104,7 +97,7 @@ fn listener(context: &Context<'_>, entry: &Entry) -> Option<(Listener, Pos)> {
 /// Whether HTTP/2 is served: over TLS unless switched off, over plain TCP only when asked for.
 fn versions(fields: &mut Fields<'_>) -> (bool, bool) {
     let secure = fields.has("tls");
-    let http2 = fields.word("http2", &[("on", true), ("off", false)]);
+    let http2 = fields.word("http2", &SWITCH);
     let h2c = fields.flag("h2c", false);
     let (misplaced, text, hint) = if secure {
         (
@@ -126,9 +119,8 @@ fn versions(fields: &mut Fields<'_>) -> (bool, bool) {
 }
 
 fn tls(context: &Context<'_>, node: &Node) -> Vec<Certificate> {
-    const EXAMPLE: &str = "tls: { certificates: [{ cert: tls/api.pem, key: tls/api.key }] }";
     let report = context.report;
-    let Some(mut fields) = Fields::of(report, node, "the TLS settings", EXAMPLE) else {
+    let Some(mut fields) = Fields::of(report, node, &shape::listeners::TLS) else {
         return Vec::new();
     };
     let items = fields
@@ -142,7 +134,7 @@ fn tls(context: &Context<'_>, node: &Node) -> Vec<Certificate> {
         });
     fields.finish();
     let read = |node| {
-        let mut fields = Fields::of(report, node, "a certificate", "{ cert: a.pem, key: a.key }")?;
+        let mut fields = Fields::of(report, node, &shape::listeners::CERTIFICATE)?;
         let cert = fields
             .require("cert", "tls/api.pem")
             .and_then(|node| file(context, node));

@@ -4,17 +4,14 @@ use super::http::{conditions, is_host_name, path};
 use crate::fields::{Fields, expected, one_or_list, text};
 use crate::policy::{Listener, Match, PathMatch};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::routes::{MAX_HOSTS, MAX_LISTENERS, MAX_METHODS};
 use crate::tree::Node;
 use http::Method;
 
-const MAX_LISTENERS: usize = 64;
-const MAX_HOSTS: usize = 64;
-const MAX_METHODS: usize = 32;
-const EXAMPLE: &str = "match: { path_prefix: /api/, methods: [GET] }";
-
 /// Reads `match`.
 pub(super) fn compile(report: &Report<'_>, node: &Node, listeners: &[Listener]) -> Match {
-    let Some(mut fields) = Fields::of(report, node, "what a route matches", EXAMPLE) else {
+    let Some(mut fields) = Fields::of(report, node, &shape::routes::MATCH) else {
         return Match::default();
     };
     let mut found = Match::default();

@@ -10,6 +10,7 @@ mod discovery;
 mod expect;
 mod failback;
 mod failover;
+mod guards;
 mod http;
 mod listeners;
 mod matching;
@@ -24,13 +25,12 @@ mod tiers;
 use crate::fields::{Fields, expected};
 use crate::policy::Policy;
 use crate::report::Report;
+use crate::shape;
 use crate::tree::Node;
 use std::path::Path;
 
 /// The version of the policy file that this program reads.
 const VERSION: u64 = 1;
-
-const SMALLEST: &str = "version: 1, then listeners, providers and pools";
 
 /// What every section needs while it is compiled.
 pub(crate) struct Context<'a> {
@@ -48,7 +48,7 @@ pub(crate) fn compile(
     hash: String,
 ) -> Option<Policy> {
     let context = Context { report, base };
-    let mut fields = Fields::of(report, root, "a policy", SMALLEST)?;
+    let mut fields = Fields::of(report, root, &shape::process::TOP)?;
     if !version(report, &mut fields) {
         return None;
     }
@@ -59,20 +59,25 @@ pub(crate) fn compile(
     let state_dir = server::state_dir(&context, &mut fields);
     let record = server::journal(&context, &mut fields);
     let dns = discovery::dns(&mut fields);
+    let rails = guards::compile(&mut fields);
     let listeners = listeners::compile(&context, &mut fields, &admin);
     let places = places::compile(report, &mut fields);
-    let pools = pools::compile(&context, &mut fields, &places);
+    let mut pools = pools::compile(&context, &mut fields, &places);
     let routes = routes::compile(report, &mut fields, &pools, &listeners);
     fields.finish();
     pools.judge(report, &routes);
+    let engine = leeward_failover::Policy {
+        providers: places.providers,
+        sites: places.sites,
+        pools: std::mem::take(&mut pools.engine),
+        backends: std::mem::take(&mut pools.backends),
+        guards: rails.guards.clone(),
+    };
+    rails.judge(report, &engine, &pools, &routes);
     Some(Policy {
         hash,
-        engine: leeward_failover::Policy {
-            providers: places.providers,
-            sites: places.sites,
-            pools: pools.engine,
-            backends: pools.backends,
-        },
+        base: base.to_owned(),
+        engine,
         listeners,
         routes,
         pools: pools.io,

@@ -2,13 +2,13 @@
 
 use crate::fields::{Fields, expected, list, name, named, present, text};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::routes::{MAX_PROVIDERS, MAX_SITES};
+use crate::shape::words::KINDS;
 use crate::source::Pos;
 use crate::tree::{Entry, Node};
 use leeward_failover::{Provider, ProviderId, ProviderKind, Site, SiteId};
 use std::collections::HashMap;
-
-const MAX_PROVIDERS: usize = 256;
-const MAX_SITES: usize = 1024;
 
 /// Providers and their sites.
 #[derive(Default)]
@@ -94,17 +94,11 @@ fn provider(report: &Report<'_>, entry: &Entry, places: &mut Places) {
         kind: ProviderKind::Cloud,
         max_share: None,
     };
-    let example = "aws: { kind: cloud, sites: [us-east-1] }";
     let fields =
-        present(report, entry).and_then(|node| Fields::of(report, node, "a provider", example));
+        present(report, entry).and_then(|node| Fields::of(report, node, &shape::routes::PROVIDER));
     if let Some(mut fields) = fields {
-        let kinds = [
-            ("cloud", ProviderKind::Cloud),
-            ("self_hosted", ProviderKind::SelfHosted),
-            ("decentralized", ProviderKind::Decentralized),
-        ];
-        found.kind = fields.word("kind", &kinds).unwrap_or(found.kind);
-        let most = fields.share("max_share", 1.0, 0.001..=1.0);
+        found.kind = fields.word("kind", &KINDS).unwrap_or(found.kind);
+        let most = fields.share("max_share", 1.0);
         found.max_share = (most < 1.0).then_some(most);
         match fields.require("sites", "[us-east-1]") {
             Some(node) => sites(report, node, id, &entry.key, places),

@@ -8,16 +8,15 @@ use super::{Context, backends, capacity, failover, probe, tiers};
 use crate::fields::{Fields, expected, named, present, text, word};
 use crate::policy::{Affinity, Backend, Pool, Protocol, Route};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::pools::MAX_POOLS;
+use crate::shape::words::{MOVERS, ORDER_PROTOCOLS, WRITERS, WRITERS_RETURN};
 use crate::source::Pos;
 use crate::tree::{Entry, Node};
 use http::header::HeaderName;
 use leeward_failover as engine;
 use leeward_failover::{Class, Mover, PoolId, ProviderId, Writer};
 use std::collections::BTreeSet;
-use std::time::Duration;
-
-const MAX_POOLS: usize = 1024;
-const EXAMPLE: &str = "web: { backends: [{ url: http://10.0.0.7:8080, site: aws/us-east-1 }] }";
 
 /// All pools and their backends.
 #[derive(Default)]
@@ -93,6 +92,12 @@ impl Pools {
         found
     }
 
+    /// The name of a pool and where it stands.
+    pub(super) fn place(&self, pool: PoolId) -> Option<(&str, Pos)> {
+        let note = self.notes.get(pool.index())?;
+        Some((note.name.as_str(), note.pos))
+    }
+
     /// The only pool, where there is just one.
     pub(super) fn only(&self) -> Option<PoolId> {
         (self.notes.len() == 1).then_some(PoolId(0))
@@ -129,7 +134,8 @@ impl Pools {
 /// Reads `pools`.
 pub(super) fn compile(context: &Context<'_>, fields: &mut Fields<'_>, places: &Places) -> Pools {
     let mut pools = Pools::default();
-    let Some(node) = fields.require("pools", &format!("{{ {EXAMPLE} }}")) else {
+    let Some(node) = fields.require("pools", &format!("{{ {} }}", shape::pools::POOL.example))
+    else {
         pools.torn = true;
         return pools;
     };
@@ -145,7 +151,7 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
     let report = context.report;
     let mut note = Note::new(entry);
     let node = present(report, entry);
-    if let Some(mut fields) = node.and_then(|node| Fields::of(report, node, "a pool", EXAMPLE)) {
+    if let Some(mut fields) = node.and_then(|node| Fields::of(report, node, &shape::pools::POOL)) {
         let id = PoolId::from(pools.notes.len());
         let members = backends::compile(context, &mut fields, places, id);
         note.whole = members.whole;
@@ -190,29 +196,19 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
 }
 
 fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) -> Pool {
-    const MINUTE: Duration = Duration::from_secs(60);
-    const MS: Duration = Duration::from_millis(1);
     let d = Pool::default();
     Pool {
         affinity,
         probe,
-        connect_timeout: fields.duration("connect_timeout", d.connect_timeout, MS..=MINUTE),
-        idle_timeout: fields.duration("idle_timeout", d.idle_timeout, MS..=60 * MINUTE),
-        max_idle: super::server::count(fields, "max_idle", d.max_idle, 0..=65_536),
-        order_reuse_within: fields.duration(
-            "order_reuse_within",
-            d.order_reuse_within,
-            Duration::ZERO..=60 * MINUTE,
-        ),
+        connect_timeout: fields.duration("connect_timeout", d.connect_timeout),
+        idle_timeout: fields.duration("idle_timeout", d.idle_timeout),
+        max_idle: super::server::count(fields, "max_idle", d.max_idle),
+        order_reuse_within: fields.duration("order_reuse_within", d.order_reuse_within),
         order_protocol: d.order_protocol,
-        max_streams: super::server::count(fields, "max_streams", d.max_streams, 1..=10_000),
+        max_streams: super::server::count(fields, "max_streams", d.max_streams),
         error_if: None,
         windows: d.windows,
-        drain_streams: fields.duration(
-            "drain_streams",
-            d.drain_streams,
-            Duration::ZERO..=60 * MINUTE,
-        ),
+        drain_streams: fields.duration("drain_streams", d.drain_streams),
     }
 }
 
@@ -239,29 +235,21 @@ type Orders<'a> = (
 /// Reads `orders`; the affinity key may stand in it as well.
 fn orders<'a>(fields: &mut Fields<'a>) -> Orders<'a> {
     let default = engine::OrderParams::default();
-    let example = "orders: { writer: single, move: automatic }";
     let Some(mut orders) = fields
         .get("orders")
-        .and_then(|node| Fields::of(fields.report, node, "the order settings", example))
+        .and_then(|node| Fields::of(fields.report, node, &shape::pools::ORDERS))
     else {
         return (default, None, None);
     };
-    let writers = [("single", Writer::Single), ("any", Writer::Any)];
-    let movers = [
-        ("automatic", Mover::Automatic),
-        ("operator", Mover::Operator),
-    ];
-    let returns = [("manual", Mover::Operator), ("automatic", Mover::Automatic)];
     let found = engine::OrderParams {
-        writer: orders.word("writer", &writers).unwrap_or(default.writer),
-        moves: orders.word("move", &movers).unwrap_or(default.moves),
+        writer: orders.word("writer", &WRITERS).unwrap_or(default.writer),
+        moves: orders.word("move", &MOVERS).unwrap_or(default.moves),
         failback: orders
-            .word("failback", &returns)
+            .word("failback", &WRITERS_RETURN)
             .unwrap_or(default.failback),
         fenced: orders.flag("fenced", default.fenced),
     };
-    let protocols = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
-    let protocol = orders.word("protocol", &protocols);
+    let protocol = orders.word("protocol", &ORDER_PROTOCOLS);
     let protocol = orders.key_pos("protocol").zip(protocol);
     let pos = orders.key_pos("affinity");
     let affinity = pos.zip(orders.get("affinity"));
@@ -287,8 +275,7 @@ fn affinity(report: &Report<'_>, node: &Node) -> Option<Affinity> {
     if node.scalar().is_some() {
         return word(report, node, &[("client", ())]).map(|()| Affinity::Client);
     }
-    let example = "affinity: { header: X-API-KEY }";
-    let mut fields = Fields::of(report, node, "client or a header", example)?;
+    let mut fields = Fields::of(report, node, &shape::pools::AFFINITY)?;
     let node = fields.require("header", "X-API-KEY");
     fields.finish();
     let node = node?;

@@ -5,20 +5,14 @@ use super::http::{header_name, named_headers, path};
 use crate::fields::{Fields, expected, present, word};
 use crate::policy::{HttpProbe, Probe};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::words::PROBES;
 use crate::tree::Node;
 use http::header::{self, HeaderName, HeaderValue};
 use leeward_failover::ProbeParams;
-use std::time::Duration;
 
-const EXAMPLE: &str = "probe: { path: /healthz, interval: 1s }";
 /// Keys that only a probe over HTTP has.
 const HTTP_ONLY: [&str; 4] = ["host", "headers", "expect", "max_body"];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
-    Tcp,
-    Http,
-}
 
 /// Reads `probe`.
 pub(super) fn compile(fields: &mut Fields<'_>) -> (Probe, ProbeParams) {
@@ -28,27 +22,26 @@ pub(super) fn compile(fields: &mut Fields<'_>) -> (Probe, ProbeParams) {
     };
     if let Some(text) = node.text() {
         if text == "http" {
-            let hint = format!("an http probe needs a path: `{EXAMPLE}`");
+            let hint = format!(
+                "an http probe needs a path: `{}`",
+                shape::failover::PROBE.example
+            );
             expected(report, node, "tcp, or the settings of a probe", Some(hint));
         } else {
             word(report, node, &[("tcp", ())]);
         }
         return (Probe::Tcp, ProbeParams::default());
     }
-    let Some(mut probe) = Fields::of(report, node, "a probe", EXAMPLE) else {
+    let Some(mut probe) = Fields::of(report, node, &shape::failover::PROBE) else {
         return (Probe::Tcp, ProbeParams::default());
     };
     let params = params(&mut probe);
-    let given = probe.word("type", &[("tcp", Type::Tcp), ("http", Type::Http)]);
-    let kind = given.unwrap_or(if probe.has("path") {
-        Type::Http
-    } else {
-        Type::Tcp
-    });
-    let http = http(&mut probe, kind);
+    let given = probe.word("type", &PROBES);
+    let is_http = given.unwrap_or_else(|| probe.has("path"));
+    let http = http(&mut probe, is_http);
     probe.finish();
     (
-        if kind == Type::Http {
+        if is_http {
             Probe::Http(http)
         } else {
             Probe::Tcp
@@ -59,9 +52,8 @@ pub(super) fn compile(fields: &mut Fields<'_>) -> (Probe, ProbeParams) {
 
 fn params(fields: &mut Fields<'_>) -> ProbeParams {
     let d = ProbeParams::default();
-    let least = Duration::from_millis(10);
-    let interval = fields.duration("interval", d.interval, least..=Duration::from_secs(600));
-    let timeout = fields.duration("timeout", d.timeout, least..=Duration::from_secs(60));
+    let interval = fields.duration("interval", d.interval);
+    let timeout = fields.duration("timeout", d.timeout);
     if timeout > interval
         && let Some(pos) = fields
             .key_pos("timeout")
@@ -75,14 +67,14 @@ fn params(fields: &mut Fields<'_>) -> ProbeParams {
     ProbeParams {
         interval,
         timeout,
-        rise: fields.count("rise", d.rise, 1..=100),
-        fall: fields.count("fall", d.fall, 1..=100),
+        rise: fields.count("rise", d.rise),
+        fall: fields.count("fall", d.fall),
     }
 }
 
-fn http(fields: &mut Fields<'_>, kind: Type) -> HttpProbe {
+fn http(fields: &mut Fields<'_>, is_http: bool) -> HttpProbe {
     let report = fields.report;
-    if kind == Type::Tcp {
+    if !is_http {
         for key in HTTP_ONLY {
             fields.get(key);
             if let Some(pos) = fields.key_pos(key) {
@@ -115,7 +107,7 @@ fn http(fields: &mut Fields<'_>, kind: Type) -> HttpProbe {
         .get("headers")
         .map(|node| headers(report, node))
         .unwrap_or_default();
-    let max_body = fields.size("max_body", d.max_body as u64, 0..=16 * 1024 * 1024);
+    let max_body = fields.size("max_body", d.max_body as u64);
     let found = HttpProbe {
         path: path.map_or_else(|| d.path.clone(), str::to_owned),
         host,

@@ -6,6 +6,9 @@ use super::shadow;
 use crate::fields::{Fields, expected, list, text};
 use crate::policy::{Listener, Match, PathMatch, Route};
 use crate::report::Report;
+use crate::shape;
+use crate::shape::routes::MAX_ROUTES;
+use crate::shape::words::classes;
 use crate::source::Pos;
 use crate::tree::Node;
 use crate::units;
@@ -13,11 +16,9 @@ use leeward_failover::{Class, PoolId};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-const MAX_ROUTES: usize = 4096;
 const MAX_NAME: usize = 100;
 /// The name of a route without any condition.
 const EVERYTHING: &str = "everything";
-const EXAMPLE: &str = "{ match: { path: /api/v3/order }, class: order, pool: trading }";
 
 /// Reads `routes`; without them and with one pool, everything goes there as an order.
 pub(super) fn compile(
@@ -35,7 +36,8 @@ pub(super) fn compile(
             return Vec::new();
         }
     }
-    let Some(node) = fields.require("routes", &format!("[{EXAMPLE}]")) else {
+    let Some(node) = fields.require("routes", &format!("[{}]", shape::routes::ROUTE.example))
+    else {
         return Vec::new();
     };
     let Some(items) = list(report, node, "a list of routes", MAX_ROUTES) else {
@@ -73,7 +75,7 @@ fn everything(pool: PoolId) -> Route {
 }
 
 fn draft(report: &Report<'_>, node: &Node, pools: &Pools, listeners: &[Listener]) -> Option<Draft> {
-    let mut fields = Fields::of(report, node, "a route", EXAMPLE)?;
+    let mut fields = Fields::of(report, node, &shape::routes::ROUTE)?;
     let name = fields
         .get("name")
         .and_then(|node| Some((name(report, node)?, node.pos)));
@@ -115,12 +117,7 @@ fn class(fields: &mut Fields<'_>) -> Class {
         report.error_hint(node.pos, "class `tcp` cannot be given to a route", hint);
         return Class::Order;
     }
-    let classes: Vec<(&'static str, Class)> = Class::ALL
-        .into_iter()
-        .filter(|class| *class != Class::Tcp)
-        .map(|class| (class.as_str(), class))
-        .collect();
-    fields.word("class", &classes).unwrap_or(Class::Order)
+    fields.word("class", &classes()).unwrap_or(Class::Order)
 }
 
 fn deadline(fields: &mut Fields<'_>, class: Class) -> Option<Duration> {
@@ -133,7 +130,7 @@ fn deadline(fields: &mut Fields<'_>, class: Class) -> Option<Duration> {
     }
     let longest = Duration::from_secs(24 * 3600);
     let fallback = default.unwrap_or(longest);
-    let read = fields.duration("deadline", fallback, Duration::from_millis(1)..=longest);
+    let read = fields.duration("deadline", fallback);
     if class == Class::Order && read > Duration::from_secs(60) {
         let text = format!("an order may wait for {}", units::show_duration(read));
         let hint = "its signature is long out of date by then";

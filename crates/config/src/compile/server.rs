@@ -6,13 +6,9 @@ use super::listeners::overlap;
 use crate::Files;
 use crate::fields::{Fields, text};
 use crate::policy::{DEFAULT_ADMIN, DEFAULT_RECORD_SIZE, Drain, Limits, Record};
+use crate::shape;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
-
-const HOUR: Duration = Duration::from_secs(3600);
-const MS: Duration = Duration::from_millis(1);
-const MIB: u64 = 1024 * 1024;
 
 /// Where the admin side listens; nowhere for `admin: off`.
 pub(super) struct Admin {
@@ -38,8 +34,7 @@ pub(super) fn admin(fields: &mut Fields<'_>) -> Admin {
         };
     }
     let report = fields.report;
-    let example = "admin: { bind: 127.0.0.1:9900 }` or `admin: off";
-    let Some(mut admin) = Fields::of(report, node, "the admin side", example) else {
+    let Some(mut admin) = Fields::of(report, node, &shape::process::ADMIN) else {
         return default;
     };
     let node = admin.get("bind");
@@ -70,7 +65,7 @@ pub(super) fn admin(fields: &mut Fields<'_>) -> Admin {
 /// Data workers; one a core where the policy does not say.
 pub(super) fn workers(fields: &mut Fields<'_>) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = fields.number("workers", 1..=1024);
+    let workers = fields.number("workers");
     workers
         .and_then(|workers| usize::try_from(workers).ok())
         .unwrap_or(cores)
@@ -82,13 +77,12 @@ pub(super) fn drain(fields: &mut Fields<'_>) -> Drain {
     let Some(node) = fields.get("drain") else {
         return default;
     };
-    let example = "drain: { linger: 2s, timeout: 30s }";
-    let Some(mut drain) = Fields::of(fields.report, node, "the drain settings", example) else {
+    let Some(mut drain) = Fields::of(fields.report, node, &shape::process::DRAIN) else {
         return default;
     };
     let found = Drain {
-        linger: drain.duration("linger", default.linger, Duration::ZERO..=HOUR),
-        timeout: drain.duration("timeout", default.timeout, Duration::ZERO..=HOUR),
+        linger: drain.duration("linger", default.linger),
+        timeout: drain.duration("timeout", default.timeout),
     };
     drain.finish();
     found
@@ -117,14 +111,9 @@ pub(super) fn state_dir(context: &Context<'_>, fields: &mut Fields<'_>) -> Optio
 pub(super) fn journal(context: &Context<'_>, fields: &mut Fields<'_>) -> Option<Record> {
     let report = context.report;
     let node = fields.get("journal")?;
-    let mut journal = Fields::of(
-        report,
-        node,
-        "the journal",
-        "journal: { record: run.jsonl }",
-    )?;
+    let mut journal = Fields::of(report, node, &shape::process::JOURNAL)?;
     let node = journal.require("record", "run.jsonl");
-    let size = journal.size("record_size", DEFAULT_RECORD_SIZE, MIB..=MIB * MIB);
+    let size = journal.size("record_size", DEFAULT_RECORD_SIZE);
     journal.finish();
     let node = node?;
     let path = context.base.join(text(report, node, "the path of a file")?);
@@ -148,51 +137,35 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> Limits {
     let Some(node) = fields.get("limits") else {
         return default;
     };
-    let Some(mut f) = Fields::of(
-        fields.report,
-        node,
-        "the limits",
-        "limits: { max_body: 1MiB }",
-    ) else {
+    let Some(mut f) = Fields::of(fields.report, node, &shape::process::LIMITS) else {
         return default;
     };
     let found = Limits {
-        tls_handshake: f.duration("tls_handshake", default.tls_handshake, MS..=HOUR),
-        header_timeout: f.duration("header_timeout", default.header_timeout, MS..=HOUR),
-        header_bytes: size(
-            &mut f,
-            "header_bytes",
-            default.header_bytes,
-            1024,
-            256 * 1024,
-        ),
-        header_count: count(&mut f, "header_count", default.header_count, 1..=10_000),
-        idle_timeout: f.duration("idle_timeout", default.idle_timeout, MS..=24 * HOUR),
-        body_idle: f.duration("body_idle", default.body_idle, MS..=HOUR),
-        body_min_rate: f.size("body_min_rate", default.body_min_rate, 0..=1024 * MIB),
-        write_stall: f.duration("write_stall", default.write_stall, MS..=HOUR),
-        keep_body: size(&mut f, "keep_body", default.keep_body, 0, 16 * MIB),
-        hold_answer: size(&mut f, "hold_answer", default.hold_answer, 0, MIB),
-        max_body: f.size("max_body", default.max_body, 0..=1024 * 1024 * MIB),
-        max_streams: f.count("max_streams", default.max_streams, 1..=10_000),
+        tls_handshake: f.duration("tls_handshake", default.tls_handshake),
+        header_timeout: f.duration("header_timeout", default.header_timeout),
+        header_bytes: size(&mut f, "header_bytes", default.header_bytes),
+        header_count: count(&mut f, "header_count", default.header_count),
+        idle_timeout: f.duration("idle_timeout", default.idle_timeout),
+        body_idle: f.duration("body_idle", default.body_idle),
+        body_min_rate: f.size("body_min_rate", default.body_min_rate),
+        write_stall: f.duration("write_stall", default.write_stall),
+        keep_body: size(&mut f, "keep_body", default.keep_body),
+        hold_answer: size(&mut f, "hold_answer", default.hold_answer),
+        max_body: f.size("max_body", default.max_body),
+        max_streams: f.count("max_streams", default.max_streams),
     };
     f.finish();
     found
 }
 
-fn size(fields: &mut Fields<'_>, key: &'static str, default: usize, low: u64, high: u64) -> usize {
-    usize::try_from(fields.size(key, default as u64, low..=high)).unwrap_or(default)
+fn size(fields: &mut Fields<'_>, key: &'static str, default: usize) -> usize {
+    usize::try_from(fields.size(key, default as u64)).unwrap_or(default)
 }
 
 /// A whole number within bounds as `usize`.
-pub(super) fn count(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    default: usize,
-    bounds: std::ops::RangeInclusive<u64>,
-) -> usize {
+pub(super) fn count(fields: &mut Fields<'_>, key: &'static str, default: usize) -> usize {
     fields
-        .number(key, bounds)
+        .number(key)
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(default)
 }

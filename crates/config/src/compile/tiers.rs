@@ -7,15 +7,12 @@ use super::places::Places;
 use crate::fields::{Fields, expected, list, text};
 use crate::policy::Window;
 use crate::report::Report;
+use crate::shape;
+use crate::shape::failover::{MAX_ENTRIES, MAX_TIERS};
 use crate::source::Pos;
 use crate::tree::{Kind, Node};
 use leeward_failover::{FailoverParams, SiteId, TierSite};
 use std::collections::{HashMap, HashSet};
-
-const MAX_TIERS: usize = 64;
-const MAX_ENTRIES: usize = 1024;
-const MAX_WEIGHT: u32 = 10_000;
-const EXAMPLE: &str = "failover: { tiers: [[aws/us-east-1], [gcp/us-east4, metal]] }";
 
 /// What `failover` says.
 pub(super) struct Failover {
@@ -36,7 +33,7 @@ pub(super) fn with_failover(
 ) -> Failover {
     let report = pool_fields.report;
     let node = pool_fields.get("failover");
-    let fields = node.and_then(|node| Fields::of(report, node, "the failover settings", EXAMPLE));
+    let fields = node.and_then(|node| Fields::of(report, node, &shape::failover::FAILOVER));
     let Some(mut fields) = fields else {
         let tiers = all_in_one(members);
         return Failover {
@@ -184,15 +181,14 @@ impl Tally<'_> {
             let sites = self.sites(node);
             return sites.into_iter().map(|site| (site, None)).collect();
         }
-        let example = "{ site: metal/ld4, weight: 3 }";
-        let Some(mut fields) = Fields::of(report, node, "a site of a tier", example) else {
+        let Some(mut fields) = Fields::of(report, node, &shape::failover::TIER_SITE) else {
             return Vec::new();
         };
         let site = fields
             .require("site", "metal/ld4")
             .map(|node| self.site(node));
         let weighed = fields.has("weight");
-        let weight = fields.count("weight", 1, 1..=MAX_WEIGHT);
+        let weight = fields.count("weight", 1);
         fields.finish();
         let weight = weighed.then_some(weight);
         site.flatten()

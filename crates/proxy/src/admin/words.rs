@@ -154,7 +154,7 @@ fn failed(status: StatusCode, text: &str, more: &[(String, Value)]) -> Response 
 }
 
 /// Whether a request comes from this machine, and from no page of another site.
-fn comes_from_here(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), &'static str> {
+pub(super) fn comes_from_here(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), &'static str> {
     if !peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback()) {
         return Err("words are only taken from this machine");
     }
