@@ -130,9 +130,24 @@ fn pour(tier: &mut [Work<'_>], take: f64, demand: Option<f64>) -> f64 {
     take - left
 }
 
+/// Gives what fits nowhere to those that return and say what they carry, up to their ramp's part of
+/// it; returns how much found a place. It would be shed otherwise.
+fn place_on_ramps(works: &mut [Work<'_>], rest: f64, demand: Option<f64>) -> f64 {
+    let mut left = rest;
+    for work in works.iter_mut().filter(|w| w.lane.usable && w.is_ramping()) {
+        if by_rate(work, demand).is_some() {
+            let more = (bound(work, demand) - work.lane.share).clamp(0.0, left);
+            work.lane.share += more;
+            left -= more;
+        }
+    }
+    rest - left
+}
+
 /// All tiers together cannot carry it. What returns keeps its ramp and what is bounded its ceiling,
 /// where anybody else is left; whose rate is not known is asked before those who are full.
 fn place_rest(works: &mut [Work<'_>], rest: f64, demand: Option<f64>) {
+    let rest = rest - place_on_ramps(works, rest, demand);
     let solid = |w: &Work<'_>| w.lane.usable && !w.is_ramping();
     let free = |w: &Work<'_>| solid(w) && w.lane.most >= 1.0;
     let unknown = |w: &Work<'_>| free(w) && by_rate(w, demand).is_none();
@@ -183,7 +198,8 @@ fn hold_ramps(works: &mut [Work<'_>]) {
     for tier in works.chunk_by_mut(|a, b| a.lane.tier == b.lane.tier) {
         let weights: f64 = tier.iter().map(|w| w.view.weight).sum();
         for work in tier.iter_mut().filter(|w| w.is_ramping()) {
-            work.lane.most = work.lane.most.min(work.lane.capacity / weights);
+            let part = (work.lane.capacity / weights).max(work.lane.share);
+            work.lane.most = work.lane.most.min(part);
         }
     }
 }

@@ -102,7 +102,7 @@ impl Engine {
         }
     }
 
-    /// A place that returns never takes more than its ramp allows, while anything else can carry
+    /// A place that returns never takes more than its ramp allows, of the load or of its capacity, while anything else can carry
     /// the rest (P7).
     fn check_ramps(&self, name: &str, id: PoolId, table: &PoolTable) {
         let ramp = |site: crate::SiteId| self.fleet.sites[site.index()].place.ramp;
@@ -129,9 +129,16 @@ impl Engine {
             let normal = mine / tier.map(|l| l.weight).sum::<f64>();
             // The table may be a step of the ramp old, never ahead of it.
             let most = ramp.factor(self.now) * normal + EPSILON;
+            // What would be shed may take its part of what the site declares.
+            let declared = lanes
+                .iter()
+                .find(|l| l.site == lane.site)
+                .and_then(|l| l.rate);
+            let part =
+                |rate: f64| rate <= declared.unwrap_or(0.0) * ramp.factor(self.now) + EPSILON;
             let site = self.fleet.site_name(lane.site);
             assert!(
-                lane.share <= most,
+                lane.share <= most || lane.rate.is_some_and(part),
                 "{name}: {site} takes {} of at most {most}",
                 lane.share
             );

@@ -10,6 +10,9 @@ const MANNER: Manner = Manner {
     demand: None,
 };
 
+/// A lane is given this part of its rate before anybody else is asked.
+const FILLED_PART: f64 = 0.95;
+
 /// A lane of `alive` endpoints that serve and `dead` ones that are down; its provider is its site.
 fn lane(site: u32, tier: u32, alive: usize, dead: usize) -> LaneView {
     let endpoint = |index: usize| {
@@ -345,6 +348,24 @@ fn a_bounded_provider_keeps_to_its_share_while_anybody_else_serves() {
     // Whoever returns keeps its ramp meanwhile.
     let back = returning(lane(0, 0, 1, 0), 0.1);
     assert_eq!(shares(&[back, second]), [0.1, 0.9]);
+}
+
+#[test]
+fn a_place_on_its_ramp_takes_its_part_of_what_it_declares_where_the_rest_is_short() {
+    let views = |ramp| {
+        [
+            rated(returning(lane(0, 0, 1, 0), ramp), 700.0),
+            rated(lane(1, 1, 1, 0), 180.0),
+        ]
+    };
+    let lanes = lanes_at(&views(0.1), 360.0);
+    let part = FILLED_PART * 70.0 / 360.0;
+    assert!((lanes[0].share - part).abs() < 1e-9, "{lanes:?}");
+    assert!((lanes[1].share - (1.0 - part)).abs() < 1e-9);
+    assert!(lanes[0].tight && lanes[0].rate.is_some_and(|rate| (rate - 70.0).abs() < 1e-9));
+    // With enough room elsewhere it keeps to its part of the load.
+    let lanes = lanes_at(&views(0.1), 100.0);
+    assert!((lanes[0].share - 0.1).abs() < 1e-9, "{lanes:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What would follow if places fell silent: played on a copy, and the same as what then happens.
 
 use leeward_failover::{
-    Backend, Change, EndpointId, Engine, Event, FailoverParams, HealthParams, Input, Mover,
+    Backend, Change, EndpointId, Engine, Event, FailoverParams, Guards, HealthParams, Input, Mover,
     OrderParams, Output, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult, Provider,
     ProviderId, ProviderKind, RetryParams, Site, SiteId, SubjectKind, Target, TierSite, Time,
     Verdict,
@@ -55,6 +55,7 @@ fn policy(moves: Mover) -> Policy {
             retry: RetryParams::default(),
         }],
         backends: (0..2).map(backend).collect(),
+        guards: Guards::default(),
     }
 }
 
