@@ -2,6 +2,7 @@
 //!
 //! Owned by the control task. Decides nothing.
 
+use crate::concentration;
 use crate::control::{Report, Reports};
 use crate::dns::Names;
 use crate::journal::{Entry, Journal};
@@ -55,6 +56,7 @@ impl Effects {
         let serving = snapshot.serving.clone();
         let mut names = Names::new(shared.metrics.clone(), reports.clone());
         names.follow(&serving.policy, &engine.memory(shared.now()).backends);
+        concentration::show_policy(&serving, &shared.metrics);
         Self {
             endpoints: snapshot.endpoints.clone(),
             probes: probes(&serving),
@@ -89,6 +91,7 @@ impl Effects {
         self.refresh_endpoints(engine.table());
         self.publish(engine.table().clone());
         self.forget(&before);
+        concentration::show_policy(&self.serving, &self.shared.metrics);
     }
 
     /// What left the policy is not shown any more.
@@ -229,6 +232,10 @@ impl Effects {
                 ProbeResult::Failed { cause, .. } => Err(*cause),
             };
             shared.metrics.probe(&io.labels, counted);
+            let ends = io.certificate_ends.load(Ordering::Relaxed);
+            if ends != 0 {
+                shared.metrics.set_upstream_certificate(&io.labels, ends);
+            }
             if let Ok(took) = counted {
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 io.probe_took.store(micros, Ordering::Relaxed);
@@ -281,6 +288,7 @@ impl Effects {
             metrics.set_provider(&held.name, held.verdict, share);
             metrics.set_provider_operator(&held.name, held.operator);
         }
+        concentration::show_table(engine, table, metrics);
         for pool in &status.pools {
             let tier = pool.active_tier;
             metrics.set_pool(

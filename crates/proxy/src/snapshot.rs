@@ -11,7 +11,7 @@ use leeward_failover::{BackendId, Class, EndpointId, EndpointInfo, PoolId, Table
 use leeward_metrics::{EndpointLabels, EndpointSlots, Metrics, ProviderSlots};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 /// What the data path reads.
 pub(crate) struct Snapshot {
@@ -45,6 +45,9 @@ pub(crate) struct EndpointIo {
     pub(crate) slots: EndpointSlots,
     /// How long the last probe that passed took, in microseconds. Written once a probe.
     pub(crate) probe_took: AtomicU64,
+    /// When the first certificate ends that the last probe was shown, in seconds since 1970; 0 before
+    /// one was. Written once a probe.
+    pub(crate) certificate_ends: AtomicI64,
     pub(crate) provider: ProviderSlots,
 }
 
@@ -100,6 +103,7 @@ impl EndpointIo {
             authority: io.authority.clone(),
             slots: metrics.endpoint(&labels),
             probe_took: AtomicU64::new(0),
+            certificate_ends: AtomicI64::new(0),
             provider: io.provider,
             labels,
         }
