@@ -56,6 +56,14 @@ fn halves() -> Concentration<'static> {
     }
 }
 
+/// Concentration and certificates, once.
+fn say_what_may_break(metrics: &Metrics) {
+    metrics.set_concentration("trading", &halves());
+    metrics.set_max_share("aws", None);
+    metrics.set_certificates(&[("public", "tls/api.pem", 1_790_000_000)]);
+    metrics.set_upstream_certificate(&endpoint(), 1_790_000_000);
+}
+
 /// Metrics in which everything has been said once.
 fn busy() -> Metrics {
     let metrics = metrics();
@@ -88,10 +96,7 @@ fn busy() -> Metrics {
     metrics.set_provider("aws", Verdict::Healthy, 1.0);
     metrics.set_site_operator("aws/use1", "aws", OperatorWord::Active);
     metrics.set_provider_operator("aws", OperatorWord::Draining);
-    metrics.set_concentration("trading", &halves());
-    metrics.set_max_share("aws", None);
-    metrics.set_certificates(&[("public", "tls/api.pem", 1_790_000_000)]);
-    metrics.set_upstream_certificate(&endpoint(), 1_790_000_000);
+    say_what_may_break(&metrics);
     metrics.set_pool(
         "trading",
         false,

@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_passed_over() {
         let nonsense = CertificateDer::from(vec![0x30, 0x80, 1, 2, 3]);
-        assert_eq!(first_end(&[nonsense.clone()]), None);
+        assert_eq!(first_end(std::slice::from_ref(&nonsense)), None);
         assert_eq!(first_end(&[nonsense, until(2028)]), Some(1_830_297_600));
         assert_eq!(first_end(&[]), None);
     }
