@@ -16,13 +16,17 @@ use crate::windows::Windows;
 use crate::worker::Shared;
 use leeward_failover::{
     Change, EndpointId, Engine, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId,
-    Status, Table,
+    Status, Table, Time,
 };
 use leeward_metrics::EndpointLabels;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Gauges are set with each decision, and this often while there is traffic: what is asked for changes
+/// without one.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// What applying takes.
 pub(crate) struct Effects {
@@ -37,6 +41,8 @@ pub(crate) struct Effects {
     names: Names,
     reports: Reports,
     windows: Windows,
+    /// When gauges were set last.
+    shown_at: Time,
     /// What outlives the process; `None` without a `state_dir`.
     keeper: Option<Keeper>,
 }
@@ -67,6 +73,7 @@ impl Effects {
             names,
             reports,
             windows: Windows::default(),
+            shown_at: Time::ZERO,
             keeper,
         }
     }
@@ -145,8 +152,10 @@ impl Effects {
                 }
             }
         }
-        if newest.is_some() || changed {
-            self.show(&engine.status(self.shared.now()), engine.table());
+        let now = self.shared.now();
+        if newest.is_some() || changed || now.since(self.shown_at) >= SHOW_EVERY {
+            self.shown_at = now;
+            self.show(&engine.status(now), engine.table());
         }
         if let Some(keeper) = &mut self.keeper {
             keeper.keep(engine, &self.shared);

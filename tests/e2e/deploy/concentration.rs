@@ -2,9 +2,11 @@
 
 use crate::support::backend::Backend;
 use crate::support::certs::Ca;
+use crate::support::load::Load;
 use crate::support::policy::{Policy, QUICK_PROBE, quick_failover};
 use crate::support::proxy::Proxy;
 use crate::support::temp::TempDir;
+use std::time::Duration;
 
 const CAPACITY: &str = "leeward_pool_provider_capacity_share";
 const SHARE: &str = "leeward_pool_provider_share";
@@ -67,4 +69,21 @@ async fn the_ends_of_certificates_on_both_sides_are_shown() {
     let ends = metrics.sum(own, &[("listener", "secure")]);
     assert_eq!(ends, metrics.sum(upstream, &[]));
     assert!(metrics.text().contains("api.pem\""));
+}
+
+#[tokio::test]
+async fn demand_is_shown_though_it_is_too_little_to_decide_anything() {
+    let (aws, gcp) = (Backend::start("aws"), Backend::start("gcp"));
+    let declared = |backend: &Backend| format!("{}, capacity: 100000/s", backend.url());
+    let backends = [("aws/one", declared(&aws)), ("gcp/one", declared(&gcp))];
+    let policy = Policy::of_urls(&backends).pool(QUICK_PROBE);
+    let proxy = Proxy::start(&policy.text()).await;
+    proxy.wait_for_verdict("gcp/one", "healthy").await;
+    let decided = proxy.events(0).await.len();
+    let load = Load::start(proxy.plain(), 2, 0, Duration::from_millis(10));
+    proxy
+        .wait_for_metric("leeward_pool_demand", &[("pool", "main")], 20.0)
+        .await;
+    assert!(load.stop().await.iter().all(|told| told.is_ok()));
+    assert_eq!(proxy.events(0).await.len(), decided);
 }

@@ -20,6 +20,12 @@ fn pages() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(read).collect()
 }
 
+/// Whether it is the name of a recording rule, and no tag of an image.
+fn is_recorded(word: &str) -> bool {
+    let after = word.strip_prefix("leeward:");
+    after.is_some_and(|after| after.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
@@ -45,7 +51,7 @@ fn every_metric_on_a_page_is_in_the_reference() {
             assert!(is_known || is_crate, "{}: {word}", path.display());
         }
         let recorded = page.split(|c| !is_word(c) && c != ':');
-        for word in recorded.filter(|word| word.starts_with("leeward:") && word.len() > 8) {
+        for word in recorded.filter(|word| is_recorded(word)) {
             let line = format!("- record: {word}\n");
             assert!(rules.contains(&line), "{}: {word}", path.display());
         }
@@ -157,5 +163,17 @@ fn every_link_leads_somewhere() {
                 assert!(found, "{}: {link}", path.display());
             }
         }
+    }
+}
+
+/// What the guide shows of a policy is what its policy has, but for the indentation.
+#[test]
+fn the_guide_for_exchanges_quotes_its_policy() {
+    let (guide, policy) = (content("docs/exchanges.md"), content("examples/venue.yaml"));
+    let lines: BTreeSet<&str> = policy.lines().map(str::trim).collect();
+    let blocks = guide.split("```yaml\n").skip(1);
+    let shown = blocks.flat_map(|block| block.split("```").next().unwrap().lines());
+    for line in shown {
+        assert!(lines.contains(line.trim()), "not in the policy: {line}");
     }
 }
