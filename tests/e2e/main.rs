@@ -25,6 +25,8 @@ mod delivery;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod desync;
 #[cfg(test)]
 mod diff;

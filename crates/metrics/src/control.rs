@@ -6,6 +6,7 @@
 use crate::Metrics;
 use crate::capacity;
 use crate::cells::Sheet;
+use crate::concentration;
 use crate::family::{self, Family};
 use crate::labels::{BuildInfo, CHANGES, EndpointLabels};
 use crate::numbers::Numbers;
@@ -53,6 +54,7 @@ impl State {
         );
         numbers.set(&family::READY, &[], 0.0);
         numbers.set(&family::POLICY_LOADED, &[], 0.0);
+        numbers.set(&family::POLICY_REJECTED, &[], 0.0);
         for result in RELOADS {
             numbers.set(&family::POLICY_RELOADS, &[result], 0.0);
         }
@@ -187,6 +189,7 @@ impl Metrics {
         for family in [
             &family::PROVIDER_VERDICT,
             &family::PROVIDER_SHARE,
+            &concentration::PROVIDER_MAX_SHARE,
             &family::SITE_VERDICT,
             &family::SITE_SHARE,
             &family::PROVIDER_OPERATOR,
@@ -203,6 +206,10 @@ impl Metrics {
             &family::POOL_PANIC,
             &family::POOL_ACTIVE_TIER,
             &family::POOL_WRITER,
+            &concentration::POOL_TIERS,
+            &concentration::POOL_TIERS_USABLE,
+            &concentration::POOL_PROVIDER_SHARE,
+            &concentration::POOL_PROVIDER_CAPACITY_SHARE,
             &capacity::POOL_DEMAND,
             &capacity::SITE_CAPACITY,
         ] {
@@ -244,14 +251,15 @@ impl Metrics {
         numbers.remove(&family::POLICY_INFO, &[]);
         numbers.set(&family::POLICY_INFO, &[hash], 1.0);
         numbers.set(&family::POLICY_LOADED, &[], unix_seconds);
+        numbers.set(&family::POLICY_REJECTED, &[], 0.0);
         numbers.add(&family::POLICY_RELOADS, &[RELOADS[0]], 1.0);
     }
 
     /// A policy was bad, and the one before stays in force.
     pub fn policy_rejected(&self) {
-        self.lock()
-            .numbers
-            .add(&family::POLICY_RELOADS, &[RELOADS[1]], 1.0);
+        let numbers = &mut self.lock().numbers;
+        numbers.set(&family::POLICY_REJECTED, &[], 1.0);
+        numbers.add(&family::POLICY_RELOADS, &[RELOADS[1]], 1.0);
     }
 
     /// The memory (`state.json`) was to be written, and was or was not.
@@ -310,13 +318,14 @@ pub(crate) fn forget_endpoint(numbers: &mut Numbers, labels: &EndpointLabels) {
         &family::ENDPOINT_VERDICT,
         &family::ENDPOINT_SHARE,
         &family::PROBES,
+        &concentration::UPSTREAM_CERTIFICATE_EXPIRES,
     ] {
         numbers.remove(family, &labels.values());
     }
 }
 
 /// Whether an endpoint was retired. A probe that ends after that would bring one series of it back.
-fn is_gone(state: &State, labels: &EndpointLabels) -> bool {
+pub(crate) fn is_gone(state: &State, labels: &EndpointLabels) -> bool {
     state
         .registry
         .is_retired(&family::UPSTREAM_OPEN, &labels.values())

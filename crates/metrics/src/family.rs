@@ -3,7 +3,7 @@
 //! A contract with dashboards and alerts: a change here is a change for every operator, and
 //! `docs/metrics.md` is written from it. Read by everything else in this crate.
 
-use crate::capacity;
+use crate::{capacity, concentration};
 
 /// What is counted, and by which labels.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub(crate) struct Part {
 }
 
 /// Every family, in the order of the reference.
-pub(crate) static PARTS: [Part; 10] = [
+pub(crate) static PARTS: [Part; 12] = [
     Part {
         title: "Requests",
         families: &[
@@ -149,7 +149,21 @@ pub(crate) static PARTS: [Part; 10] = [
     },
     Part {
         title: "Pools",
-        families: &[&POOL_PANIC, &POOL_ACTIVE_TIER, &POOL_WRITER],
+        families: &[
+            &POOL_PANIC,
+            &POOL_ACTIVE_TIER,
+            &concentration::POOL_TIERS,
+            &concentration::POOL_TIERS_USABLE,
+            &POOL_WRITER,
+        ],
+    },
+    Part {
+        title: "Concentration",
+        families: &[
+            &concentration::POOL_PROVIDER_SHARE,
+            &concentration::POOL_PROVIDER_CAPACITY_SHARE,
+            &concentration::PROVIDER_MAX_SHARE,
+        ],
     },
     Part {
         title: "Probes",
@@ -160,6 +174,13 @@ pub(crate) static PARTS: [Part; 10] = [
         families: &[&DNS_QUESTIONS, &DNS_ADDRESSES, &DNS_REFUSED],
     },
     Part {
+        title: "Certificates",
+        families: &[
+            &concentration::CERTIFICATE_EXPIRES,
+            &concentration::UPSTREAM_CERTIFICATE_EXPIRES,
+        ],
+    },
+    Part {
         title: "leeward itself",
         families: &[
             &BUILD_INFO,
@@ -168,6 +189,7 @@ pub(crate) static PARTS: [Part; 10] = [
             &POLICY_INFO,
             &POLICY_LOADED,
             &POLICY_RELOADS,
+            &POLICY_REJECTED,
             &STATE_WRITES,
             &METRICS_OVERFLOW,
         ],
@@ -450,6 +472,11 @@ pub(crate) static POLICY_RELOADS: Family = counter(
     "leeward_policy_reloads_total",
     &["result"],
     "Policies that were read, the first one among them.",
+);
+pub(crate) static POLICY_REJECTED: Family = gauge(
+    "leeward_policy_rejected",
+    &[],
+    "1 while the newest policy that was read was rejected and the one before is in force, else 0.",
 );
 pub(crate) static STATE_WRITES: Family = counter(
     "leeward_state_writes_total",

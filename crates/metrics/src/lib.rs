@@ -16,6 +16,7 @@
 mod capacity;
 mod cells;
 mod clients;
+mod concentration;
 mod control;
 mod expose;
 mod family;
@@ -33,6 +34,7 @@ mod tests;
 pub use capacity::SiteSlots;
 pub use cells::{Cells, Counter, Gauge, Histogram};
 pub use clients::{ForwardingField, Http2Ended, Http2Error, ProxyHeader};
+pub use concentration::{Concentration, ProviderPart};
 pub use labels::{
     BuildInfo, ConnectionRefusal, EndpointLabels, RefusedReason, RequestOutcome, change_word,
 };

@@ -48,6 +48,9 @@ const QUERIES: &str = "\
 | Which provider is slow (p99)? | `histogram_quantile(0.99, sum by (le, pool, provider) (rate(leeward_upstream_head_seconds_bucket[5m])))` |
 | What is down? | `leeward_provider_verdict{verdict=\"down\"} == 1 or leeward_site_verdict{verdict=\"down\"} == 1` |
 | Where do reads go? | `leeward_provider_share` |
+| How much does each pool hang on one provider? | `max by (pool) (leeward_pool_provider_capacity_share)` |
+| Which pools could not lose another tier? | `leeward_pool_tiers_usable == 1` |
+| Which certificates end within two weeks? | `leeward_certificate_expires_timestamp_seconds - time() < 1209600 or leeward_upstream_certificate_expires_timestamp_seconds - time() < 1209600` |
 | Who takes orders? | `leeward_pool_writer == 1` |
 | Does a pool distrust its detector? | `leeward_pool_panic == 1` |
 | What do operators keep away? | `leeward_site_operator{word!=\"active\"} == 1 or leeward_provider_operator{word!=\"active\"} == 1` |
@@ -55,7 +58,7 @@ const QUERIES: &str = "\
 | How much do retries add? | `sum by (pool) (rate(leeward_pool_retries_total[5m])) / sum by (pool) (rate(leeward_pool_attempts_total[5m]))` |
 | Does any resolver fail? | `sum by (resolver, result) (rate(leeward_dns_questions_total{result!=\"answered\"}[5m])) > 0` |
 | Do backends live on addresses that DNS no longer names? | `leeward_dns_addresses{state=\"retained\"} > 0` |
-| Was a policy refused? | `increase(leeward_policy_reloads_total{result=\"rejected\"}[10m]) > 0` |
+| Is the policy on disk another one than the one in force? | `leeward_policy_rejected == 1` |
 | Does leeward remember what it should after a restart? | `increase(leeward_state_writes_total{result!=\"written\"}[10m]) > 0` means no |
 | Do file descriptors run out? | `process_open_fds / process_max_fds > 0.8` |
 ";
@@ -108,7 +111,7 @@ fn write_sizes(page: &mut String) {
     line(
         page,
         format_args!(
-            "\nAn endpoint has {ENDPOINT_SERIES} series, a route has {} for each of its listeners, and a \
+            "\nAn endpoint has {ENDPOINT_SERIES} series at most, a route has {} for each of its listeners, and a \
              histogram has {}. There is room for {CAPACITY} numbers in all; what finds none is not \
              shown, and `leeward_metrics_overflow_total` says so.",
             RequestOutcome::ALL.len(),
@@ -118,9 +121,9 @@ fn write_sizes(page: &mut String) {
 }
 
 /// Series of one endpoint: its attempts, probes and verdicts by word, two gauges and two counters of
-/// the workers, and the share.
+/// the workers, the share, and over TLS the end of its certificate.
 pub(crate) const ENDPOINT_SERIES: usize =
-    Outcome::ALL.len() + (ProbeFailure::ALL.len() + 1) + Verdict::ALL.len() + 4 + 1;
+    Outcome::ALL.len() + (ProbeFailure::ALL.len() + 1) + Verdict::ALL.len() + 4 + 2;
 
 fn write_labels(page: &mut String) {
     line(
@@ -223,7 +226,7 @@ fn write_words<'a>(
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 26] = [
+pub(crate) const LABELS: [(&str, &str); 27] = [
     (
         "file",
         "What is written to the state folder, or the record.",
@@ -275,6 +278,10 @@ pub(crate) const LABELS: [(&str, &str); 26] = [
     (
         "result",
         "How a probe or a question ended, or whether a policy took force.",
+    ),
+    (
+        "certificate",
+        "The file of a listener's certificate, as the policy's folder and the policy name it.",
     ),
     ("hash", "The hash of the policy's text."),
     ("version", "The version of leeward."),

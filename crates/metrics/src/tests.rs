@@ -6,7 +6,10 @@ mod text;
 
 use crate::clients::{Http2Ended, Http2Error};
 use crate::{AddressCounts, AddressRefusal, LookupResult};
-use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
+use crate::{
+    BuildInfo, Concentration, ConnectionRefusal, EndpointLabels, Metrics, ProviderPart,
+    RefusedReason, RequestOutcome,
+};
 use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Barrier;
 use std::thread;
@@ -37,6 +40,28 @@ fn endpoint() -> EndpointLabels {
         backend: "https://api.example:8443".to_owned(),
         address: "192.0.2.7:8443".to_owned(),
     }
+}
+
+/// A pool that stands at two providers alike, and has lost one of its three tiers.
+fn halves() -> Concentration<'static> {
+    let part = |provider| ProviderPart {
+        provider,
+        share: 0.5,
+        capacity: 0.5,
+    };
+    Concentration {
+        providers: vec![part("aws"), part("gcp")],
+        tiers: 3,
+        usable_tiers: 2,
+    }
+}
+
+/// Concentration and certificates, once.
+fn say_what_may_break(metrics: &Metrics) {
+    metrics.set_concentration("trading", &halves());
+    metrics.set_max_share("aws", None);
+    metrics.set_certificates(&[("public", "tls/api.pem", 1_790_000_000)]);
+    metrics.set_upstream_certificate(&endpoint(), 1_790_000_000);
 }
 
 /// Metrics in which everything has been said once.
@@ -71,6 +96,7 @@ fn busy() -> Metrics {
     metrics.set_provider("aws", Verdict::Healthy, 1.0);
     metrics.set_site_operator("aws/use1", "aws", OperatorWord::Active);
     metrics.set_provider_operator("aws", OperatorWord::Draining);
+    say_what_may_break(&metrics);
     metrics.set_pool(
         "trading",
         false,

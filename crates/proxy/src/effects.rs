@@ -2,6 +2,7 @@
 //!
 //! Owned by the control task. Decides nothing.
 
+use crate::concentration;
 use crate::control::{Report, Reports};
 use crate::dns::Names;
 use crate::journal::{Entry, Journal};
@@ -15,13 +16,17 @@ use crate::windows::Windows;
 use crate::worker::Shared;
 use leeward_failover::{
     Change, EndpointId, Engine, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId,
-    Status, Table,
+    Status, Table, Time,
 };
 use leeward_metrics::EndpointLabels;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Gauges are set with each decision, and this often while there is traffic: what is asked for changes
+/// without one.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// What applying takes.
 pub(crate) struct Effects {
@@ -36,6 +41,8 @@ pub(crate) struct Effects {
     names: Names,
     reports: Reports,
     windows: Windows,
+    /// When gauges were set last.
+    shown_at: Time,
     /// What outlives the process; `None` without a `state_dir`.
     keeper: Option<Keeper>,
 }
@@ -55,6 +62,7 @@ impl Effects {
         let serving = snapshot.serving.clone();
         let mut names = Names::new(shared.metrics.clone(), reports.clone());
         names.follow(&serving.policy, &engine.memory(shared.now()).backends);
+        concentration::show_policy(&serving, &shared.metrics);
         Self {
             endpoints: snapshot.endpoints.clone(),
             probes: probes(&serving),
@@ -65,6 +73,7 @@ impl Effects {
             names,
             reports,
             windows: Windows::default(),
+            shown_at: Time::ZERO,
             keeper,
         }
     }
@@ -89,6 +98,7 @@ impl Effects {
         self.refresh_endpoints(engine.table());
         self.publish(engine.table().clone());
         self.forget(&before);
+        concentration::show_policy(&self.serving, &self.shared.metrics);
     }
 
     /// What left the policy is not shown any more.
@@ -142,8 +152,10 @@ impl Effects {
                 }
             }
         }
-        if newest.is_some() || changed {
-            self.show(&engine.status(self.shared.now()), engine.table());
+        let now = self.shared.now();
+        if newest.is_some() || changed || now.since(self.shown_at) >= SHOW_EVERY {
+            self.shown_at = now;
+            self.show(&engine.status(now), engine.table());
         }
         if let Some(keeper) = &mut self.keeper {
             keeper.keep(engine, &self.shared);
@@ -229,6 +241,10 @@ impl Effects {
                 ProbeResult::Failed { cause, .. } => Err(*cause),
             };
             shared.metrics.probe(&io.labels, counted);
+            let ends = io.certificate_ends.load(Ordering::Relaxed);
+            if ends != 0 {
+                shared.metrics.set_upstream_certificate(&io.labels, ends);
+            }
             if let Ok(took) = counted {
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 io.probe_took.store(micros, Ordering::Relaxed);
@@ -281,6 +297,7 @@ impl Effects {
             metrics.set_provider(&held.name, held.verdict, share);
             metrics.set_provider_operator(&held.name, held.operator);
         }
+        concentration::show_table(engine, table, metrics);
         for pool in &status.pools {
             let tier = pool.active_tier;
             metrics.set_pool(

@@ -1,6 +1,7 @@
 //! Performs one probe of one endpoint, over the same path as traffic. Judges nothing: what a
 //! failed probe means is the engine's to say.
 
+use crate::certificate;
 use crate::connect::connect;
 use crate::error::Step;
 use crate::snapshot::EndpointIo;
@@ -14,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use leeward_config::policy::{Comparison, HttpProbe, JsonCheck, Pool, Probe};
 use leeward_failover::{ProbeFailure, ProbeResult};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What to probe with.
@@ -67,6 +69,9 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
         };
         (cause, error.detail)
     })?;
+    if let Some(ends) = certificate::first_end(stream.certificates()) {
+        io.certificate_ends.store(ends, Ordering::Relaxed);
+    }
     let Probe::Http(http) = &spec.probe else {
         return Ok(());
     };

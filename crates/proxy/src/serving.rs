@@ -189,6 +189,11 @@ impl ListenerIo {
         self.tls.as_ref().map(|tls| &tls.config)
     }
 
+    /// The files of its certificates, and when they end.
+    pub(crate) fn certificates(&self) -> &[(String, i64)] {
+        self.tls.as_ref().map_or(&[], |tls| &tls.ends)
+    }
+
     /// The latency cells of `class`.
     pub(crate) fn downstream(&self, class: Class) -> &DownstreamSlots {
         &self.downstream[class as usize]

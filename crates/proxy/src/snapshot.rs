@@ -12,7 +12,7 @@ use leeward_failover::{BackendId, Class, EndpointId, EndpointInfo, PoolId, Table
 use leeward_metrics::{EndpointLabels, EndpointSlots, Metrics, ProviderSlots};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 /// What the data path reads.
 pub(crate) struct Snapshot {
@@ -48,6 +48,9 @@ pub(crate) struct EndpointIo {
     pub(crate) probe_took: AtomicU64,
     /// Streams that are open there, over all workers. Written twice a stream.
     pub(crate) streams: Arc<AtomicU64>,
+    /// When the first certificate ends that the last probe was shown, in seconds since 1970; 0 before
+    /// one was. Written once a probe.
+    pub(crate) certificate_ends: AtomicI64,
     pub(crate) provider: ProviderSlots,
     /// How much it may be given.
     pub(crate) room: Room,
@@ -114,6 +117,7 @@ impl EndpointIo {
             ),
             probe_took: AtomicU64::new(0),
             streams: Arc::default(),
+            certificate_ends: AtomicI64::new(0),
             provider: io.provider,
             labels,
         }

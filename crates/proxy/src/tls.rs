@@ -4,6 +4,7 @@
 //! configurations for backends. Called when a policy becomes a snapshot; nothing here runs on the
 //! way of a request.
 
+use crate::certificate;
 use crate::error::StartError;
 use leeward_config::policy::Certificate;
 use rustls::crypto::CryptoProvider;
@@ -32,9 +33,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// Files of certificates, and when the first one in each ends, in seconds since 1970.
+pub(crate) type Ends = Vec<(String, i64)>;
+
 /// The server side of a listener, and which files it was made of.
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
+    pub(crate) ends: Ends,
     content: u64,
     http2: bool,
 }
@@ -57,12 +62,15 @@ pub(crate) fn server(
         .iter()
         .flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
     let content = content(files)?;
-    let config = match before {
-        Some(before) if before.content == content && before.http2 == http2 => before.config.clone(),
+    let (config, ends) = match before {
+        Some(before) if before.content == content && before.http2 == http2 => {
+            (before.config.clone(), before.ends.clone())
+        }
         _ => server_config(certificates, http2)?,
     };
     Ok(ServerTls {
         config,
+        ends,
         content,
         http2,
     })
@@ -110,12 +118,16 @@ fn content<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<u64, StartEr
 fn server_config(
     certificates: &[Certificate],
     http2: bool,
-) -> Result<Arc<ServerConfig>, StartError> {
+) -> Result<(Arc<ServerConfig>, Ends), StartError> {
     let provider = provider();
+    let mut ends = Vec::new();
     let mut by_name = HashMap::new();
     let mut first = None;
     for certificate in certificates {
         let key = Arc::new(certified_key(&provider, certificate)?);
+        if let Some(end) = certificate::first_end(&key.cert) {
+            ends.push((certificate.cert.display().to_string(), end));
+        }
         for name in dns_names(&key, &certificate.cert)? {
             by_name.entry(name).or_insert_with(|| key.clone());
         }
@@ -128,7 +140,7 @@ fn server_config(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(BySni { by_name, first }));
     config.alpn_protocols = alpn(http2, true);
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), ends))
 }
 
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 //! Made by `connect`, held by `upstream`.
 
 use crate::path_info::{PathInfo, path_info};
+use rustls::pki_types::CertificateDer;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
@@ -186,6 +187,16 @@ impl UpstreamStream {
             UpstreamStream::Plain(_) => None,
             UpstreamStream::Tls(stream) => {
                 Some(stream.get_ref().1.alpn_protocol() == Some(crate::tls::ALPN_H2))
+            }
+        }
+    }
+
+    /// The certificates that the backend showed, its own first; empty without TLS.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        match self {
+            UpstreamStream::Plain(_) => &[],
+            UpstreamStream::Tls(stream) => {
+                stream.get_ref().1.peer_certificates().unwrap_or_default()
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the control thread says is what is shown.
 
-use super::{ENDPOINT, endpoint, metrics, read};
-use crate::{Metrics, change_word};
+use super::{ENDPOINT, endpoint, halves, metrics, read};
+use crate::{Concentration, Metrics, change_word};
 use leeward_failover::{Cause, Change, ProbeFailure, SubjectKind, Verdict};
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ fn places_that_no_policy_names_are_forgotten() {
     metrics.set_site("aws/use2", "aws", Verdict::Down, 0.0);
     metrics.set_provider("aws", Verdict::Down, 0.0);
     metrics.set_pool("p", false, 1, None, &["aws".to_owned()]);
+    metrics.set_concentration("p", &halves());
+    metrics.set_max_share("aws", Some(0.5));
     metrics.forget_site("aws/use1", "aws");
     let text = metrics.render();
     assert!(!text.contains("aws/use1") && text.contains("aws/use2"));
@@ -96,6 +98,81 @@ fn only_the_policy_in_force_is_shown() {
         text.get(r#"leeward_policy_reloads_total{result="rejected"}"#),
         1.0
     );
+}
+
+#[test]
+fn a_rejected_policy_shows_until_one_is_taken() {
+    let metrics = metrics();
+    let rejected = || read(&metrics).get("leeward_policy_rejected");
+    assert_eq!(rejected(), 0.0);
+    metrics.policy_loaded("aaaa", 1000.5);
+    metrics.policy_rejected();
+    assert_eq!(rejected(), 1.0);
+    metrics.policy_loaded("aaaa", 2000.5);
+    assert_eq!(rejected(), 0.0);
+}
+
+#[test]
+fn a_pool_shows_what_it_has_at_each_of_its_providers() {
+    let metrics = metrics();
+    metrics.set_concentration("p", &halves());
+    metrics.set_max_share("aws", Some(0.25));
+    metrics.set_max_share("gcp", None);
+    let text = read(&metrics);
+    for (series, number) in [
+        (
+            r#"leeward_pool_provider_share{pool="p",provider="aws"}"#,
+            0.5,
+        ),
+        (
+            r#"leeward_pool_provider_capacity_share{pool="p",provider="gcp"}"#,
+            0.5,
+        ),
+        (r#"leeward_pool_tiers{pool="p"}"#, 3.0),
+        (r#"leeward_pool_tiers_usable{pool="p"}"#, 2.0),
+        (r#"leeward_provider_max_share{provider="aws"}"#, 0.25),
+        (r#"leeward_provider_max_share{provider="gcp"}"#, 1.0),
+    ] {
+        assert_eq!(text.get(series), number, "{series}");
+    }
+    let mut left = halves();
+    left.providers.pop();
+    metrics.set_concentration(
+        "p",
+        &Concentration {
+            usable_tiers: 1,
+            ..left
+        },
+    );
+    let text = metrics.render();
+    assert!(
+        !text.contains(r#"share{pool="p",provider="gcp"}"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn certificates_that_are_no_longer_served_are_not_shown() {
+    let metrics = metrics();
+    metrics.endpoint(&endpoint());
+    metrics.set_certificates(&[("public", "a.pem", 1000), ("public", "b.pem", 2000)]);
+    metrics.set_upstream_certificate(&endpoint(), 3000);
+    let text = read(&metrics);
+    let of = |file| {
+        format!(
+            r#"leeward_certificate_expires_timestamp_seconds{{listener="public",certificate="{file}"}}"#
+        )
+    };
+    assert_eq!(text.get(&of("a.pem")), 1000.0);
+    let upstream = format!("leeward_upstream_certificate_expires_timestamp_seconds{{{ENDPOINT}}}");
+    assert_eq!(text.get(&upstream), 3000.0);
+    metrics.set_certificates(&[("public", "b.pem", 2500)]);
+    metrics.retire_endpoint(&endpoint());
+    metrics.set_upstream_certificate(&endpoint(), 3000);
+    let text = read(&metrics);
+    assert_eq!(text.get(&of("b.pem")), 2500.0);
+    assert_eq!(text.find(&of("a.pem")), None);
+    assert_eq!(text.find(&upstream), None);
 }
 
 #[test]
