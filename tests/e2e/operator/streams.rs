@@ -5,7 +5,7 @@ use crate::support::backend::{Act, Backend, Step};
 use crate::support::client::Client;
 use crate::support::policy::{Policy, QUICK_PROBE, quick_failover};
 use crate::support::proxy::Proxy;
-use crate::support::wait::{SOON, eventually};
+use crate::support::wait::SOON;
 use crate::support::wire::{End, Framing};
 use std::time::Instant;
 
