@@ -50,7 +50,7 @@ impl Scene {
     }
 
     fn load(&self) -> Load {
-        Load::start(self.proxy.plain(), 3, 1, Duration::from_millis(25))
+        Load::start_apart(self.proxy.plain(), 3, 1, Duration::from_millis(25))
     }
 }
 

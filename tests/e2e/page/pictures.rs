@@ -42,6 +42,13 @@ fn picture(name: &str) -> PathBuf {
         .join(format!("{name}.png"))
 }
 
+/// Waits for so many times 200 answers: time passes by what happens.
+async fn answers(load: &Load, times: usize) {
+    for _ in 0..times {
+        load.wait_for(200).await;
+    }
+}
+
 /// In both colour schemes, the part above the fold and the whole page.
 fn shoot(browser: &mut Browser, name: &str) {
     for scheme in ["light", "dark"] {
@@ -66,18 +73,18 @@ async fn the_pictures_of_the_docs() {
         ("metal/ld4", "800", &metal),
     ];
     let proxy = Proxy::start(&policy(&backends)).await;
-    let load = Load::start(proxy.plain(), 4, 2, Duration::from_millis(40));
+    let load = Load::start_apart(proxy.plain(), 4, 2, Duration::from_millis(40));
     let mut browser = Browser::start();
     browser.size(1280, 900);
     browser.open(&format!("http://{}/", proxy.admin_address()));
     browser.read("#headline", "All 3 sites serve");
-    load.wait_for(3000).await;
+    answers(&load, 15).await;
     browser.read("#headline", "nothing is shed");
     shoot(&mut browser, "calm");
 
     aws.kill();
     browser.read("#headline", "is down since");
-    load.wait_for(2000).await;
+    answers(&load, 10).await;
     browser.read("#headline", "is down since.*nothing is shed");
     shoot(&mut browser, "outage");
     browser.click("[data-word=drain][data-target='metal/ld4']");
@@ -91,7 +98,7 @@ async fn the_pictures_of_the_docs() {
 
     aws.restart().await;
     browser.read("#headline", "comes home since");
-    load.wait_for(1800).await;
+    answers(&load, 9).await;
     browser.read("#headline", "comes home since");
     shoot(&mut browser, "failback");
     load.stop().await;

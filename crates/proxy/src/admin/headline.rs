@@ -198,7 +198,10 @@ fn of_place(facts: &Facts<'_>, place: &PlaceStatus) -> Option<(Level, String)> {
         (Verdict::Recovering, _) => {
             let left = place.ramp_left_ms.map(|ms| ms.div_ceil(1000));
             let ends = left.map_or_else(String::new, |s| format!(", its ramp ends in {s} s"));
-            let text = format!("{name} comes home since {since}{ends}");
+            let share = reads_at(facts.standing, name).map_or_else(String::new, |share| {
+                format!(": {} of reads go there", percent(share))
+            });
+            let text = format!("{name} comes home since {since}{share}{ends}");
             Some((Level::Watch, text))
         }
         (Verdict::Suspect | Verdict::Degraded, cause) => {
@@ -210,6 +213,26 @@ fn of_place(facts: &Facts<'_>, place: &PlaceStatus) -> Option<(Level, String)> {
         }
         (Verdict::Healthy | Verdict::Unknown, _) => None,
     }
+}
+
+/// The share of reads that goes to a provider or site, over all pools that have any there; nothing
+/// where those have no reads.
+fn reads_at(standing: &[Standing], place: &str) -> Option<f64> {
+    let here = |site: &str| {
+        let rest = site.strip_prefix(place);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let pools = standing
+        .iter()
+        .filter(|pool| pool.sites.iter().any(|site| here(site)));
+    let shares: Vec<f64> = pools
+        .filter_map(|pool| pool.flow.iter().find(|flow| !flow.is_orders()))
+        .map(|reads| {
+            let parts = reads.to.iter().filter(|part| here(&part.site));
+            parts.map(|part| part.share).sum()
+        })
+        .collect();
+    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
 }
 
 /// That its endpoints are down says little: why they are says more.
@@ -284,7 +307,7 @@ fn moved(facts: &Facts<'_>, away: &BTreeSet<String>, level: &mut Level, parts: &
         let mut to = BTreeSet::new();
         let (mut any, mut stuck) = (false, false);
         for flow in touched.iter().flat_map(|pool| &pool.flow) {
-            if (flow.class == "order" || flow.class == "cancel") == orders {
+            if flow.is_orders() == orders {
                 any = true;
                 stuck |= flow.to.is_empty();
                 let worth = flow.to.iter().filter(|part| part.share >= WORTH_SAYING);

@@ -37,6 +37,13 @@ pub(super) struct Flow {
     pub(super) to: Vec<Share>,
 }
 
+impl Flow {
+    /// Whether it is what one writer takes: orders and cancels.
+    pub(super) fn is_orders(&self) -> bool {
+        self.class == Class::Order.as_str() || self.class == Class::Cancel.as_str()
+    }
+}
+
 /// A part of a class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Share {

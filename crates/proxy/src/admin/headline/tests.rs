@@ -165,7 +165,7 @@ fn the_way_home_and_operators_words_are_to_be_watched() {
     let (level, text) = world.says();
     assert_eq!(level, Level::Watch);
     assert!(
-        text.starts_with("aws/one comes home since 03:12:08 UTC, its ramp ends in 48 s; orders go"),
+        text.starts_with("aws/one comes home since 03:12:08 UTC: 98 % of reads go there, its ramp ends in 48 s; orders go"),
         "{text}"
     );
     let mut said = well("gcp/one");

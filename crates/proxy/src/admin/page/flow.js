@@ -4,8 +4,8 @@ import { h, percent, rate, svg } from "./dom.js";
 import { inWords, providerOf, shape, tintOf } from "./words.js";
 
 // A row and the room below it, between these: as tall as there is room for.
-const ROWS = [42, 58];
-const GAPS = [20, 46];
+const ROWS = [42, 66];
+const GAPS = [20, 72];
 const BAR = 8;
 
 const within = ([low, high], value) => Math.min(high, Math.max(low, value));

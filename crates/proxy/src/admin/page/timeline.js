@@ -5,7 +5,7 @@ import { evidence, inWords, shape, tintOf } from "./words.js";
 
 const HOUR = 3600;
 // A leeward that is younger than an hour has its whole life in one of these.
-const SPANS = [300, 600, 1200, 1800];
+const SPANS = [120, 300, 600, 1200, 1800];
 const MOST = 150;
 
 export function timeline(state) {
@@ -73,11 +73,11 @@ function writers(state, pool, now) {
 
 function axis(now) {
   const ticks = [];
-  const step = Math.max(60, reach / 6);
+  const step = reach < 600 ? Math.max(20, reach / 5) : reach / 6;
   for (let time = Math.ceil((now - reach) / step) * step; time <= now; time += step) {
     const left = at(time, now);
     const end = left < 3 ? "is-first" : left > 97 ? "is-last" : "";
-    ticks.push(h("span", { class: `tick ${end}`, style: { left: `${left}%` } }, clock(time, false)));
+    ticks.push(h("span", { class: `tick ${end}`, style: { left: `${left}%` } }, clock(time, reach < 600)));
   }
   return h("div", { class: "strip axis", "aria-hidden": "true" }, h("span", { class: "strip-name" }, "UTC"), h("span", { class: "strip-track" }, ticks));
 }
