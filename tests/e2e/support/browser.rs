@@ -57,7 +57,7 @@ impl Browser {
 
     /// Goes to a URL.
     pub(crate) fn open(&mut self, url: &str) {
-        self.tell(json!({ "do": "open", "url": url }));
+        self.tell(&json!({ "do": "open", "url": url }));
     }
 
     /// Waits until one of what `selector` finds has a text that fits the regular expression
@@ -66,47 +66,47 @@ impl Browser {
         let within = SHOWN.as_millis() as u64;
         let read =
             json!({ "do": "read", "selector": selector, "pattern": pattern, "within": within });
-        self.tell(read).as_str().expect("a text").to_owned()
+        self.tell(&read).as_str().expect("a text").to_owned()
     }
 
     /// Clicks on the first of what `selector` finds.
     pub(crate) fn click(&mut self, selector: &str) {
-        self.tell(json!({ "do": "click", "selector": selector }));
+        self.tell(&json!({ "do": "click", "selector": selector }));
     }
 
     /// Writes into a field.
     pub(crate) fn fill(&mut self, selector: &str, text: &str) {
-        self.tell(json!({ "do": "fill", "selector": selector, "text": text }));
+        self.tell(&json!({ "do": "fill", "selector": selector, "text": text }));
     }
 
     /// Presses keys, such as `Shift+Tab`.
     pub(crate) fn press(&mut self, keys: &str) {
-        self.tell(json!({ "do": "press", "keys": keys }));
+        self.tell(&json!({ "do": "press", "keys": keys }));
     }
 
     /// Types a text with the keyboard.
     pub(crate) fn write(&mut self, text: &str) {
-        self.tell(json!({ "do": "type", "text": text }));
+        self.tell(&json!({ "do": "type", "text": text }));
     }
 
     /// What a JavaScript expression is on the page.
     pub(crate) fn ask(&mut self, script: &str) -> Value {
-        self.tell(json!({ "do": "ask", "script": script }))
+        self.tell(&json!({ "do": "ask", "script": script }))
     }
 
     /// Makes the window so large.
     pub(crate) fn size(&mut self, width: u32, height: u32) {
-        self.tell(json!({ "do": "size", "width": width, "height": height }));
+        self.tell(&json!({ "do": "size", "width": width, "height": height }));
     }
 
     /// `light` or `dark`.
     pub(crate) fn scheme(&mut self, scheme: &str) {
-        self.tell(json!({ "do": "scheme", "scheme": scheme }));
+        self.tell(&json!({ "do": "scheme", "scheme": scheme }));
     }
 
     /// A picture of what the window shows, or of the whole page.
     pub(crate) fn shot(&mut self, path: &Path, whole: bool) {
-        self.tell(json!({ "do": "shot", "path": path, "whole": whole }));
+        self.tell(&json!({ "do": "shot", "path": path, "whole": whole }));
     }
 
     /// Presses Tab until what has the focus fits `selector`.
@@ -124,7 +124,7 @@ impl Browser {
     /// That the page asked nobody but `host`, and that nothing went wrong in it; what stands in
     /// `but` may stand on the console.
     pub(crate) fn was_good(&mut self, host: &str, but: &[&str]) {
-        let seen = self.tell(json!({ "do": "seen" }));
+        let seen = self.tell(&json!({ "do": "seen" }));
         let own = format!("http://{host}/");
         let texts = |name: &str| {
             let all = seen[name].as_array().expect("a list").clone();
@@ -144,7 +144,7 @@ impl Browser {
         assert_eq!(texts("errors"), Vec::<String>::new());
     }
 
-    fn tell(&mut self, command: Value) -> Value {
+    fn tell(&mut self, command: &Value) -> Value {
         writeln!(self.input.as_mut().unwrap(), "{command}").expect("a driver that listens");
         self.answer()
     }

@@ -1,6 +1,6 @@
 use super::super::standing::{Flow, Share};
 use super::*;
-use leeward_failover::{PoolStatus, Time};
+use leeward_failover::{Cause, OperatorWord, PlaceStatus, PoolStatus, Time, Verdict};
 
 /// 03:00:00 on some day.
 const BEGAN: f64 = 20_000.0 * 86_400.0 + 3.0 * 3600.0;
