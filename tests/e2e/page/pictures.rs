@@ -28,7 +28,7 @@ fn policy(backends: &[(&str, &str, &BackendProcess)]) -> String {
             "\n      - {{ url: {url}, site: {site}, capacity: {capacity}/s }}"
         ));
     }
-    let failover = "failover: { tiers: [[aws/us-east-1], [gcp/us-east4, metal/ld4]], hold_down: { first: 20s, max: 40s }, ramp: 40s, keep_warm: 2% }";
+    let failover = "failover: { tiers: [[aws/us-east-1], [gcp/us-east4, metal/ld4]], hold_down: { first: 12s, max: 40s }, ramp: 30s, keep_warm: 2% }";
     format!(
         "version: 1\nadmin: {{ bind: \"127.0.0.1:0\" }}\nworkers: 1\nlisteners: {{ plain: {{ bind: \"127.0.0.1:0\" }} }}\n\
          providers: {{ aws: {{ sites: [us-east-1] }}, gcp: {{ sites: [us-east4] }}, metal: {{ kind: self_hosted, sites: [ld4] }} }}\n\
@@ -78,13 +78,13 @@ async fn the_pictures_of_the_docs() {
     browser.size(1280, 900);
     browser.open(&format!("http://{}/", proxy.admin_address()));
     browser.read("#headline", "All 3 sites serve");
-    answers(&load, 15).await;
+    answers(&load, 9).await;
     browser.read("#headline", "nothing is shed");
     shoot(&mut browser, "calm");
 
     aws.kill();
     browser.read("#headline", "is down since");
-    answers(&load, 10).await;
+    answers(&load, 6).await;
     browser.read("#headline", "is down since.*nothing is shed");
     shoot(&mut browser, "outage");
     browser.click("[data-word=drain][data-target='metal/ld4']");
@@ -98,7 +98,7 @@ async fn the_pictures_of_the_docs() {
 
     aws.restart().await;
     browser.read("#headline", "comes home since");
-    answers(&load, 9).await;
+    answers(&load, 6).await;
     browser.read("#headline", "comes home since");
     shoot(&mut browser, "failback");
     load.stop().await;
