@@ -5,6 +5,8 @@ import { chip, evidence, inWords, unix } from "./words.js";
 import { sparkline } from "./head.js";
 
 const SHOWN = 150;
+// Endpoints of a pool that are shown at most; those that are not well come before the rest.
+const MOST = 80;
 
 export function pools(state) {
   const samples = state.samples.slice(-SHOWN);
@@ -34,13 +36,27 @@ function line(name, values, show, kind) {
 
 const COLUMNS = ["Endpoint", "Verdict", "Share", "Attempts", "Failed", "Probe"];
 
+function shown(pool) {
+  if (pool.endpoints.length <= MOST) return pool.endpoints;
+  const sick = pool.endpoints.filter((endpoint) => endpoint.verdict !== "healthy");
+  const well = pool.endpoints.filter((endpoint) => endpoint.verdict === "healthy");
+  return [...sick, ...well].slice(0, MOST);
+}
+
 function table(state, pool, samples) {
+  const endpoints = shown(pool);
+  const more = pool.endpoints.length - endpoints.length;
+  const rest = more > 0 ? h("p", { class: "muted small", "data-key": "more" }, `${more} more: /api/v1/status has them.`) : null;
+  return [list(state, pool, endpoints, samples), rest];
+}
+
+function list(state, pool, endpoints, samples) {
   return h(
     "table",
     { class: "endpoints" },
     h("caption", { class: "hidden" }, `Endpoints of pool ${pool.name}`),
     h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, pool.endpoints.map((endpoint) => row(state, pool, endpoint, samples))),
+    h("tbody", {}, endpoints.map((endpoint) => row(state, pool, endpoint, samples))),
   );
 }
 
