@@ -144,6 +144,11 @@ async fn on_a_phone_nothing_is_cut_off() {
          && e.getBoundingClientRect().right > innerWidth + 1).map((e) => `${e.tagName}.${e.className}`)",
     );
     assert_eq!(beyond, json!([]));
+    let cut = scene.browser.ask(
+        "[...document.querySelectorAll('svg.flow text')].filter((e) => e.getBoundingClientRect().left\
+         < e.ownerSVGElement.getBoundingClientRect().left - 1).map((e) => e.textContent)",
+    );
+    assert_eq!(cut, json!([]));
     scene
         .browser
         .click("[data-word=drain][data-target='gcp/one']");

@@ -26,8 +26,8 @@ export function flow(state, width, tall) {
   }
   const height = layOut(rows, sites, row, gap);
   const wide = Math.max(width || 480, 280);
-  const left = Math.min(170, Math.max(94, wide * 0.3));
-  const right = wide - Math.min(200, Math.max(146, wide * 0.34));
+  const left = Math.min(170, Math.max(108, wide * 0.3));
+  const right = wide - Math.min(200, Math.max(142, wide * 0.34));
   const picture = svg(
     "svg",
     { class: "flow", width: wide, height, viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": "Which class goes to which site; the list behind this picture says the same." },

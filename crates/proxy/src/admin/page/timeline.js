@@ -76,7 +76,7 @@ function axis(now) {
   const step = reach < 600 ? Math.max(20, reach / 5) : reach / 6;
   for (let time = Math.ceil((now - reach) / step) * step; time <= now; time += step) {
     const left = at(time, now);
-    const end = left < 3 ? "is-first" : left > 97 ? "is-last" : "";
+    const end = left < 8 ? "is-first" : left > 92 ? "is-last" : "";
     ticks.push(h("span", { class: `tick ${end}`, style: { left: `${left}%` } }, clock(time, reach < 600)));
   }
   return h("div", { class: "strip axis", "aria-hidden": "true" }, h("span", { class: "strip-name" }, "UTC"), h("span", { class: "strip-track" }, ticks));
