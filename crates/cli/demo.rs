@@ -83,7 +83,7 @@ fn play(pace: &Pace) -> Result<bool, String> {
         return Err("the demo's policy has no listener".into());
     };
     println!(
-        "Proxy on http://{listener}, admin on http://{admin} (try /metrics, /api/v1/status)\n"
+        "Proxy on http://{listener}, admin on http://{admin} (the page; try /metrics, /api/v1/status)\n"
     );
     let told = story(pace, &mut providers, listener, admin);
     running.stop().map_err(|error| error.to_string())?;

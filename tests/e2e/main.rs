@@ -7,6 +7,8 @@
 mod support;
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod badanswers;
@@ -52,6 +54,8 @@ mod operator;
 mod orders;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod page;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

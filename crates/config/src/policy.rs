@@ -1,5 +1,6 @@
 //! The compiled policy: what was meant, resolved and validated. No `Option` here means "default".
 
+pub use crate::access::{AdminAccess, AdminClients, AdminTls, AdminToken, Role};
 pub use crate::clients::{
     Clients, ForwardingFields, Networks, ProxyProtocol, Trusted, TrustedFields,
 };
@@ -33,6 +34,8 @@ pub struct Policy {
     pub admin: Option<SocketAddr>,
     /// Where kubelet and Prometheus connect, for metrics and the proxy's own health alone.
     pub admin_read_only: Option<SocketAddr>,
+    /// Who may use the admin side.
+    pub admin_access: AdminAccess,
     /// Data workers, at least 1.
     pub workers: usize,
     /// How a SIGTERM ends.

@@ -5,7 +5,7 @@
 //! symlink swaps of Kubernetes' volumes show in the folders; what counts is what can be read through
 //! the path, so that a touch without a change wakes nobody.
 
-use crate::policy::Policy;
+use crate::policy::{Certificate, Policy};
 use crate::source::{MAX_BYTES, Reading};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
@@ -214,7 +214,7 @@ fn read_bounded(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Certificates, keys and CAs.
+/// Certificates, keys, CAs and tokens.
 fn named_files(policy: &Policy) -> BTreeSet<PathBuf> {
     let pairs = policy
         .listeners
@@ -225,7 +225,17 @@ fn named_files(policy: &Policy) -> BTreeSet<PathBuf> {
         .backends
         .iter()
         .filter_map(|backend| backend.tls.as_ref());
-    own.chain(tls.filter_map(|tls| tls.ca.clone())).collect()
+    let admin = &policy.admin_access;
+    let tokens = admin.tokens.iter().map(|token| token.file.clone());
+    let guard = admin.tls.iter().flat_map(|tls| {
+        let ca = tls.clients.as_ref().map(|clients| clients.ca.clone());
+        let Certificate { cert, key } = tls.certificate.clone();
+        [Some(cert), Some(key), ca]
+    });
+    own.chain(tls.filter_map(|tls| tls.ca.clone()))
+        .chain(tokens)
+        .chain(guard.flatten())
+        .collect()
 }
 
 /// The folder that a file stands in, and the one that it really stands in.

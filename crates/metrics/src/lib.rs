@@ -30,6 +30,7 @@ mod series;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 pub use capacity::SiteSlots;
 pub use cells::{Cells, Counter, Gauge, Histogram};
@@ -44,6 +45,8 @@ pub use slots::{
     DownstreamSlots, EndpointSlots, ListenerSlots, PoolSlots, ProviderSlots, RefusedSlots,
     RouteSlots,
 };
+
+pub use totals::{AttemptTotals, LatencyTotals, Totals};
 
 use control::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -122,6 +122,16 @@ impl Registry {
         })
     }
 
+    /// The sums of the series of one family that are shown, by label values.
+    pub(crate) fn reading(&self, family: &'static Family) -> Vec<(series::Labels, Value)> {
+        let listed = self.families.get(family.name);
+        let series = listed.into_iter().flat_map(|listed| &listed.series);
+        series
+            .filter(|(_, series)| series.retired.is_none())
+            .map(|(labels, series)| (labels.clone(), self.value(family.kind, series)))
+            .collect()
+    }
+
     /// Hides the series of `families` whose first labels are `prefix`, and lets their slots rest.
     /// The same labels asked for again before another series has the slots get them back, and count
     /// on. Not for histograms.

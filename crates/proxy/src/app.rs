@@ -4,7 +4,7 @@
 //! where there is one, and one that writes the record where the policy wants one. The only place that starts threads.
 //! `leeward run`, `leeward demo` and the tests all come in here.
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Calls};
 use crate::control::{self, ControlMessage};
 use crate::drain::Phase;
 use crate::effects::Effects;
@@ -120,7 +120,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         control: start_control(&parts, engine, control_inbox, kept.clone())?,
         workers: start_workers(&shared, plan.bound, inboxes)?,
         admin_thread: admin_socket
-            .map(|socket| start_admin(&parts, socket, read_only_socket))
+            .map(|socket| start_admin(&parts, socket, read_only_socket, kept.clone()))
             .transpose()?,
         shared,
         kept,
@@ -260,6 +260,7 @@ fn start_admin(
     parts: &Parts,
     socket: TcpListener,
     read_only: Option<TcpListener>,
+    kept: Option<Arc<Mailbox>>,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>), StartError> {
     let admin = Admin {
         shared: parts.shared.clone(),
@@ -267,6 +268,9 @@ fn start_admin(
         ready: parts.ready.clone(),
         version: parts.version,
         ring: parts.ring.clone(),
+        calls: Arc::new(Calls::new(kept)),
+        samples: Arc::default(),
+        streams: Arc::default(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = spawn("leeward-admin".into(), move || {

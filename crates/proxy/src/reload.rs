@@ -175,6 +175,14 @@ impl Reloader {
             );
             policy.record.clone_from(&before.policy.record);
         }
+        if (before.policy.admin, before.policy.admin_read_only)
+            != (policy.admin, policy.admin_read_only)
+        {
+            tracing::warn!(
+                "an address of the admin side has changed: that takes a restart; the ones from before \
+                 are used, and who may use them is as the new policy says"
+            );
+        }
         let metrics = &self.shared.metrics;
         let serving = Serving::new(policy, &plan.ids, Some(&before), metrics)?;
         self.swap(Arc::new(serving))?;

@@ -4,6 +4,7 @@
 //! here. What did not change since the policy before is taken over, so that TLS sessions,
 //! connections and counts go on.
 
+use crate::admin::Access;
 use crate::admit::{self, Sites};
 use crate::connect::ConnectSpec;
 use crate::error::StartError;
@@ -32,6 +33,8 @@ pub(crate) struct Serving {
     pub(crate) backends: Vec<BackendIo>,
     /// What workers share of each site.
     pub(crate) sites: Sites,
+    /// Who may use the admin side.
+    pub(crate) access: Access,
     client_tls: Vec<ClientTls>,
 }
 
@@ -111,6 +114,7 @@ impl Serving {
             .iter()
             .map(|backend| BackendIo::new(&policy, backend, known, &mut client_tls, metrics))
             .collect::<Result<_, _>>()?;
+        let access = Access::new(&policy.admin_access)?;
         let sites = admit::sites(&policy, before.map(|before| &before.sites), metrics);
         Ok(Self {
             policy,
@@ -118,6 +122,7 @@ impl Serving {
             pools,
             backends,
             sites,
+            access,
             client_tls,
         })
     }

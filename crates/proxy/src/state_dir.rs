@@ -10,11 +10,13 @@
 mod read;
 mod write;
 
+use crate::admin::Call;
 use crate::error::StartError;
 use crate::journal::Entry;
 use crate::worker::Shared;
 use leeward_failover::{Engine, Memory};
 use leeward_metrics::Metrics;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -95,11 +97,22 @@ pub(crate) fn open(path: &Path) -> Result<(StateDir, Found), StartError> {
 struct Waiting {
     /// When it was taken, in milliseconds since 1970, and the newest memory.
     memory: Option<(u64, Memory)>,
-    journal: VecDeque<Entry>,
+    journal: VecDeque<Line>,
     /// Nothing comes after this.
     ends: bool,
     /// All is written, as far as it can be.
     ended: bool,
+}
+
+/// A line of the journal's file.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line {
+    Decision(Entry),
+    /// What somebody asked of the admin side; it has no number of the engine's.
+    Call {
+        call: Call,
+    },
 }
 
 /// Where the control task leaves what is to be written. Held for moments only, never during I/O.
@@ -112,6 +125,17 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A steering call for the journal's file. Dropped and counted where too much waits already.
+    pub(crate) fn note(&self, call: Call, metrics: &Metrics) {
+        let mut waiting = self.lock();
+        if waiting.journal.len() >= MOST_WAITING {
+            metrics.journal_dropped();
+        } else {
+            waiting.journal.push_back(Line::Call { call });
+            self.told.notify_all();
+        }
     }
 
     /// Lets the writer write what waits and end; waits for that, a bounded time.
@@ -160,7 +184,7 @@ impl Keeper {
         if full {
             metrics.journal_dropped();
         } else {
-            waiting.journal.push_back(entry.clone());
+            waiting.journal.push_back(Line::Decision(entry.clone()));
             self.mailbox.told.notify_all();
         }
         drop(waiting);

@@ -10,7 +10,7 @@ use leeward_config::policy::Certificate;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::collections::HashMap;
@@ -141,6 +141,53 @@ fn server_config(
         .with_cert_resolver(Arc::new(BySni { by_name, first }));
     config.alpn_protocols = alpn(http2, true);
     Ok((Arc::new(config), ends))
+}
+
+/// The server side of the admin bind. With `clients`, certificates of that CA are asked for and
+/// verified, and may be absent: whoever shows none needs a token.
+pub(crate) fn admin_server(
+    certificate: &Certificate,
+    clients: Option<&Path>,
+) -> Result<Arc<ServerConfig>, StartError> {
+    let bad = |error: &dyn std::fmt::Display| StartError::policy(format!("admin: TLS: {error}"));
+    let provider = provider();
+    let key = Arc::new(certified_key(&provider, certificate)?);
+    let verifier = match clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(ca) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in read_chain(ca)? {
+                roots
+                    .add(certificate)
+                    .map_err(|error| unreadable(ca, &error))?;
+            }
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| bad(&error))?
+        }
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(&error))?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(BySni {
+            by_name: HashMap::new(),
+            first: key,
+        }));
+    config.alpn_protocols = alpn(false, true);
+    Ok(Arc::new(config))
+}
+
+/// The DNS names of a certificate that was verified, in lower case.
+pub(crate) fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let leaf = webpki::EndEntityCert::try_from(certificate);
+    leaf.map(|leaf| {
+        leaf.valid_dns_names()
+            .map(str::to_ascii_lowercase)
+            .collect()
+    })
+    .unwrap_or_default()
 }
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 /// A running load; one connection and one request at a time for each client.
@@ -18,6 +18,8 @@ pub(crate) struct Load {
     stop: watch::Sender<bool>,
     clients: JoinSet<()>,
     results: Arc<Mutex<Vec<Told>>>,
+    /// Ends the thread that it runs on, where that is its own.
+    _thread: Option<oneshot::Sender<()>>,
 }
 
 /// What a client asked for and was told.
@@ -69,6 +71,32 @@ impl Load {
             stop,
             clients,
             results,
+            _thread: None,
+        }
+    }
+
+    /// The same on a thread of its own: it goes on while the test blocks.
+    pub(crate) fn start_apart(
+        address: SocketAddr,
+        readers: usize,
+        orderers: usize,
+        pace: Duration,
+    ) -> Self {
+        let (started, load) = std::sync::mpsc::channel();
+        let (thread, ended) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(async {
+                started
+                    .send(Self::start(address, readers, orderers, pace))
+                    .unwrap();
+                // An error: the load is gone.
+                ended.await.ok();
+            });
+        });
+        Self {
+            _thread: Some(thread),
+            ..load.recv().unwrap()
         }
     }
 
@@ -106,6 +134,7 @@ impl Load {
             stop,
             clients,
             results,
+            _thread: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! anything. They report; the tests beside this folder judge.
 
 pub(crate) mod backend;
+pub(crate) mod browser;
 pub(crate) mod certs;
 pub(crate) mod client;
 pub(crate) mod dns;

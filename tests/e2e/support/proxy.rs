@@ -157,9 +157,10 @@ impl Proxy {
 
     /// Asks the admin side.
     pub(crate) async fn admin(&self, target: &str) -> Answer {
-        Client::connect(self.admin_address())
+        let host = self.admin_address();
+        Client::connect(host)
             .await
-            .get(target)
+            .ask(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
             .await
     }
 

@@ -1,9 +1,10 @@
 //! `listeners`: where clients connect.
 
 use super::Context;
+use super::admin::Admin;
 use super::clients::clients;
 use super::http::address;
-use super::server::{Admin, count};
+use super::server::count;
 use crate::Files;
 use crate::fields::{Fields, expected, list, named, present, text};
 use crate::policy::{Certificate, DEFAULT_MAX_CONNECTIONS, Listener};

@@ -3,6 +3,7 @@
 //! Owns the meaning of every key, one file a section. Reads no files but to ask whether a
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
+mod admin;
 mod backends;
 mod capacity;
 mod clients;
@@ -52,7 +53,7 @@ pub(crate) fn compile(
     if !version(report, &mut fields) {
         return None;
     }
-    let admin = server::admin(&mut fields);
+    let admin = admin::admin(&context, &mut fields);
     let workers = server::workers(&mut fields);
     let drain = server::drain(&mut fields);
     let limits = server::limits(&mut fields);
@@ -84,6 +85,7 @@ pub(crate) fn compile(
         backends: pools.backends_io,
         admin: admin.bind,
         admin_read_only: admin.read_only,
+        admin_access: admin.access,
         workers,
         drain,
         limits,

@@ -1,66 +1,11 @@
-//! `admin`, `workers`, `drain`, `limits`, `state_dir` and `journal`: the process itself.
+//! `workers`, `drain`, `limits`, `state_dir` and `journal`: the process itself.
 
 use super::Context;
-use super::http::address;
-use super::listeners::overlap;
 use crate::Files;
 use crate::fields::{Fields, text};
-use crate::policy::{DEFAULT_ADMIN, DEFAULT_RECORD_SIZE, Drain, Limits, Record};
+use crate::policy::{DEFAULT_RECORD_SIZE, Drain, Limits, Record};
 use crate::shape;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-
-/// Where the admin side listens; nowhere for `admin: off`.
-pub(super) struct Admin {
-    /// All of it.
-    pub(super) bind: Option<SocketAddr>,
-    /// Metrics and the proxy's own health alone.
-    pub(super) read_only: Option<SocketAddr>,
-}
-
-/// Where the admin side listens.
-pub(super) fn admin(fields: &mut Fields<'_>) -> Admin {
-    let default = Admin {
-        bind: Some(DEFAULT_ADMIN),
-        read_only: None,
-    };
-    let Some(node) = fields.get("admin") else {
-        return default;
-    };
-    if node.text() == Some("off") {
-        return Admin {
-            bind: None,
-            read_only: None,
-        };
-    }
-    let report = fields.report;
-    let Some(mut admin) = Fields::of(report, node, &shape::process::ADMIN) else {
-        return default;
-    };
-    let node = admin.get("bind");
-    let bind = node
-        .and_then(|node| address(report, node))
-        .unwrap_or(DEFAULT_ADMIN);
-    if !bind.ip().is_loopback()
-        && let Some(node) = node
-    {
-        let text = "the admin side is open to the network, and asks for no password";
-        let hint = "bind it to 127.0.0.1, or guard its port; `read_only` is for the network";
-        report.warning(node.pos, text, hint);
-    }
-    let node = admin.get("read_only");
-    let read_only = node.and_then(|node| address(report, node));
-    if let (Some(node), Some(read_only)) = (node, read_only)
-        && overlap(bind, read_only)
-    {
-        report.error(node.pos, format!("{read_only} is taken by the admin side"));
-    }
-    admin.finish();
-    Admin {
-        bind: Some(bind),
-        read_only,
-    }
-}
 
 /// Data workers; one a core where the policy does not say.
 pub(super) fn workers(fields: &mut Fields<'_>) -> usize {

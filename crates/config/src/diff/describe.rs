@@ -5,6 +5,7 @@
 
 use super::settings::{Settings, fields, list};
 use super::{Kind, describe_pool};
+use crate::access::{AdminAccess, AdminClients, AdminTls, AdminToken};
 use crate::policy::{
     Certificate, Clients, Dns, Drain, ForwardingFields, Limits, Listener, Match, PathMatch, Policy,
     ProxyProtocol, Record, Route, Trusted, TrustedFields,
@@ -26,6 +27,7 @@ pub(super) fn describe(policy: &Policy) -> Vec<Thing> {
         backends,
         admin,
         admin_read_only,
+        admin_access,
         workers,
         drain,
         limits,
@@ -36,6 +38,7 @@ pub(super) fn describe(policy: &Policy) -> Vec<Thing> {
     let mut process = Settings::default();
     process.option("admin.bind", *admin, "off");
     process.option("admin.read_only", *admin_read_only, "none");
+    process.below("admin", of_admin(admin_access));
     process.put("workers", workers);
     let Drain { linger, timeout } = drain;
     process.span("drain.linger", *linger);
@@ -60,6 +63,35 @@ pub(super) fn describe(policy: &Policy) -> Vec<Thing> {
     things.extend(describe_pool::all(engine, pools, backends));
     things.extend(routes.iter().map(|route| of_route(policy, route)));
     things
+}
+
+fn of_admin(access: &AdminAccess) -> Settings {
+    let AdminAccess { tokens, tls } = access;
+    let mut found = Settings::default();
+    let told = |token: &AdminToken| {
+        let AdminToken { name, file, role } = token;
+        format!("{name} {} {}", file.display(), role.as_str())
+    };
+    let told: Vec<String> = tokens.iter().map(told).collect();
+    found.put("tokens", list(&told, "none"));
+    let Some(AdminTls {
+        certificate: Certificate { cert, key },
+        clients,
+    }) = tls
+    else {
+        found.put("tls", "none");
+        return found;
+    };
+    found.put("tls.cert", cert.display());
+    found.put("tls.key", key.display());
+    match clients {
+        Some(AdminClients { ca, operate }) => {
+            found.put("tls.clients.ca", ca.display());
+            found.put("tls.clients.operate", list(operate, "none"));
+        }
+        None => found.put("tls.clients", "none"),
+    }
+    found
 }
 
 fn of_limits(limits: &Limits) -> Settings {

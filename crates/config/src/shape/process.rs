@@ -2,6 +2,7 @@
 
 use super::words::PRIVATE;
 use super::{Section, Value, listeners, pools, routes};
+use crate::access::Role;
 use crate::policy::{DEFAULT_RECORD_SIZE, Dns, Drain, Limits};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,6 +11,8 @@ const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: u64 = 1024 * 1024;
 pub(crate) const MAX_RESOLVERS: usize = 8;
+pub(crate) const MAX_TOKENS: usize = 64;
+pub(crate) const MAX_ADMIN_NAMES: usize = 256;
 
 pub(crate) static TOP: LazyLock<Section> = LazyLock::new(|| {
     Section::new(
@@ -99,7 +102,19 @@ pub(crate) static ADMIN: LazyLock<Section> = LazyLock::new(|| {
         "bind",
         Value::Text("address and port"),
         "127.0.0.1:9900",
-        "address and port; anything but loopback gets a warning",
+        "address and port; anything but loopback needs `tokens` or `tls.clients`",
+    )
+    .optional(
+        "tokens",
+        Value::named(Value::Section(&ADMIN_TOKEN), MAX_TOKENS),
+        "none",
+        "who may use the admin side, by a token each",
+    )
+    .optional(
+        "tls",
+        Value::Section(&ADMIN_TLS),
+        "plain HTTP",
+        "the admin bind speaks TLS",
     )
     .optional(
         "read_only",
@@ -107,6 +122,66 @@ pub(crate) static ADMIN: LazyLock<Section> = LazyLock::new(|| {
         "none",
         "a second address and port with `/metrics`, `/livez` and `/readyz` alone: for kubelet and \
          Prometheus, and fit for a network",
+    )
+});
+
+pub(crate) static ADMIN_TOKEN: LazyLock<Section> = LazyLock::new(|| {
+    Section::new(
+        "admin.tokens",
+        "a token",
+        "oncall: { file: tokens/oncall, role: operate }",
+    )
+    .inline()
+    .required(
+        "file",
+        Value::Text("file"),
+        "it holds the token, one line of 16 to 512 visible characters",
+    )
+    .required(
+        "role",
+        Value::Words(Role::ALL.map(Role::as_str).to_vec()),
+        "`read` sees everything and may ask what a word would lead to; `operate` says words",
+    )
+});
+
+pub(crate) static ADMIN_TLS: LazyLock<Section> = LazyLock::new(|| {
+    Section::new(
+        "admin.tls",
+        "the TLS settings",
+        "tls: { cert: tls/admin.pem, key: tls/admin.key }",
+    )
+    .inline()
+    .required(
+        "cert",
+        Value::Text("file"),
+        "PEM file of the admin side's certificate",
+    )
+    .required("key", Value::Text("file"), "PEM file of its key")
+    .optional(
+        "clients",
+        Value::Section(&ADMIN_CLIENTS),
+        "nobody",
+        "whose certificates do in place of a token",
+    )
+});
+
+pub(crate) static ADMIN_CLIENTS: LazyLock<Section> = LazyLock::new(|| {
+    Section::new(
+        "admin.tls.clients",
+        "the clients of the admin side",
+        "clients: { ca: tls/ops-ca.pem, operate: [oncall.ops.example] }",
+    )
+    .inline()
+    .required(
+        "ca",
+        Value::Text("file"),
+        "PEM file of the CA that signs them",
+    )
+    .optional(
+        "operate",
+        Value::list(Value::Text("DNS name"), 0..=MAX_ADMIN_NAMES),
+        "none",
+        "DNS names whose certificates may operate; all others of that CA may read",
     )
 });
 

@@ -6,8 +6,7 @@
 //! question at a time is thought about, off the thread that answers scrapes.
 
 use super::connections::Peer;
-use super::words::comes_from_here;
-use super::{Admin, PATIENCE};
+use super::{Admin, PATIENCE, door};
 use crate::control::{ControlMessage, Copied};
 use crate::snapshot::Endpoints;
 use axum::extract::{DefaultBodyLimit, Extension, State};
@@ -16,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use leeward_config::diff::{Running, compare};
+use leeward_config::policy::Role;
 use leeward_config::{Files, Options, parse_files};
 use leeward_failover::EndpointId;
 use serde::Deserialize;
@@ -37,8 +37,14 @@ pub(super) fn routes() -> Router<Admin> {
         let turn = turn.clone();
         async move {
             let peer = peer.map(|Extension(peer)| peer);
-            if let Err(text) = comes_from_here(peer, &headers) {
-                return failed(StatusCode::FORBIDDEN, text);
+            let serving = admin.shared.snapshot.load().serving.clone();
+            match door::admit(&serving.access, peer.as_ref(), &headers) {
+                Ok(who) if who.role >= Role::Operate => {}
+                Ok(_) => {
+                    let text = "comparing policies takes the role `operate`";
+                    return failed(StatusCode::FORBIDDEN, text);
+                }
+                Err(refused) => return refused.into_response(),
             }
             match turn.try_acquire() {
                 Ok(_turn) => answer(&admin, body.0).await,

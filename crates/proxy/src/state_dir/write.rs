@@ -4,8 +4,7 @@
 //! appended to and rotated. A failure is logged once until it is over, and counted each time; a
 //! memory that could not be written is tried again.
 
-use super::{JOURNAL, MEMORY, Mailbox, OLD_JOURNAL, StateDir};
-use crate::journal::Entry;
+use super::{JOURNAL, Line, MEMORY, Mailbox, OLD_JOURNAL, StateDir};
 use leeward_failover::Memory;
 use leeward_metrics::Metrics;
 use serde::Serialize;
@@ -62,7 +61,7 @@ pub(super) fn run(dir: &StateDir, mailbox: &Mailbox, metrics: &Metrics) {
 }
 
 /// Waits for something to write; nothing where the time is over.
-fn take(mailbox: &Mailbox, pause: Duration) -> (Option<(u64, Memory)>, VecDeque<Entry>, bool) {
+fn take(mailbox: &Mailbox, pause: Duration) -> (Option<(u64, Memory)>, VecDeque<Line>, bool) {
     let waits = mailbox.told.wait_timeout_while(mailbox.lock(), pause, |w| {
         w.memory.is_none() && w.journal.is_empty() && !w.ends
     });
@@ -115,7 +114,7 @@ impl JournalFile {
         }
     }
 
-    fn append(&mut self, entries: &VecDeque<Entry>) -> io::Result<()> {
+    fn append(&mut self, entries: &VecDeque<Line>) -> io::Result<()> {
         let mut lines = Vec::new();
         for entry in entries {
             serde_json::to_writer(&mut lines, entry)?;
@@ -166,9 +165,10 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Entry;
     use leeward_failover::{Cause, Change, Event, Subject, SubjectKind, Time};
 
-    fn entry(seq: u64) -> VecDeque<Entry> {
+    fn entry(seq: u64) -> VecDeque<Line> {
         let event = Event {
             seq,
             at: Time::ZERO,
@@ -180,7 +180,7 @@ mod tests {
             cause: Cause::AllBad,
             evidence: Vec::new(),
         };
-        [Entry { time: 1.5, event }].into()
+        [Line::Decision(Entry { time: 1.5, event })].into()
     }
 
     /// A folder of its own.
