@@ -131,7 +131,6 @@ pub(crate) static ADMIN_TOKEN: LazyLock<Section> = LazyLock::new(|| {
         "a token",
         "oncall: { file: tokens/oncall, role: operate }",
     )
-    .inline()
     .required(
         "file",
         Value::Text("file"),
