@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const MAX_NAMES: usize = 256;
 /// A head of an answer that is longer keeps no name: hyper gives up at about this size too.
 const MAX_HEAD: usize = 400 * 1024;
+/// Room for a head that a connection keeps between two of them, bytes.
+const KEPT: usize = 512;
 /// Slices of one write at most; what is behind them waits for the next.
 const MAX_SLICES: usize = 16;
 
@@ -28,6 +30,8 @@ const MAX_SLICES: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     text: Vec<u8>,
+    /// The same in lower case.
+    lower: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<u32>,
     /// Whether any of them is not in lower case.
@@ -39,6 +43,7 @@ impl Names {
     pub(crate) fn push(&mut self, name: &[u8]) {
         self.mixed |= name.iter().any(u8::is_ascii_uppercase);
         self.text.extend_from_slice(name);
+        self.lower.extend(name.iter().map(u8::to_ascii_lowercase));
         // A head is far shorter than that.
         self.ends
             .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
@@ -52,14 +57,21 @@ impl Names {
     /// Forgets all of them and keeps the room.
     pub(crate) fn clear(&mut self) {
         self.text.clear();
+        self.lower.clear();
         self.ends.clear();
         self.mixed = false;
     }
 
-    fn get(&self, index: usize) -> &[u8] {
+    /// Where the name at `index` stands.
+    fn span(&self, index: usize) -> std::ops::Range<usize> {
         let end = |index: usize| self.ends[index] as usize;
-        let start = index.checked_sub(1).map_or(0, end);
-        &self.text[start..end(index)]
+        index.checked_sub(1).map_or(0, end)..end(index)
+    }
+
+    /// Whether `line` is a field of the name at `index`, in these letters of all names.
+    fn fits(&self, letters: &[u8], index: usize, line: &[u8]) -> bool {
+        let name = &letters[self.span(index)];
+        line.get(name.len()) == Some(&b':') && &line[..name.len()] == name
     }
 
     /// Writes the names back into the first head of `bytes` that is no interim answer.
@@ -70,19 +82,20 @@ impl Names {
             };
             bytes = &mut bytes[end + 4..];
         }
-        let mut used = [false; MAX_NAMES];
-        let mut next = 0;
         let Some(first) = memchr(b'\n', bytes) else {
             return;
         };
         bytes = &mut bytes[first + 1..];
+        let mut used = [false; MAX_NAMES];
+        let mut next = 0;
         while let Some(end) = memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at_mut(end + 1);
-            let Some(colon) = memchr(b':', line) else {
+            if line == b"\r\n" {
                 return;
-            };
-            if let Some(found) = self.find(&line[..colon], &used, next) {
-                line[..colon].copy_from_slice(self.get(found));
+            }
+            if let Some(found) = self.find(line, &used, next) {
+                let span = self.span(found);
+                line[..span.len()].copy_from_slice(&self.text[span]);
                 used[found] = true;
                 next = found + 1;
             }
@@ -90,16 +103,34 @@ impl Names {
         }
     }
 
-    /// The first of these names, beginning with the one that is `next`, that is like `name`. Fields
-    /// of one name keep their order, so that the first one that is left is the right one.
-    fn find(&self, name: &[u8], used: &[bool; MAX_NAMES], next: usize) -> Option<usize> {
-        let fits = |index: &usize| !used[*index] && self.get(*index).eq_ignore_ascii_case(name);
-        // Nearly always in the order in which they came; an earlier one of that name comes first.
-        let likely = Some(next).filter(|next| *next < self.ends.len() && fits(next));
-        match likely {
-            Some(likely) if !(0..likely).any(|index| fits(&index)) => Some(likely),
-            _ => (0..self.ends.len()).find(fits),
+    /// The first of these names that is left and is that of `line`. Fields of one name keep their
+    /// order, so that it is the right one.
+    fn find(&self, line: &[u8], used: &[bool; MAX_NAMES], next: usize) -> Option<usize> {
+        let fits = |index: &usize| !used[*index] && self.fits(&self.lower, *index, line);
+        // Nearly always they come in the order in which they were noted.
+        let all = 0..self.ends.len();
+        if all.contains(&next) && fits(&next) {
+            let skipped = used[..next].iter().any(|used| !used);
+            return match skipped {
+                true => (0..next).find(fits).or(Some(next)),
+                false => Some(next),
+            };
         }
+        all.into_iter().find(fits)
+    }
+
+    /// How far a whole head behind its first line goes whose names are these; `None` where it has
+    /// others, or is not whole.
+    fn end_of(&self, fields: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        for index in 0..self.ends.len() {
+            let rest = &fields[at..];
+            if !self.fits(&self.text, index, rest) {
+                return None;
+            }
+            at += memchr(b'\n', rest)? + 1;
+        }
+        fields[at..].starts_with(b"\r\n").then_some(at + 2)
     }
 }
 
@@ -181,7 +212,7 @@ impl HeadWriter {
         let left = &self.staged[self.done..];
         // hyper offers what was not taken again, perhaps with more behind it.
         let Some(behind) = bufs.first().and_then(|first| first.get(left.len()..)) else {
-            self.staged = Vec::new();
+            (self.staged, self.done) = (Vec::new(), 0);
             return write(io, cx, bufs);
         };
         if left.is_empty() {
@@ -200,8 +231,9 @@ impl HeadWriter {
         let taken = ready!(write(io, cx, &slices[..used]))?;
         self.done += taken.min(left.len());
         if self.done == self.staged.len() {
-            // An idle connection keeps no memory.
-            (self.staged, self.done) = (Vec::new(), 0);
+            self.staged.clear();
+            self.staged.shrink_to(KEPT);
+            self.done = 0;
         }
         Poll::Ready(Ok(taken))
     }
@@ -225,6 +257,8 @@ pub(crate) struct Cased<S> {
     writer: HeadWriter,
     /// The beginning of an answer's head that has not come whole.
     partial: Vec<u8>,
+    /// Of the last answer: the next one mostly has the same.
+    known: Rc<Names>,
 }
 
 impl<S> Cased<S> {
@@ -235,6 +269,7 @@ impl<S> Cased<S> {
             casing: casing.clone(),
             writer: HeadWriter::default(),
             partial: Vec::new(),
+            known: Rc::default(),
         };
         (cased, casing)
     }
@@ -266,33 +301,47 @@ impl<S> Cased<S> {
 
     /// Takes the names of the first whole head that is no interim answer; returns what has not been
     /// looked at, or has to be looked at again.
-    fn heads<'a>(&self, mut bytes: &'a [u8]) -> &'a [u8] {
-        while let Some(end) = memmem::find(bytes, b"\r\n\r\n") {
-            let (head, rest) = bytes.split_at(end + 2);
+    fn heads<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while let Some(first) = memchr(b'\n', bytes) {
+            let fields = &bytes[first + 1..];
             let interim = is_interim(bytes);
-            bytes = &rest[2..];
+            let known = self.known.end_of(fields);
+            let Some(end) = known.or_else(|| end_of_head(bytes, first)) else {
+                break;
+            };
+            bytes = &fields[end..];
             if interim {
                 continue;
             }
+            if known.is_none() {
+                self.known = Rc::new(names_of(&fields[..end]));
+            }
+            let names = Some(self.known.clone());
+            self.casing.took.set(names.filter(|names| names.matter()));
             self.casing.expects.set(false);
-            self.casing.took.set(names_of(head).map(Rc::new));
             break;
         }
         bytes
     }
 }
 
-/// The names of a head that is whole, where they matter.
-fn names_of(head: &[u8]) -> Option<Names> {
+/// How far a head goes behind its first line, which ends at `first`; `None` where it is not whole.
+fn end_of_head(bytes: &[u8], first: usize) -> Option<usize> {
+    let from = first.saturating_sub(1);
+    let found = memmem::find(&bytes[from..], b"\r\n\r\n")?;
+    (from + found + 4).checked_sub(first + 1)
+}
+
+/// The names of a whole head behind its first line.
+fn names_of(mut fields: &[u8]) -> Names {
     let mut names = Names::default();
-    let mut lines = head.split(|byte| *byte == b'\n');
-    lines.next()?;
-    for line in lines {
-        if let Some(colon) = memchr(b':', line) {
-            names.push(&line[..colon]);
+    while let Some(end) = memchr(b'\n', fields) {
+        if let Some(colon) = memchr(b':', &fields[..end]) {
+            names.push(&fields[..colon]);
         }
+        fields = &fields[end + 1..];
     }
-    names.matter().then_some(names)
+    names
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Cased<S> {

@@ -175,6 +175,42 @@ proptest! {
 }
 
 #[test]
+fn one_answer_after_another_is_told_apart() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let answers = [
+        (
+            "HTTP/1.1 200 OK\r\nX-A: 1\r\nB: 2\r\n\r\nbody",
+            Some(["X-A", "B"]),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX-A: 2\r\nB: 3\r\n\r\n",
+            Some(["X-A", "B"]),
+        ),
+        ("HTTP/1.1 204 No\r\n\r\nX-A: 1\r\n\r\n", None),
+        (
+            "HTTP/1.1 200 OK\r\nX-A: 1\r\nC: 2\r\n\r\n",
+            Some(["X-A", "C"]),
+        ),
+        ("HTTP/1.1 200 OK\r\nx-a: 1\r\nc: 2\r\n\r\n", None),
+    ];
+    let chunks = answers.iter().map(|(text, _)| text.as_bytes().to_vec());
+    let (mut cased, casing) = Cased::new(Chunks(chunks.collect()));
+    for (text, meant) in answers {
+        casing.expect();
+        let mut got = vec![0; text.len()];
+        runtime.block_on(cased.read_exact(&mut got)).unwrap();
+        let taken = casing.take();
+        assert_eq!(
+            taken.as_deref(),
+            meant.map(|meant| names(&meant)).as_ref(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn names_are_not_given_to_what_hyper_still_holds() {
     let casing = Casing::default();
     casing.behind.set(true);
