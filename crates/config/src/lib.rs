@@ -8,6 +8,7 @@
 //! Owns the file's shape, its defaults and bounds, and the words for what is wrong with it. Opens no
 //! sockets and parses no certificates. Called by `leeward run` and `leeward check`.
 
+mod access_log;
 mod clients;
 mod compile;
 mod fields;

@@ -3,6 +3,7 @@
 //! A contract with dashboards and alerts: a change here is a change for every operator, and
 //! `docs/metrics.md` is written from it. Read by everything else in this crate.
 
+use crate::access_log;
 use crate::capacity;
 
 /// What is counted, and by which labels.
@@ -79,7 +80,7 @@ pub(crate) struct Part {
 }
 
 /// Every family, in the order of the reference.
-pub(crate) static PARTS: [Part; 10] = [
+pub(crate) static PARTS: [Part; 11] = [
     Part {
         title: "Requests",
         families: &[
@@ -158,6 +159,10 @@ pub(crate) static PARTS: [Part; 10] = [
     Part {
         title: "Names and addresses",
         families: &[&DNS_QUESTIONS, &DNS_ADDRESSES, &DNS_REFUSED],
+    },
+    Part {
+        title: "Access log",
+        families: &[&access_log::LINES, &access_log::DROPPED, &access_log::ERRORS],
     },
     Part {
         title: "leeward itself",

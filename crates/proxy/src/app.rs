@@ -1,9 +1,11 @@
 //! Puts a proxy together: sockets, threads, and the order in which they end.
 //!
 //! N data workers, one control thread, one admin thread, and one that writes to the state folder
-//! where there is one, and one that writes the record where the policy wants one. The only place that starts threads.
+//! where there is one, one that writes the record where the policy wants one, and one for the
+//! access log. The only place that starts threads.
 //! `leeward run`, `leeward demo` and the tests all come in here.
 
+use crate::access_log;
 use crate::admin::{self, Admin};
 use crate::control::{self, ControlMessage};
 use crate::drain::Phase;
@@ -49,6 +51,8 @@ pub struct Running {
     kept: Option<Arc<Mailbox>>,
     /// Writes the record until the control thread ends.
     recording: Option<JoinHandle<()>>,
+    /// Writes the access log until it is told to end.
+    logging: JoinHandle<()>,
 }
 
 /// Everything that the parts of a starting proxy share.
@@ -90,6 +94,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     }
     let snapshot = first_snapshot(policy, &plan.ids, &engine, &metrics)?;
     let (control_sender, control_inbox) = mpsc::channel(control::INBOX);
+    let (access_log, log_writer) = access_log::new();
     let (peers, inboxes) = (0..workers).map(|_| peer()).unzip();
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -99,6 +104,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         began,
         peers,
         reloads: Mutex::new(Reloads::taken(unix_now(), &book)),
+        access_log,
     });
     let parts = Parts {
         shared: shared.clone(),
@@ -110,6 +116,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     let recording = record
         .map(|writer| start_recording(&parts, writer))
         .transpose()?;
+    let logging = start_logging(&shared, log_writer)?;
     let kept = dir.map(|dir| start_keeping(&parts, dir)).transpose()?;
     Ok(Running {
         book: Arc::new(Mutex::new(book)),
@@ -125,6 +132,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         shared,
         kept,
         recording,
+        logging,
     })
 }
 
@@ -203,6 +211,15 @@ fn start_recording(parts: &Parts, writer: record::Writer) -> Result<JoinHandle<(
     })?;
     let metrics = parts.shared.metrics.clone();
     spawn("leeward-record".into(), move || writer.run(file, &metrics))
+}
+
+/// The thread that writes the access log. It is there without one too: a reload may want one.
+fn start_logging(
+    shared: &Arc<Shared>,
+    writer: access_log::Writer,
+) -> Result<JoinHandle<()>, StartError> {
+    let shared = shared.clone();
+    spawn("leeward-access".into(), move || writer.run(&shared))
 }
 
 fn start_control(
@@ -325,6 +342,11 @@ impl Running {
         self.shared.phase()
     }
 
+    /// Opens the access log anew: its file was moved away, or whoever reads its socket is another.
+    pub fn reopen_logs(&self) {
+        self.shared.access_log.reopen();
+    }
+
     /// Not ready any more, but still accepting.
     pub fn linger(&self) {
         self.shared.metrics.set_ready(false);
@@ -380,6 +402,7 @@ impl Running {
                 Err(_) => failed = Some("a worker panicked".into()),
             }
         }
+        self.shared.access_log.end();
         send(&self.shared.control, ControlMessage::Stop);
         if self.control.join().is_err() {
             failed = Some("the control thread panicked".into());
@@ -387,6 +410,7 @@ impl Running {
         if let Some(kept) = &self.kept {
             kept.end();
         }
+        end_within(&self.logging, PATIENCE);
         if let Some(recording) = self.recording {
             end_within(&recording, PATIENCE);
         }

@@ -13,7 +13,7 @@ use crate::tls::{self, ClientTls, ServerTls};
 use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol};
 use leeward_failover::Class;
 use leeward_metrics::{
-    DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
+    AccessLogSlots, DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
@@ -32,6 +32,8 @@ pub(crate) struct Serving {
     pub(crate) backends: Vec<BackendIo>,
     /// What workers share of each site.
     pub(crate) sites: Sites,
+    /// What workers count of the access log.
+    pub(crate) log_slots: AccessLogSlots,
     client_tls: Vec<ClientTls>,
 }
 
@@ -118,6 +120,7 @@ impl Serving {
             pools,
             backends,
             sites,
+            log_slots: metrics.access_log(),
             client_tls,
         })
     }

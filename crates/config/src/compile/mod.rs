@@ -3,6 +3,7 @@
 //! Owns the meaning of every key, one file a section. Reads no files but to ask whether a
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
+mod access_log;
 mod backends;
 mod capacity;
 mod clients;
@@ -58,6 +59,7 @@ pub(crate) fn compile(
     let limits = server::limits(&mut fields);
     let state_dir = server::state_dir(&context, &mut fields);
     let record = server::journal(&context, &mut fields);
+    let access_log = access_log::access_log(&context, &mut fields);
     let dns = discovery::dns(&mut fields);
     let listeners = listeners::compile(&context, &mut fields, &admin);
     let places = places::compile(report, &mut fields);
@@ -84,6 +86,7 @@ pub(crate) fn compile(
         limits,
         state_dir,
         record,
+        access_log,
         dns,
     })
 }

@@ -32,7 +32,11 @@ fn the_reference_names_every_family_once() {
         .collect();
     let distinct: BTreeSet<&str> = listed.iter().copied().collect();
     assert_eq!(distinct.len(), listed.len());
-    let sources = [include_str!("../family.rs"), include_str!("../capacity.rs")];
+    let sources = [
+        include_str!("../family.rs"),
+        include_str!("../capacity.rs"),
+        include_str!("../access_log.rs"),
+    ];
     let defined: usize = sources
         .map(|text| text.matches(": Family =").count())
         .iter()
