@@ -45,7 +45,9 @@ impl LineDropped {
 
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
-            LineDropped::Full => "Too many lines wait: they are written more slowly than they come.",
+            LineDropped::Full => {
+                "Too many lines wait: they are written more slowly than they come."
+            }
             LineDropped::Unwritable => {
                 "Too many lines wait: the disk is full, the socket is gone, or leeward ends."
             }

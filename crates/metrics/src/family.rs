@@ -162,7 +162,11 @@ pub(crate) static PARTS: [Part; 11] = [
     },
     Part {
         title: "Access log",
-        families: &[&access_log::LINES, &access_log::DROPPED, &access_log::ERRORS],
+        families: &[
+            &access_log::LINES,
+            &access_log::DROPPED,
+            &access_log::ERRORS,
+        ],
     },
     Part {
         title: "leeward itself",

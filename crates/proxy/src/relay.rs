@@ -216,7 +216,8 @@ impl Settle {
         }
         let status = StatusCode::BAD_GATEWAY;
         let text = "the backend switched protocols without being asked";
-        self.exchange.end_with(RequestOutcome::Unavailable, status, text);
+        self.exchange
+            .end_with(RequestOutcome::Unavailable, status, text);
         respond::unanswered(respond::Fate::Unknown, status, text, 0)
     }
 

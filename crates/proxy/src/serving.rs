@@ -13,7 +13,8 @@ use crate::tls::{self, ClientTls, ServerTls};
 use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol};
 use leeward_failover::Class;
 use leeward_metrics::{
-    AccessLogSlots, DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
+    AccessLogSlots, DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots,
+    RefusedSlots, RouteSlots,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;

@@ -19,7 +19,12 @@ const SAMPLES: std::ops::RangeInclusive<f64> = 0.0..=1.0;
 /// Bytes of a path that the kernel takes for a socket.
 const MAX_SOCKET_PATH: usize = 107;
 /// Fields that are never shown.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+const CREDENTIALS: [&str; 4] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+];
 /// What the names of fields that hold secrets have in common.
 const SECRETS: [&str; 7] = ["key", "secret", "token", "sign", "auth", "pass", "session"];
 

@@ -148,7 +148,10 @@ impl Account {
         self.version = Some(request.version());
         self.trace_id = trace::trace_id(headers);
         let names = log.map_or(&[][..], |log| &log.fields);
-        self.fields = names.iter().map(|name| headers.get(name).cloned()).collect();
+        self.fields = names
+            .iter()
+            .map(|name| headers.get(name).cloned())
+            .collect();
     }
 
     pub(crate) fn flag(&self, flag: Flag) {
@@ -212,9 +215,8 @@ impl Account {
     /// What an answered attempt came to.
     pub(crate) fn noted(&self, endpoint: EndpointId, outcome: Outcome) {
         let mut attempts = self.attempts.borrow_mut();
-        let answered = |attempt: &&mut Attempt| {
-            attempt.endpoint.id == endpoint && attempt.status.is_some()
-        };
+        let answered =
+            |attempt: &&mut Attempt| attempt.endpoint.id == endpoint && attempt.status.is_some();
         if let Some(attempt) = attempts.iter_mut().rev().find(answered) {
             attempt.how = How::Outcome(outcome);
         }
@@ -224,9 +226,8 @@ impl Account {
     pub(crate) fn left(&self, endpoint: EndpointId) {
         self.flag(Flag::Left);
         let mut attempts = self.attempts.borrow_mut();
-        let given_up = |attempt: &&mut Attempt| {
-            attempt.endpoint.id == endpoint && attempt.how == How::GivenUp
-        };
+        let given_up =
+            |attempt: &&mut Attempt| attempt.endpoint.id == endpoint && attempt.how == How::GivenUp;
         if let Some(attempt) = attempts.iter_mut().rev().find(given_up) {
             attempt.how = How::Step(Step::Left);
         }
@@ -234,7 +235,12 @@ impl Account {
 
     /// Ends the account: a record goes to the log, unless the request is a good one that is not
     /// drawn.
-    pub(crate) fn close(self: Box<Self>, exchange: &Exchange, outcome: RequestOutcome, now: Instant) {
+    pub(crate) fn close(
+        self: Box<Self>,
+        exchange: &Exchange,
+        outcome: RequestOutcome,
+        now: Instant,
+    ) {
         let serving = &exchange.held.serving;
         let Some(log) = &serving.policy.access_log else {
             return;
@@ -296,7 +302,10 @@ impl Account {
             outcome,
             reason: self.reason.get(),
             flags,
-            ended_by: self.ended_by.get().unwrap_or_else(|| ended_by(outcome, flags)),
+            ended_by: self
+                .ended_by
+                .get()
+                .unwrap_or_else(|| ended_by(outcome, flags)),
             received: received + self.received.get(),
             sent: self.sent.get(),
             attempts: self.attempts.take(),

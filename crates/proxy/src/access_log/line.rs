@@ -113,7 +113,11 @@ impl Record {
     fn pool(&self) -> Option<&str> {
         let policy = &self.serving.policy;
         let pool = policy.routes.get(self.route?)?.pool;
-        policy.engine.pools.get(pool.index()).map(|pool| pool.name.as_str())
+        policy
+            .engine
+            .pools
+            .get(pool.index())
+            .map(|pool| pool.name.as_str())
     }
 }
 
@@ -149,10 +153,17 @@ impl Serialize for Record {
         line.serialize_entry("head_ms", &self.head.map(millis))?;
         line.serialize_entry("attempts", &Attempts(self))?;
         line.serialize_entry("trace_id", &self.trace_id)?;
-        if let Some(log) = policy.access_log.as_ref().filter(|log| !log.fields.is_empty()) {
+        if let Some(log) = policy
+            .access_log
+            .as_ref()
+            .filter(|log| !log.fields.is_empty())
+        {
             let named = log.fields.iter().zip(&self.fields);
             let there = named.filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?)));
-            line.serialize_entry("fields", &there.collect::<std::collections::BTreeMap<_, _>>())?;
+            line.serialize_entry(
+                "fields",
+                &there.collect::<std::collections::BTreeMap<_, _>>(),
+            )?;
         }
         line.end()
     }

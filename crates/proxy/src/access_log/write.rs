@@ -63,7 +63,10 @@ impl Writer {
             self.follow(shared);
             if self.target.is_none() {
                 self.lines.clear();
-            } else if self.retry_at.is_none_or(|at| ending || at <= Instant::now()) {
+            } else if self
+                .retry_at
+                .is_none_or(|at| ending || at <= Instant::now())
+            {
                 self.try_write(metrics);
             }
             let hopeless = self.retry_at.is_some_and(|at| at > Instant::now());
@@ -188,7 +191,10 @@ impl Writer {
         self.sink = None;
         self.proven = false;
         let done = &self.lines[..self.written];
-        self.written = done.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.written = done
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
     }
 
     /// The end, with lines that nobody takes.
