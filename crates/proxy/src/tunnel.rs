@@ -5,12 +5,13 @@
 
 mod meter;
 
-use crate::access_log::Side;
+use crate::access_log::{Flag, Side};
 use crate::leaving;
 use crate::relay::Settle;
 use crate::serve::{ClientConn, ClientStream};
 use crate::upstream::Upgraded;
 use crate::worker::Worker;
+use leeward_metrics::RequestOutcome;
 use meter::{Meter, Tally};
 use std::io;
 use std::rc::Rc;
@@ -36,6 +37,9 @@ impl Tunnel {
         let Ok(upgraded) = stream.await else {
             // The backend's connection ended with its 101.
             let _ = client.socket().set_zero_linger();
+            let exchange = settle.into_exchange();
+            exchange.log(|account| account.flag(Flag::BackendCut));
+            exchange.end(RequestOutcome::Truncated);
             return;
         };
         let upstream = settle.lease.upstream().clone();
@@ -59,7 +63,7 @@ impl Tunnel {
             let _ = client.socket().set_zero_linger();
         }
         exchange.log(|account| account.carried(tally.received(), tally.sent(), ended_by));
-        exchange.end(leeward_metrics::RequestOutcome::Informational);
+        exchange.end(RequestOutcome::Informational);
     }
 }
 

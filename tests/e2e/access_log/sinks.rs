@@ -133,8 +133,27 @@ async fn a_socket_that_is_gone_for_a_while_loses_nothing_that_waits() {
     );
 }
 
+/// Reads all connections that come one after the other, until `enough` whole lines have come. Only
+/// the last line of a connection may be cut.
+fn read_all(listener: &UnixListener, enough: usize) -> Vec<Value> {
+    let mut all = Vec::new();
+    while all.len() < enough {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        while all.len() < enough && reader.read_line(&mut line).unwrap() > 0 {
+            if line.ends_with('\n') {
+                all.push(serde_json::from_str(&line).expect("a whole line"));
+            }
+            line.clear();
+        }
+    }
+    all
+}
+
 #[tokio::test]
-async fn a_reader_that_takes_nothing_holds_nobody_up() {
+async fn a_reader_that_takes_nothing_holds_nobody_up_and_gets_all_of_it_later() {
     let path = socket("slow");
     let listener = UnixListener::bind(&path).unwrap();
     let (aws, gcp) = (Backend::start("aws"), Backend::start("gcp"));
@@ -143,16 +162,25 @@ async fn a_reader_that_takes_nothing_holds_nobody_up() {
     let load = Load::start(proxy.plain(), 8, 0, PACE);
     // Nobody reads: what fits into the socket is full soon, and a write stalls.
     eventually("a write stalls", SOON * 3, async || {
-        let errors = proxy
-            .metrics()
-            .await
-            .sum("leeward_access_log_errors_total", &[]);
+        let metrics = proxy.metrics().await;
+        let errors = metrics.sum("leeward_access_log_errors_total", &[]);
         errors.filter(|errors| *errors >= 1.0).map(|_| ())
     })
     .await;
     load.wait_for(200).await;
-    assert_eq!(failed_reads(&load.stop().await), [""; 0]);
-    drop(listener);
+    let told = load.stop().await;
+    assert_eq!(failed_reads(&told), [""; 0]);
+    let asked = told.len();
+    let read = tokio::task::spawn_blocking(move || read_all(&listener, asked));
+    let lines = read.await.unwrap();
+    let key = |line: &Value| format!("{}{}", line["peer"], line["time"]);
+    let distinct: BTreeSet<String> = lines.iter().map(key).collect();
+    assert_eq!(distinct.len(), asked, "each line whole, and once");
+    let dropped = proxy
+        .metrics()
+        .await
+        .sum("leeward_access_log_dropped_total", &[]);
+    assert_eq!(dropped, Some(0.0));
     std::fs::remove_file(&path).ok();
 }
 

@@ -222,3 +222,67 @@ impl Writer {
 fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leeward_metrics::BuildInfo;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    fn metrics() -> Metrics {
+        Metrics::new(&BuildInfo {
+            version: "0",
+            revision: "0",
+            rustc: "0",
+        })
+    }
+
+    /// A writer with these lines that were not written, and the sink of a socket.
+    fn writer(lines: &[u8]) -> (Writer, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (_, records) = std::sync::mpsc::sync_channel(1);
+        let mut writer = Writer::new(records, Arc::default());
+        writer.sink = Some(Sink::Socket(ours));
+        writer.lines = lines.to_vec();
+        (writer, theirs)
+    }
+
+    #[test]
+    fn a_line_that_was_cut_goes_whole_to_the_next_sink() {
+        let (mut writer, _theirs) = writer(b"one\ntwo\nthree\n");
+        for (written, from) in [(0, 0), (3, 0), (4, 4), (6, 4), (8, 8), (14, 14)] {
+            writer.written = written;
+            writer.close();
+            assert_eq!(writer.written, from, "after {written}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_kept_tried_again_and_written_once() {
+        let metrics = metrics();
+        let (mut writer, theirs) = writer(b"one\ntwo\n");
+        drop(theirs);
+        writer.try_write(&metrics);
+        assert_eq!(writer.lines, b"one\ntwo\n");
+        assert!(writer.retry_at.is_some() && writer.told.failing.load(Ordering::Relaxed));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        writer.sink = Some(Sink::Socket(ours));
+        writer.try_write(&metrics);
+        assert!(writer.lines.is_empty() && writer.retry_at.is_none());
+        assert!(!writer.told.failing.load(Ordering::Relaxed));
+        drop(writer);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\ntwo\n");
+        let page = metrics.render();
+        assert!(
+            page.contains("leeward_access_log_lines_total 2\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("leeward_access_log_errors_total 1\n"),
+            "{page}"
+        );
+    }
+}
