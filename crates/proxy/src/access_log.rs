@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Records that wait for the thread that writes at most.
-const MOST_WAITING: usize = 8192;
+const MOST_WAITING: usize = 4096;
 
 /// The way to the thread that writes.
 pub(crate) struct AccessLog {

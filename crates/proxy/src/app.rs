@@ -21,7 +21,7 @@ use crate::state_dir::{self, Found, Keeper, Mailbox};
 use crate::worker::{self, Peer, Setup, Shared, WorkerMessage};
 use arc_swap::ArcSwap;
 use leeward_config::policy::Policy;
-use leeward_failover::{Engine, Input, Time};
+use leeward_failover::{Engine, Input, Memory, Time};
 use leeward_metrics::{BuildInfo, Metrics};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -87,11 +87,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     book.commit(&mut plan, &policy.listeners);
     let record = policy.record.clone();
     let (mut engine, record) = Driven::new(seed, build.version, record.as_ref(), metrics.clone());
-    engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
-    if let Some((memory, away)) = found.memory {
-        let memory = Box::new(memory);
-        engine.handle(Input::Memory { memory, away }, Time::ZERO);
-    }
+    tell_first(&mut engine, &policy, found.memory);
     let snapshot = first_snapshot(policy, &plan.ids, &engine, &metrics)?;
     let (control_sender, control_inbox) = mpsc::channel(control::INBOX);
     let (access_log, log_writer) = access_log::new();
@@ -143,6 +139,15 @@ fn open_state_dir(policy: &Policy) -> Result<(Option<state_dir::StateDir>, Found
     };
     let (dir, found) = state_dir::open(path)?;
     Ok((Some(dir), found))
+}
+
+/// What the engine hears before anything else: the policy, and what a process before it knew.
+fn tell_first(engine: &mut Driven, policy: &Policy, memory: Option<(Memory, Duration)>) {
+    engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
+    if let Some((memory, away)) = memory {
+        let memory = Box::new(memory);
+        engine.handle(Input::Memory { memory, away }, Time::ZERO);
+    }
 }
 
 fn first_snapshot(
@@ -411,6 +416,9 @@ impl Running {
             kept.end();
         }
         end_within(&self.logging, PATIENCE);
+        if !self.logging.is_finished() {
+            tracing::warn!("the access log hangs: its last lines are lost");
+        }
         if let Some(recording) = self.recording {
             end_within(&recording, PATIENCE);
         }

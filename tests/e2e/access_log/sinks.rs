@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 const PACE: Duration = Duration::from_millis(2);
@@ -242,6 +243,34 @@ async fn the_end_of_leeward_writes_what_waits() {
     drop(client);
     assert_eq!(proxy.ended().await.code, Some(0));
     assert_eq!(lines(&proxy.dir().path("access.jsonl")).len(), 50);
+}
+
+/// Opening a pipe that nobody reads never ends, like a disk that hangs.
+#[tokio::test]
+async fn a_log_that_hangs_costs_lines_and_neither_requests_nor_the_end() {
+    let dir = TempDir::new();
+    let made = Command::new("mkfifo").arg(dir.path("pipe")).status();
+    assert!(made.unwrap().success());
+    let (aws, gcp) = (Backend::start("aws"), Backend::start("gcp"));
+    let text = policy(&aws, &gcp).top("access_log: { to: pipe }").text();
+    let mut proxy = Proxy::start_in(dir, &text).await;
+    let load = Load::start(proxy.plain(), 8, 0, Duration::ZERO);
+    let full = [("reason", "full")];
+    eventually("lines are dropped", SOON * 6, async || {
+        let metrics = proxy.metrics().await;
+        let dropped = metrics.sum("leeward_access_log_dropped_total", &full);
+        dropped.filter(|dropped| *dropped >= 1.0).map(|_| ())
+    })
+    .await;
+    assert_eq!(failed_reads(&load.stop().await), [""; 0]);
+    proxy.signal(Signal::SIGTERM);
+    let ended = proxy.ended().await;
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.stderr.contains("the access log hangs"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[tokio::test]
