@@ -32,13 +32,15 @@ pub(crate) struct AccessLog {
 /// What the thread that writes is sent.
 enum Message {
     Record(Box<Record>),
-    /// Something of [`Told`] or of the policy has changed.
+    /// Wakes it to look at what it is told.
     Look,
 }
 
 /// What the thread that writes is told, and tells. Apart from the queue, which may be full.
 #[derive(Default)]
 struct Told {
+    /// Something of it, or the policy, has changed since it looked.
+    look: AtomicBool,
     reopen: AtomicBool,
     end: AtomicBool,
     /// It cannot write.
@@ -74,6 +76,7 @@ impl AccessLog {
 
     /// Another policy serves.
     pub(crate) fn look(&self) {
+        self.told.look.store(true, Ordering::SeqCst);
         // Where there is no room, it is awake already.
         let _ = self.queue.try_send(Message::Look);
     }

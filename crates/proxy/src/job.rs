@@ -148,10 +148,9 @@ impl Job {
         let slots = self.exchange.listener().downstream(self.exchange.class);
         let took = now.saturating_duration_since(self.exchange.started);
         self.exchange.worker.cells.observe(slots.head, took);
-        self.exchange.log(|account| {
-            account.answered(response.status().as_u16(), took);
-            account.count_sent(whole.as_ref().map_or(0, |whole| whole.data().len()));
-        });
+        let held = whole.as_ref();
+        self.exchange
+            .log(|account| account.answered(response.status(), took, held));
         if !self.body.is_complete() {
             // Answered early: from here on the client owes nothing.
             self.body.unwanted();

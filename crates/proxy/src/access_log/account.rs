@@ -11,7 +11,8 @@ use crate::classify;
 use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
-use http::{HeaderValue, Method, Request, Uri, Version};
+use crate::whole::Whole;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use leeward_config::policy::{AccessLog, PathMatch};
 use leeward_failover::retry::Sent;
 use leeward_failover::{Class, EndpointId, Outcome};
@@ -158,10 +159,12 @@ impl Account {
         self.flags.set(Flags(self.flags.get().0 | flag.bit()));
     }
 
-    /// A head goes to the client, this long after the request came.
-    pub(crate) fn answered(&self, status: u16, after: Duration) {
-        self.status.set(Some(status));
+    /// A head goes to the client, this long after the request came, and the body where all of it
+    /// is there.
+    pub(crate) fn answered(&self, status: StatusCode, after: Duration, body: Option<&Whole>) {
+        self.status.set(Some(status.as_u16()));
         self.head.set(Some(after));
+        self.count_sent(body.map_or(0, |body| body.data().len()));
     }
 
     /// leeward answers for itself, with so many bytes.

@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Bytes that are written at once, a line more or less.
 const BATCH: usize = 64 * 1024;
-/// Rest between two batches, so that not every request wakes this thread.
+/// Batches that still go to a file that is left, where lines never stop coming.
+const LAST_BATCHES: usize = 64;
+/// How long a first line waits for others, so that not every request wakes this thread.
 const PACE: Duration = Duration::from_millis(5);
 /// Rest between two tries of what fails.
 const RETRY: Duration = Duration::from_millis(500);
@@ -59,8 +61,8 @@ impl Writer {
     pub(crate) fn run(mut self, shared: &Shared) {
         let metrics = &shared.metrics;
         loop {
-            let ending = self.told.end.load(Ordering::Relaxed);
             self.follow(shared);
+            let ending = self.told.end.load(Ordering::Relaxed);
             if self.target.is_none() {
                 self.lines.clear();
             } else if self
@@ -77,8 +79,6 @@ impl Writer {
                 std::thread::sleep(LOOK);
             } else if self.lines.is_empty() {
                 self.wait();
-            } else if !ending {
-                std::thread::sleep(PACE);
             }
         }
     }
@@ -86,6 +86,7 @@ impl Writer {
     /// Goes by the newest policy, and opens anew when told to. What waits goes where it would have
     /// gone before, as far as that takes it.
     fn follow(&mut self, shared: &Shared) {
+        self.told.look.store(false, Ordering::SeqCst);
         let reopen = self.told.reopen.swap(false, Ordering::Relaxed);
         let snapshot = shared.snapshot.load();
         let wanted = snapshot.serving.policy.access_log.as_ref();
@@ -93,7 +94,10 @@ impl Writer {
         if wanted == self.target.as_ref() && !reopen {
             return;
         }
-        while self.target.is_some() && self.retry_at.is_none() && self.collect() {
+        for _ in 0..LAST_BATCHES {
+            if self.target.is_none() || self.retry_at.is_some() || !self.collect() {
+                break;
+            }
             self.try_write(&shared.metrics);
         }
         self.close();
@@ -101,10 +105,15 @@ impl Writer {
         self.target = wanted.cloned();
     }
 
-    /// Waits for records, or for a word.
+    /// Waits for a record, or for a word. Where none is there, the first one to come waits for others.
     fn wait(&mut self) {
+        // What says that it is told something may have been among what was collected.
+        if self.collect() || self.told.look.load(Ordering::SeqCst) {
+            return;
+        }
         if let Ok(Message::Record(record)) = self.records.recv() {
             record.write(&mut self.lines);
+            std::thread::sleep(PACE);
         }
     }
 
