@@ -5,7 +5,7 @@ mod page;
 mod text;
 
 use crate::clients::{Http2Ended, Http2Error};
-use crate::{AddressCounts, AddressRefusal, LineDropped, LookupResult};
+use crate::{AddressCounts, AddressRefusal, LookupResult};
 use crate::{BuildInfo, ConnectionRefusal, EndpointLabels, Metrics, RefusedReason, RequestOutcome};
 use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::sync::Barrier;
@@ -99,8 +99,6 @@ fn busy() -> Metrics {
         AddressCounts::default(),
     );
     metrics.access_log();
-    metrics.access_log_written(3);
-    metrics.access_log_dropped(LineDropped::Full, 2);
     metrics.set_ready(true);
     metrics
 }
