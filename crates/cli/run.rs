@@ -156,6 +156,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user1: Signal,
 }
 
 impl Signals {
@@ -165,6 +166,7 @@ impl Signals {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
             hangup: on(SignalKind::hangup())?,
+            user1: on(SignalKind::user_defined1())?,
         })
     }
 
@@ -173,6 +175,7 @@ impl Signals {
             _ = self.terminate.recv() => Told::End,
             _ = self.interrupt.recv() => Told::End,
             _ = self.hangup.recv() => Told::Reload,
+            _ = self.user1.recv() => Told::Reopen,
         }
     }
 
@@ -187,6 +190,7 @@ impl Signals {
 enum Told {
     End,
     Reload,
+    Reopen,
 }
 
 fn announce(running: &Running, hash: &str, ready_file: Option<&Path>) -> Result<(), String> {
@@ -239,6 +243,7 @@ async fn until_told(
             told = signals.next() => match told {
                 Told::End => return Ok(()),
                 Told::Reload => nudge.nudge(),
+                Told::Reopen => running.reopen_logs(),
             },
             _ = look.tick() => {
                 if running.broken() {

@@ -9,6 +9,8 @@ mod support;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod badanswers;

@@ -9,6 +9,7 @@
 //! sockets and parses no certificates. Called by `leeward run` and `leeward check`.
 
 mod access;
+mod access_log;
 mod clients;
 mod compile;
 pub mod diff;

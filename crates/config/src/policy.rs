@@ -5,6 +5,7 @@ pub use crate::clients::{
     Clients, ForwardingFields, Networks, ProxyProtocol, Trusted, TrustedFields,
 };
 
+pub use crate::access_log::{AccessLog, LogTarget};
 pub use crate::windows::Window;
 
 use http::header::HeaderName;
@@ -46,6 +47,8 @@ pub struct Policy {
     pub state_dir: Option<PathBuf>,
     /// Where what the engine is told is recorded; `None` for nowhere but in memory.
     pub record: Option<Record>,
+    /// What is said of each request, and where; `None` where nothing is.
+    pub access_log: Option<AccessLog>,
     /// How names are looked up, and how long what they said is kept.
     pub dns: Dns,
 }

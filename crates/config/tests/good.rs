@@ -8,8 +8,8 @@ mod pools;
 mod routes;
 
 use leeward_config::policy::{
-    Affinity, Clients, Drain, HostHeader, Limits, Networks, PathMatch, Policy, Probe,
-    ProxyProtocol, TrustedFields,
+    AccessLog, Affinity, Clients, Drain, HostHeader, Limits, LogTarget, Networks, PathMatch,
+    Policy, Probe, ProxyProtocol, TrustedFields,
 };
 use leeward_config::{Files, Loaded, Options, Variables, load, load_with, parse, parse_with};
 use leeward_failover::{
@@ -94,6 +94,26 @@ fn a_missing_certificate_is_an_error_only_where_the_policy_is_used() {
     let path = Path::new(EXAMPLES).join("exchange.yaml");
     assert!(load(&path).policy.is_none());
     assert!(example("exchange.yaml").policy.is_some());
+}
+
+#[test]
+fn an_access_log_is_off_unless_it_is_wanted_and_its_defaults_are_careful() {
+    let log = |text: &str| with_pool(text).access_log;
+    assert_eq!(log(""), None);
+    assert_eq!(log("access_log: off\n"), None);
+    let careful = AccessLog {
+        to: LogTarget::File("access.jsonl".into()),
+        sample: 1.0,
+        query: false,
+        fields: Vec::new(),
+    };
+    assert_eq!(log("access_log: { to: access.jsonl }\n"), Some(careful));
+    let text = "access_log: { to: \"unix:/run/l.sock\", sample: 1%, query: public_read, \
+                fields: [User-Agent, user-agent, X-Request-Id] }\n";
+    let wanted = log(text).expect("a log");
+    assert_eq!(wanted.to, LogTarget::Unix("/run/l.sock".into()));
+    assert_eq!((wanted.sample, wanted.query), (0.01, true));
+    assert_eq!(wanted.fields, ["user-agent", "x-request-id"]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(crate) struct State {
     /// What the control thread sets.
     pub(crate) numbers: Numbers,
     /// The control thread's own sheet, written with the lock held.
-    sheet: Arc<Sheet>,
+    pub(crate) sheet: Arc<Sheet>,
     /// Data workers that have started.
     pub(crate) workers: u32,
 }

@@ -3,6 +3,7 @@
 //! A contract with dashboards and alerts: a change here is a change for every operator, and
 //! `docs/metrics.md` is written from it. Read by everything else in this crate.
 
+use crate::access_log;
 use crate::{capacity, concentration};
 
 /// What is counted, and by which labels.
@@ -79,7 +80,7 @@ pub(crate) struct Part {
 }
 
 /// Every family, in the order of the reference.
-pub(crate) static PARTS: [Part; 12] = [
+pub(crate) static PARTS: [Part; 13] = [
     Part {
         title: "Requests",
         families: &[
@@ -178,6 +179,14 @@ pub(crate) static PARTS: [Part; 12] = [
         families: &[
             &concentration::CERTIFICATE_EXPIRES,
             &concentration::UPSTREAM_CERTIFICATE_EXPIRES,
+        ],
+    },
+    Part {
+        title: "Access log",
+        families: &[
+            &access_log::LINES,
+            &access_log::DROPPED,
+            &access_log::ERRORS,
         ],
     },
     Part {

@@ -13,6 +13,7 @@
 //! worker writes. Series are made when a policy names them and start at 0, so that the first
 //! failure shows in a rate.
 
+mod access_log;
 mod capacity;
 mod cells;
 mod clients;
@@ -32,6 +33,7 @@ mod slots;
 mod tests;
 mod totals;
 
+pub use access_log::{AccessLogSlots, LineDropped};
 pub use capacity::SiteSlots;
 pub use cells::{Cells, Counter, Gauge, Histogram};
 pub use clients::{ForwardingField, Http2Ended, Http2Error, ProxyHeader};

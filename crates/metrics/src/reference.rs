@@ -3,6 +3,7 @@
 //! Owns what operators read about metrics, so that it cannot drift from the code: a test compares
 //! the file with this. Called by that test.
 
+use crate::access_log::LineDropped;
 use crate::cells::{BOUNDS, BUCKETS, CAPACITY};
 use crate::clients::{ForwardingField, Http2Error, ProxyHeader};
 use crate::control::{PASSED, RELOADS, STATE_FILES, STATE_WRITES};
@@ -60,6 +61,7 @@ const QUERIES: &str = "\
 | Do backends live on addresses that DNS no longer names? | `leeward_dns_addresses{state=\"retained\"} > 0` |
 | Is the policy on disk another one than the one in force? | `leeward_policy_rejected == 1` |
 | Does leeward remember what it should after a restart? | `increase(leeward_state_writes_total{result!=\"written\"}[10m]) > 0` means no |
+| Is the access log whole? | `increase(leeward_access_log_dropped_total[10m]) > 0 or increase(leeward_access_log_errors_total[10m]) > 0` means no |
 | Do file descriptors run out? | `process_open_fds / process_max_fds > 0.8` |
 ";
 
@@ -182,6 +184,11 @@ fn write_meanings(page: &mut String) {
     );
     write_words(
         page,
+        "`reason` of `leeward_access_log_dropped_total`",
+        LineDropped::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
+    write_words(
+        page,
         "`reason` of `leeward_downstream_connections_refused_total`",
         ConnectionRefusal::ALL.map(|word| (word.as_str(), word.meaning())),
     );
@@ -243,7 +250,7 @@ pub(crate) const LABELS: [(&str, &str); 27] = [
     ),
     (
         "reason",
-        "Why a request, a stream, a connection or an address was refused, or a stream ended.",
+        "Why a request, a stream, a connection or an address was refused, a stream ended, or a line was dropped.",
     ),
     ("field", "The name of a forwarding field, in lower case."),
     ("said", "What a PROXY header said of the client."),

@@ -124,6 +124,7 @@ fn busy() -> Metrics {
         "https://api.example:8443",
         AddressCounts::default(),
     );
+    metrics.access_log();
     metrics.set_ready(true);
     metrics
 }

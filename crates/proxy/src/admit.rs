@@ -127,11 +127,8 @@ pub(crate) fn is_backpressure<B>(response: &Response<B>) -> bool {
 /// The answer to a request for which there is no room: none of it was sent anywhere.
 pub(crate) fn shed(exchange: Exchange) -> Response<ResponseBody> {
     let seconds = 1 + exchange.worker.draw(|rng| rng.next_u64()) % 3;
-    exchange.end(RequestOutcome::Shed);
-    respond::unanswered(
-        respond::Fate::Shed,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "every backend that could take this request is full; it was not sent",
-        seconds,
-    )
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let text = "every backend that could take this request is full; it was not sent";
+    exchange.end_with(RequestOutcome::Shed, status, text);
+    respond::unanswered(respond::Fate::Shed, status, text, seconds)
 }

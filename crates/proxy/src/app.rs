@@ -1,9 +1,11 @@
 //! Puts a proxy together: sockets, threads, and the order in which they end.
 //!
 //! N data workers, one control thread, one admin thread, and one that writes to the state folder
-//! where there is one, and one that writes the record where the policy wants one. The only place that starts threads.
+//! where there is one, one that writes the record where the policy wants one, and one for the
+//! access log. The only place that starts threads.
 //! `leeward run`, `leeward demo` and the tests all come in here.
 
+use crate::access_log;
 use crate::admin::{self, Admin, Calls};
 use crate::control::{self, ControlMessage};
 use crate::drain::Phase;
@@ -19,7 +21,7 @@ use crate::state_dir::{self, Found, Keeper, Mailbox};
 use crate::worker::{self, Peer, Setup, Shared, WorkerMessage};
 use arc_swap::ArcSwap;
 use leeward_config::policy::Policy;
-use leeward_failover::{Engine, Input, Time};
+use leeward_failover::{Engine, Input, Memory, Time};
 use leeward_metrics::{BuildInfo, Metrics};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -49,6 +51,8 @@ pub struct Running {
     kept: Option<Arc<Mailbox>>,
     /// Writes the record until the control thread ends.
     recording: Option<JoinHandle<()>>,
+    /// Writes the access log until it is told to end.
+    logging: JoinHandle<()>,
 }
 
 /// Everything that the parts of a starting proxy share.
@@ -83,13 +87,10 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     book.commit(&mut plan, &policy.listeners);
     let record = policy.record.clone();
     let (mut engine, record) = Driven::new(seed, build.version, record.as_ref(), metrics.clone());
-    engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
-    if let Some((memory, away)) = found.memory {
-        let memory = Box::new(memory);
-        engine.handle(Input::Memory { memory, away }, Time::ZERO);
-    }
+    tell_first(&mut engine, &policy, found.memory);
     let snapshot = first_snapshot(policy, &plan.ids, &engine, &metrics)?;
     let (control_sender, control_inbox) = mpsc::channel(control::INBOX);
+    let (access_log, log_writer) = access_log::new();
     let (peers, inboxes) = (0..workers).map(|_| peer()).unzip();
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -99,6 +100,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         began,
         peers,
         reloads: Mutex::new(Reloads::taken(unix_now(), &book)),
+        access_log,
     });
     let parts = Parts {
         shared: shared.clone(),
@@ -110,6 +112,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
     let recording = record
         .map(|writer| start_recording(&parts, writer))
         .transpose()?;
+    let logging = start_logging(&shared, log_writer)?;
     let kept = dir.map(|dir| start_keeping(&parts, dir)).transpose()?;
     Ok(Running {
         book: Arc::new(Mutex::new(book)),
@@ -125,6 +128,7 @@ pub fn start(policy: Policy, build: &BuildInfo, seed: u64) -> Result<Running, St
         shared,
         kept,
         recording,
+        logging,
     })
 }
 
@@ -135,6 +139,15 @@ fn open_state_dir(policy: &Policy) -> Result<(Option<state_dir::StateDir>, Found
     };
     let (dir, found) = state_dir::open(path)?;
     Ok((Some(dir), found))
+}
+
+/// What the engine hears before anything else: the policy, and what a process before it knew.
+fn tell_first(engine: &mut Driven, policy: &Policy, memory: Option<(Memory, Duration)>) {
+    engine.handle(Input::Policy(Box::new(policy.engine.clone())), Time::ZERO);
+    if let Some((memory, away)) = memory {
+        let memory = Box::new(memory);
+        engine.handle(Input::Memory { memory, away }, Time::ZERO);
+    }
 }
 
 fn first_snapshot(
@@ -203,6 +216,15 @@ fn start_recording(parts: &Parts, writer: record::Writer) -> Result<JoinHandle<(
     })?;
     let metrics = parts.shared.metrics.clone();
     spawn("leeward-record".into(), move || writer.run(file, &metrics))
+}
+
+/// The thread that writes the access log. It is there without one too: a reload may want one.
+fn start_logging(
+    shared: &Arc<Shared>,
+    writer: access_log::Writer,
+) -> Result<JoinHandle<()>, StartError> {
+    let shared = shared.clone();
+    spawn("leeward-access".into(), move || writer.run(&shared))
 }
 
 fn start_control(
@@ -329,6 +351,11 @@ impl Running {
         self.shared.phase()
     }
 
+    /// Opens the access log anew: its file was moved away, or whoever reads its socket is another.
+    pub fn reopen_logs(&self) {
+        self.shared.access_log.reopen();
+    }
+
     /// Not ready any more, but still accepting.
     pub fn linger(&self) {
         self.shared.metrics.set_ready(false);
@@ -384,12 +411,17 @@ impl Running {
                 Err(_) => failed = Some("a worker panicked".into()),
             }
         }
+        self.shared.access_log.end();
         send(&self.shared.control, ControlMessage::Stop);
         if self.control.join().is_err() {
             failed = Some("the control thread panicked".into());
         }
         if let Some(kept) = &self.kept {
             kept.end();
+        }
+        end_within(&self.logging, PATIENCE);
+        if !self.logging.is_finished() {
+            tracing::warn!("the access log hangs: its last lines are lost");
         }
         if let Some(recording) = self.recording {
             end_within(&recording, PATIENCE);

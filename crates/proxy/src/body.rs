@@ -62,6 +62,7 @@ pub(crate) struct Source {
     ended: bool,
     failed: bool,
     guard: Option<BodyGuard>,
+    received: u64,
 }
 
 /// A client's body as one request sees it; `None` inside when there is none.
@@ -84,6 +85,7 @@ impl ClientBody {
             ended: false,
             failed: false,
             guard,
+            received: 0,
         }))))
     }
 
@@ -128,6 +130,12 @@ impl ClientBody {
         self.0.as_ref().is_none_or(|source| source.borrow().ended)
     }
 
+    /// How many bytes of it came from the client, trailers not counted.
+    pub(crate) fn received(&self) -> u64 {
+        let source = self.0.as_ref().and_then(|source| source.try_borrow().ok());
+        source.map_or(0, |source| source.received)
+    }
+
     /// Whether the client broke it off.
     pub(crate) fn failed(&self) -> bool {
         self.0.as_ref().is_some_and(|source| source.borrow().failed)
@@ -157,6 +165,7 @@ impl Source {
             }
         };
         if let Some(data) = frame.data_ref() {
+            self.received += data.len() as u64;
             if !self.spilled && self.kept_bytes + data.len() <= self.keep {
                 self.kept_bytes += data.len();
                 self.kept.push(data.clone());

@@ -245,6 +245,7 @@ mod tests {
             began: Instant::now(),
             peers: Vec::new(),
             reloads: Mutex::new(Reloads::taken(0.0, &Book::default())),
+            access_log: crate::access_log::new().0,
         };
         (Arc::new(shared), inbox)
     }

@@ -3,13 +3,14 @@
 //! Dropped without having been ended it counts as a client that went away, so that cancelled work
 //! is never lost from the numbers.
 
+use crate::access_log::{Account, Flag, Tracked};
 use crate::casing::Names;
 use crate::forwarding::{Forwarding, Seen, address_key};
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use leeward_config::policy::Affinity;
 use leeward_failover::select::affinity_key;
 use leeward_failover::{Class, Leaving, Outcome};
@@ -40,14 +41,18 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// How the names of the request's fields were written; `None` where they are in lower case.
     pub(crate) names: Option<Rc<Names>>,
+    /// Its notes for the access log, where there is one.
+    pub(crate) account: Option<Box<Account>>,
     ended: bool,
 }
 
 impl Exchange {
     pub(crate) fn new(worker: &Rc<Worker>, conn: &Rc<ClientConn>) -> Self {
         conn.set_in_flight(true);
+        let held = worker.snapshot();
         Self {
-            held: worker.snapshot(),
+            account: Account::open(held.serving.policy.access_log.as_ref()),
+            held,
             worker: worker.clone(),
             conn: conn.clone(),
             route: None,
@@ -82,6 +87,25 @@ impl Exchange {
         }
     }
 
+    /// Takes note of what is asked, for the access log.
+    pub(crate) fn describe<B>(&mut self, request: &Request<B>) {
+        if let Some(account) = &mut self.account {
+            account.describe(self.held.serving.policy.access_log.as_ref(), request);
+        }
+    }
+
+    /// Takes a note for the access log.
+    pub(crate) fn log(&self, note: impl FnOnce(&Account)) {
+        if let Some(account) = &self.account {
+            note(account);
+        }
+    }
+
+    /// An attempt at `upstream` begins; its end is noted for the access log.
+    pub(crate) fn track(&self, upstream: &Upstream, began: Instant) -> Tracked<'_> {
+        Tracked::begin(self.account.as_deref(), upstream, began)
+    }
+
     /// What keeps this client's requests on one path; `None` when nothing does.
     pub(crate) fn affinity<B>(&self, wanted: &Affinity, request: &Request<B>) -> Option<u64> {
         if let Some(key) = header_key(wanted, request.headers()) {
@@ -100,6 +124,7 @@ impl Exchange {
     /// Tallies one attempt at `upstream`.
     pub(crate) fn note(&self, upstream: &Upstream, outcome: Outcome, head: Head) {
         let Head { latency, late } = head;
+        self.log(|account| account.noted(upstream.io.id, outcome));
         self.worker
             .tallies
             .note(upstream.io.id, outcome, latency, late);
@@ -121,8 +146,9 @@ impl Exchange {
 
     /// Counts a stream that was ended because its endpoint is left or drained.
     pub(crate) fn count_ended(&self, upstream: &Upstream, why: Leaving) {
+        let drained = why == Leaving::Slowly;
+        self.log(|account| account.flag(if drained { Flag::Drained } else { Flag::Left }));
         if let Some(slots) = self.held.serving.pools.get(upstream.io.pool.index()) {
-            let drained = why == Leaving::Slowly;
             self.worker.cells.inc(slots.streams_ended(drained));
         }
     }
@@ -148,6 +174,13 @@ impl Exchange {
         self.close(outcome, now);
     }
 
+    /// As [`Self::end`], where leeward answers for itself with this text.
+    pub(crate) fn end_with(self, outcome: RequestOutcome, status: StatusCode, text: &str) {
+        // The text has its end behind it.
+        self.log(|account| account.answers(status.as_u16(), text.len() + 1));
+        self.end(outcome);
+    }
+
     fn close(&mut self, outcome: RequestOutcome, now: Instant) {
         self.ended = true;
         // A request that never came to a route is counted where it was refused.
@@ -162,6 +195,9 @@ impl Exchange {
             self.worker.cells.observe(duration, took);
         }
         self.conn.set_in_flight(false);
+        if let Some(account) = self.account.take() {
+            account.close(self, outcome, now);
+        }
     }
 }
 

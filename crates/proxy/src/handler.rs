@@ -53,12 +53,15 @@ pub(crate) async fn handle_h2(
     check: Result<BodyGuard, Refusal>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let exchange = Exchange::new(&worker, &conn);
+    let mut exchange = Exchange::new(&worker, &conn);
     if worker.is_draining() {
         conn.drain();
     }
     Ok(match check {
-        Err(refusal) => refuse(exchange, refusal),
+        Err(refusal) => {
+            exchange.describe(&request);
+            refuse(exchange, refusal)
+        }
         Ok(guard) => route(exchange, request, Some(guard)).await,
     })
 }
@@ -69,7 +72,8 @@ pub(crate) fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ResponseB
     exchange.count_refused(refusal.counted_as());
     tracing::debug!(client = %exchange.client, refusal = refusal.as_str(), "a request was refused");
     let http1 = exchange.conn.watch.is_some();
-    exchange.end(RequestOutcome::Refused);
+    exchange.log(|account| account.refused(refusal.as_str()));
+    exchange.end_with(RequestOutcome::Refused, status, refusal.reason());
     respond::refused(status, refusal.reason(), http1)
 }
 
@@ -79,6 +83,7 @@ async fn route(
     request: Request<Incoming>,
     guard: Option<BodyGuard>,
 ) -> Response<ResponseBody> {
+    exchange.describe(&request);
     let host = request
         .headers()
         .get(HOST)
@@ -91,17 +96,17 @@ async fn route(
         headers: request.headers(),
     });
     if exchange.listener().closed {
-        exchange.end(RequestOutcome::Refused);
+        exchange.log(|account| account.refused("closing"));
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        exchange.end_with(RequestOutcome::Refused, status, respond::CLOSING);
         return respond::closing();
     }
     let Some(found) = found else {
         exchange.count_refused(RefusedReason::NoRoute);
-        exchange.end(RequestOutcome::Refused);
-        return respond::refused(
-            StatusCode::NOT_FOUND,
-            "no route of the policy matches",
-            false,
-        );
+        let (status, text) = (StatusCode::NOT_FOUND, "no route of the policy matches");
+        exchange.log(|account| account.refused("no_route"));
+        exchange.end_with(RequestOutcome::Refused, status, text);
+        return respond::refused(status, text, false);
     };
     exchange.route = Some(found);
     exchange.class = exchange.held.serving.policy.routes[found].class;

@@ -3,11 +3,13 @@
 //! Everything that may take long happens in `turn` and `attempt`; everything that decides is in
 //! `leeward_failover`. Called by `handler`.
 
+use crate::access_log::Flag;
 use crate::admit::{self, Placed};
 use crate::attempt::Answer;
 use crate::body::{ClientBody, ResponseBody};
 use crate::body_guard::BodyGuard;
 use crate::classify::{self, Failure};
+use crate::error::Step;
 use crate::exchange::Exchange;
 use crate::forwarding::Seen;
 use crate::handler::refuse;
@@ -67,6 +69,7 @@ impl Job {
             _ => exchange.held.serving.policy.limits.keep_body,
         };
         let body = ClientBody::new(incoming, keep, guard);
+        exchange.log(|account| account.has_body(&body));
         headers::frame_body(&mut head.headers, body.exists());
         Self {
             exchange,
@@ -149,6 +152,9 @@ impl Job {
         let slots = self.exchange.listener().downstream(self.exchange.class);
         let took = now.saturating_duration_since(self.exchange.started);
         self.exchange.worker.cells.observe(slots.head, took);
+        let held = whole.as_ref();
+        self.exchange
+            .log(|account| account.answered(response.status(), took, held));
         if !self.body.is_complete() {
             // Answered early: from here on the client owes nothing.
             self.body.unwanted();
@@ -209,7 +215,15 @@ impl Job {
             "a request was not answered by any backend"
         );
         let seconds = 1 + self.exchange.worker.draw(|rng| rng.next_u64()) % 3;
-        self.exchange.end(told.outcome);
+        self.exchange.log(|account| match failure {
+            Failure::Unplaced => account.flag(Flag::Unplaced),
+            Failure::Attempt(error) => match error.step {
+                Step::Deadline => account.flag(Flag::Deadline),
+                Step::ClientBody => account.flag(Flag::ClientCut),
+                _ => {}
+            },
+        });
+        self.exchange.end_with(told.outcome, told.status, told.text);
         respond::unanswered(told.fate, told.status, told.text, seconds)
     }
 }

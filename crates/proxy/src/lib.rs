@@ -10,6 +10,7 @@
 //!
 //! `app` puts it together, `worker` is a data thread, `admin` what people and Prometheus see.
 
+mod access_log;
 mod admin;
 mod admit;
 mod app;

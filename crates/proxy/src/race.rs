@@ -5,6 +5,7 @@
 //! here, and only once they have waited longer than usual: the usual way of a request pays for one
 //! timer. Called by `turn`; everything that decides is in `leeward_failover`.
 
+use crate::access_log::Flag;
 use crate::admit::{Permit, Placed};
 use crate::attempt::{Answer, Ended};
 use crate::classify;
@@ -89,6 +90,7 @@ impl Job {
                 () = watch.left(), if first.is_some() && second.is_some() => {
                     self.remember(Sent::Maybe);
                     first.set(None);
+                    self.exchange.log(|account| account.left(one.io.id));
                     continue;
                 }
             };
@@ -204,6 +206,7 @@ impl Job {
             Beside::Hedge => {
                 let slots = &self.exchange.held.serving.pools[self.pool.index()];
                 self.exchange.worker.cells.inc(slots.hedges);
+                self.exchange.log(|account| account.flag(Flag::Hedged));
             }
             Beside::Rescue => self.count_rescue(),
         }
@@ -222,6 +225,7 @@ impl Job {
         let Self { exchange, pool, .. } = self;
         let slots = &exchange.held.serving.pools[pool.index()];
         exchange.worker.cells.inc(slots.rescues(exchange.class));
+        exchange.log(|account| account.flag(Flag::Rescued));
     }
 }
 

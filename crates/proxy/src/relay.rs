@@ -5,6 +5,7 @@
 //! the connection goes back, the outcome is tallied. A body cut short is an error to hyper, which
 //! then cuts the client's connection: half an order book never looks like a whole one.
 
+use crate::access_log::Flag;
 use crate::admit::Permit;
 use crate::body::{BodyError, ClientBody, ResponseBody};
 use crate::exchange::{Exchange, Head};
@@ -78,7 +79,7 @@ impl Relay {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 if self.poll_stalled(cx).is_ready() {
-                    self.cut_short();
+                    self.cut_short(Flag::Stalled);
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
                 }
                 // It may have become a long one just now.
@@ -92,6 +93,9 @@ impl Relay {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     prepare_trailers(trailers);
+                } else if let (Some(data), Some(settle)) = (frame.data_ref(), &self.settle) {
+                    let sent = data.len();
+                    settle.exchange.log(|account| account.count_sent(sent));
                 }
                 if self.incoming.is_end_stream() {
                     self.ended();
@@ -99,7 +103,7 @@ impl Relay {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(_)) => {
-                self.cut_short();
+                self.cut_short(Flag::BackendCut);
                 Poll::Ready(Some(Err(BodyError::Backend)))
             }
             None => {
@@ -154,9 +158,9 @@ impl Relay {
         }
     }
 
-    fn cut_short(&mut self) {
+    fn cut_short(&mut self, why: Flag) {
         if let Some(settle) = self.settle.take() {
-            settle.cut_short();
+            settle.cut_short(why);
         }
     }
 
@@ -210,13 +214,11 @@ impl Settle {
             self.exchange
                 .note(self.lease.upstream(), Outcome::Reset, head);
         }
-        self.exchange.end(RequestOutcome::Unavailable);
-        respond::unanswered(
-            respond::Fate::Unknown,
-            StatusCode::BAD_GATEWAY,
-            "the backend switched protocols without being asked",
-            0,
-        )
+        let status = StatusCode::BAD_GATEWAY;
+        let text = "the backend switched protocols without being asked";
+        self.exchange
+            .end_with(RequestOutcome::Unavailable, status, text);
+        respond::unanswered(respond::Fate::Unknown, status, text, 0)
     }
 
     /// Ready when a long answer has to end. One to an order never has to: cutting it short would take
@@ -238,7 +240,8 @@ impl Settle {
         self.exchange.end(RequestOutcome::Truncated);
     }
 
-    fn cut_short(self) {
+    fn cut_short(self, why: Flag) {
+        self.exchange.log(|account| account.flag(why));
         if let Some((_, head)) = self.tally {
             self.exchange
                 .note(self.lease.upstream(), Outcome::Truncated, head);

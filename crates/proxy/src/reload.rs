@@ -196,6 +196,7 @@ impl Reloader {
                 crate::app::send(&peer.inbox, WorkerMessage::Close { listener });
             }
         }
+        self.shared.access_log.look();
         let now = unix_now();
         metrics.policy_loaded(&hash, now);
         *lock(&self.shared.reloads) = Reloads::taken(now, book);

@@ -62,10 +62,13 @@ pub(crate) fn refused(status: StatusCode, text: &str, close: bool) -> Response<R
     response
 }
 
+/// What is said on a listener whose last connections are ending.
+pub(crate) const CLOSING: &str = "this listener is closing; the request was not sent";
+
 /// A request that came to a listener whose last connections are ending.
 pub(crate) fn closing() -> Response<ResponseBody> {
-    let text = "this listener is closing; the request was not sent";
-    let mut response = unanswered(Fate::NotSent, StatusCode::SERVICE_UNAVAILABLE, text, 1);
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut response = unanswered(Fate::NotSent, status, CLOSING, 1);
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));

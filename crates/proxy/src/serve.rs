@@ -34,6 +34,7 @@ pub(crate) struct ClientConn {
     pub(crate) listener: usize,
     /// Who is at the other end, by its PROXY header where it had to send one.
     pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
     forwarding: RefCell<Rc<Forwarding>>,
     /// The peer's address as an affinity key.
     pub(crate) address_key: u64,
@@ -62,6 +63,7 @@ impl ClientConn {
         Rc::new(Self {
             listener,
             peer,
+            tls,
             forwarding: RefCell::new(Rc::new(forwarding)),
             address_key: address_key(peer.ip()),
             watch,

@@ -14,7 +14,8 @@ use crate::tls::{self, ClientTls, ServerTls};
 use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol};
 use leeward_failover::Class;
 use leeward_metrics::{
-    DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots, RefusedSlots, RouteSlots,
+    AccessLogSlots, DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots,
+    RefusedSlots, RouteSlots,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
@@ -35,6 +36,8 @@ pub(crate) struct Serving {
     pub(crate) sites: Sites,
     /// Who may use the admin side.
     pub(crate) access: Access,
+    /// What workers count of the access log.
+    pub(crate) log_slots: AccessLogSlots,
     client_tls: Vec<ClientTls>,
 }
 
@@ -123,6 +126,7 @@ impl Serving {
             backends,
             sites,
             access,
+            log_slots: metrics.access_log(),
             client_tls,
         })
     }

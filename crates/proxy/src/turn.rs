@@ -250,10 +250,13 @@ impl Job {
         let attempts = self.attempts() + 1;
         let worker = &self.exchange.worker;
         let elsewhere = self.turned_away(upstream.io.id);
-        let mut answer = attempt(worker, upstream, plan, elsewhere, &mut || {
+        let tracked = self.exchange.track(upstream, started.into_std());
+        let ended = attempt(worker, upstream, plan, elsewhere, &mut || {
             self.may_leave(upstream.io.id, attempts)
         })
-        .await?;
+        .await;
+        tracked.ends(&ended);
+        let mut answer = ended?;
         if let Some(signs) = &held.serving.policy.pools[upstream.io.pool.index()].error_if {
             answer.disguised = signs::shows_error(signs, &answer);
         }
@@ -407,6 +410,9 @@ impl Job {
     pub(crate) fn failed(&self, upstream: &Upstream, error: &AttemptError) {
         self.remember(error.sent);
         self.tried.borrow_mut().push(upstream.io.id);
+        if error.step == Step::Left {
+            self.exchange.log(|account| account.left(upstream.io.id));
+        }
         if let Some(outcome) = error.outcome() {
             self.exchange.note(upstream, outcome, Head::default());
         }

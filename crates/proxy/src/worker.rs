@@ -4,6 +4,7 @@
 //!
 //! Started and told to drain by `app`; everything else in the data path hangs on its [`Worker`].
 
+use crate::access_log::AccessLog;
 use crate::admit::Gates;
 use crate::budgets::Budgets;
 use crate::control::ControlMessage;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) peers: Vec<Peer>,
     /// What became of the policies that were offered.
     pub(crate) reloads: Mutex<Reloads>,
+    pub(crate) access_log: AccessLog,
 }
 
 impl Shared {

@@ -3,6 +3,7 @@
 //! Owns the meaning of every key, one file a section. Reads no files but to ask whether a
 //! certificate is there. Called by [`crate::load`] and [`crate::parse`].
 
+mod access_log;
 mod admin;
 mod backends;
 mod capacity;
@@ -59,6 +60,7 @@ pub(crate) fn compile(
     let limits = server::limits(&mut fields);
     let state_dir = server::state_dir(&context, &mut fields);
     let record = server::journal(&context, &mut fields);
+    let access_log = access_log::access_log(&context, &mut fields);
     let dns = discovery::dns(&mut fields);
     let rails = guards::compile(&mut fields);
     let listeners = listeners::compile(&context, &mut fields, &admin);
@@ -91,6 +93,7 @@ pub(crate) fn compile(
         limits,
         state_dir,
         record,
+        access_log,
         dns,
     })
 }

@@ -7,8 +7,8 @@ use super::settings::{Settings, fields, list};
 use super::{Kind, describe_pool};
 use crate::access::{AdminAccess, AdminClients, AdminTls, AdminToken};
 use crate::policy::{
-    Certificate, Clients, Dns, Drain, ForwardingFields, Limits, Listener, Match, PathMatch, Policy,
-    ProxyProtocol, Record, Route, Trusted, TrustedFields,
+    AccessLog, Certificate, Clients, Dns, Drain, ForwardingFields, Limits, Listener, LogTarget,
+    Match, PathMatch, Policy, ProxyProtocol, Record, Route, Trusted, TrustedFields,
 };
 use leeward_failover::{Guards, Provider, ProviderKind};
 
@@ -33,6 +33,7 @@ pub(super) fn describe(policy: &Policy) -> Vec<Thing> {
         limits,
         state_dir,
         record,
+        access_log,
         dns,
     } = policy;
     let mut process = Settings::default();
@@ -51,6 +52,10 @@ pub(super) fn describe(policy: &Policy) -> Vec<Thing> {
             process.size("journal.record_size", *size);
         }
         None => process.put("journal", "none"),
+    }
+    match access_log {
+        Some(log) => process.below("access_log", of_access_log(log)),
+        None => process.put("access_log", "off"),
     }
     process.below("limits", of_limits(limits));
     process.below("dns", of_dns(dns));
@@ -91,6 +96,26 @@ fn of_admin(access: &AdminAccess) -> Settings {
         }
         None => found.put("tls.clients", "none"),
     }
+    found
+}
+
+fn of_access_log(log: &AccessLog) -> Settings {
+    let AccessLog {
+        to,
+        sample,
+        query,
+        fields,
+    } = log;
+    let mut found = Settings::default();
+    let to = match to {
+        LogTarget::File(path) => path.display().to_string(),
+        LogTarget::Stdout => "stdout".to_owned(),
+        LogTarget::Unix(path) => format!("unix:{}", path.display()),
+    };
+    found.put("to", to);
+    found.share("sample", *sample);
+    found.put("query", if *query { "public_read" } else { "none" });
+    found.put("fields", list(fields, "none"));
     found
 }
 

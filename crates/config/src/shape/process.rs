@@ -11,6 +11,9 @@ const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: u64 = 1024 * 1024;
 pub(crate) const MAX_RESOLVERS: usize = 8;
+/// Whose queries the access log shows.
+pub(crate) const QUERIES: [(&str, bool); 2] = [("none", false), ("public_read", true)];
+pub(crate) const MOST_LOG_FIELDS: usize = 32;
 pub(crate) const MAX_TOKENS: usize = 64;
 pub(crate) const MAX_ADMIN_NAMES: usize = 256;
 
@@ -77,6 +80,12 @@ pub(crate) static TOP: LazyLock<Section> = LazyLock::new(|| {
         "none",
         "a file that records what replays",
     )
+    .or(
+        "access_log",
+        Value::Either(vec![Value::Words(vec!["off"]), Value::Section(&ACCESS_LOG)]),
+        "off",
+        "a line for each request",
+    )
     .optional(
         "dns",
         Value::Section(&DNS),
@@ -127,7 +136,7 @@ pub(crate) static ADMIN: LazyLock<Section> = LazyLock::new(|| {
 
 pub(crate) static ADMIN_TOKEN: LazyLock<Section> = LazyLock::new(|| {
     Section::new(
-        "admin.tokens",
+        "tokens",
         "a token",
         "oncall: { file: tokens/oncall, role: operate }",
     )
@@ -201,6 +210,36 @@ pub(crate) static DRAIN: LazyLock<Section> = LazyLock::new(|| {
             Duration::ZERO..=HOUR,
             "what is in flight may take this long after that",
         )
+});
+
+pub(crate) static ACCESS_LOG: LazyLock<Section> = LazyLock::new(|| {
+    Section::new(
+        "access_log",
+        "the access log",
+        "access_log: { to: access.jsonl }` or `access_log: off",
+    )
+    .required(
+        "to",
+        Value::Text("file, `stdout` or `unix:SOCKET`"),
+        "a file, which is made where it is missing and written behind what is in it; `stdout`; or \
+         a stream socket that somebody listens on, its path 107 bytes at most. Paths are relative to \
+         the folder of the policy; the folder must be there",
+    )
+    .share(
+        "sample",
+        1.0,
+        0.0..=1.0,
+        "share of the good requests that is logged. Good is what its first attempt answered to the \
+         end, with no flag, 5xx excepted; so a client's own errors (4xx) are sampled too. All others \
+         are always logged",
+    )
+    .or("query", Value::words(&QUERIES), "none", "whose queries are shown")
+    .optional(
+        "fields",
+        Value::one_or_list(Value::Text("name of a header field"), MOST_LOG_FIELDS),
+        "none",
+        "fields of the request whose values are shown, 256 bytes of each",
+    )
 });
 
 pub(crate) static JOURNAL: LazyLock<Section> = LazyLock::new(|| {

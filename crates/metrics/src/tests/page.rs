@@ -36,6 +36,7 @@ fn the_reference_names_every_family_once() {
         include_str!("../family.rs"),
         include_str!("../capacity.rs"),
         include_str!("../concentration.rs"),
+        include_str!("../access_log.rs"),
     ];
     let defined: usize = sources
         .map(|text| text.matches(": Family =").count())
