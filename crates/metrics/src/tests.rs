@@ -64,6 +64,27 @@ fn say_what_may_break(metrics: &Metrics) {
     metrics.set_upstream_certificate(&endpoint(), 1_790_000_000);
 }
 
+/// Questions about addresses and what came of them, once.
+fn say_addresses(metrics: &Metrics) {
+    metrics.question(
+        "trading",
+        "https://api.example:8443",
+        "1.1.1.1:53",
+        LookupResult::Answered,
+    );
+    metrics.refused_addresses(
+        "trading",
+        "https://api.example:8443",
+        AddressRefusal::Private,
+        2,
+    );
+    metrics.set_addresses(
+        "trading",
+        "https://api.example:8443",
+        AddressCounts::default(),
+    );
+}
+
 /// Metrics in which everything has been said once.
 fn busy() -> Metrics {
     let metrics = metrics();
@@ -107,23 +128,7 @@ fn busy() -> Metrics {
     metrics.probe(&endpoint(), Ok(Duration::from_millis(2)));
     metrics.event(SubjectKind::Provider, "down", Cause::SitesDown);
     metrics.policy_loaded("5f3a", 1_760_000_000.0);
-    metrics.question(
-        "trading",
-        "https://api.example:8443",
-        "1.1.1.1:53",
-        LookupResult::Answered,
-    );
-    metrics.refused_addresses(
-        "trading",
-        "https://api.example:8443",
-        AddressRefusal::Private,
-        2,
-    );
-    metrics.set_addresses(
-        "trading",
-        "https://api.example:8443",
-        AddressCounts::default(),
-    );
+    say_addresses(&metrics);
     metrics.access_log();
     metrics.set_ready(true);
     metrics

@@ -106,18 +106,9 @@ pub(crate) async fn attempt(
         return Err(not_connected());
     };
     waits.sends(&wire, lease.is_exclusive());
-    let mark = Mark {
-        written: wire.written(),
-        read: wire.read(),
-        at,
-    };
+    let mark = Mark::of(&wire, at);
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
-    let limits = Limits {
-        deadline: plan.deadline,
-        patience: plan.patience,
-        // Whoever asked while the connection came about may not ask again.
-        asked_again: plan.asked_again.filter(|until| at < until.into_std()),
-    };
+    let limits = Limits::of(&plan, at);
     let (order, usual, hold, body) = (plan.order, plan.usual, plan.hold, plan.body);
     let names = plan.names.clone();
     let Some(answer) = lease.send(request(plan), names) else {
@@ -173,6 +164,14 @@ struct Mark {
 const AT_ONCE: Duration = Duration::from_millis(5);
 
 impl Mark {
+    fn of(wire: &Wire, at: std::time::Instant) -> Self {
+        Self {
+            written: wire.written(),
+            read: wire.read(),
+            at,
+        }
+    }
+
     /// The proof of P1, by leeward's own count. To be asked after the connection was given up.
     fn sent(&self, wire: &Wire) -> Sent {
         if wire.written() == self.written {
@@ -234,6 +233,18 @@ struct Limits {
     deadline: Option<Instant>,
     patience: Option<Instant>,
     asked_again: Option<Instant>,
+}
+
+impl Limits {
+    /// For a request that is sent at this time.
+    fn of(plan: &Plan<'_>, at: std::time::Instant) -> Self {
+        Self {
+            deadline: plan.deadline,
+            patience: plan.patience,
+            // Whoever asked while the connection came about may not ask again.
+            asked_again: plan.asked_again.filter(|until| at < until.into_std()),
+        }
+    }
 }
 
 async fn wait(

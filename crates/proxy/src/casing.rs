@@ -221,7 +221,7 @@ impl HeadWriter {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         slices[0] = IoSlice::new(left);
         slices[1] = IoSlice::new(behind);
-        let others = bufs.len().min(MAX_SLICES - 1).max(1) - 1;
+        let others = bufs.len().clamp(1, MAX_SLICES - 1) - 1;
         slices[2..2 + others].copy_from_slice(&bufs[1..1 + others]);
         let used = if behind.is_empty() && others == 0 {
             1
