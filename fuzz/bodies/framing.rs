@@ -2,12 +2,13 @@
 //!
 //! What must hold: no panic; what passes does not depend on how the bytes were cut into reads; the
 //! parser under hyper reads every head that passes as a whole head of the same length; and the
-//! target of such a head is held by `http::Uri` as it was sent.
+//! target of such a head is held by `http::Uri` as it was sent; and names in lower case get their letters
+//! back from what was noted of them.
 //!
 //! The first byte of an input says how the rest is cut. Run by the fuzzer, and over its corpus by the
 //! ordinary tests.
 
-use super::framing::{Framer, FramingLimits, Phase};
+use super::framing::{Framer, FramingLimits, Names, Phase};
 
 const LIMITS: FramingLimits = FramingLimits {
     header_bytes: 4096,
@@ -45,19 +46,16 @@ fn pass(input: &[u8], size: usize) -> (usize, u64, bool) {
             let between = framer.phase() != Phase::Body;
             let heads = framer.heads();
             let offered = &input[passed..end];
-            match framer.accept(offered) {
-                Ok(len) => {
-                    if between && framer.heads() > heads {
-                        check_head(&offered[..len]);
-                    }
-                    passed += len;
-                }
-                Err(refused) => {
-                    if between && framer.heads() > heads {
-                        check_head(&offered[..refused.passed]);
-                    }
-                    return (passed + refused.passed, framer.heads(), true);
-                }
+            let accepted = framer.accept(offered);
+            let noted: Vec<_> = framer.names().collect();
+            let len = accepted.unwrap_or_else(|refused| refused.passed);
+            if between && framer.heads() > heads {
+                let names = noted.iter().find(|(at, _)| *at == heads);
+                check_head(&offered[..len], names.map(|(_, names)| &**names));
+            }
+            passed += len;
+            if accepted.is_err() {
+                return (passed, framer.heads(), true);
             }
             if framer.phase() != Phase::Paused {
                 break;
@@ -68,14 +66,16 @@ fn pass(input: &[u8], size: usize) -> (usize, u64, bool) {
     (passed, framer.heads(), false)
 }
 
-/// These bytes begin with a head that passed.
-fn check_head(bytes: &[u8]) {
+/// These bytes begin with a head that passed, of which these names were noted.
+fn check_head(bytes: &[u8], names: Option<&Names>) {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut fields);
     let parsed = request
         .parse(bytes)
         .expect("hyper's parser takes every head that passes");
-    assert!(parsed.is_complete(), "a head that passes is whole");
+    let httparse::Status::Complete(len) = parsed else {
+        panic!("a head that passes is whole");
+    };
     let target = request.path.expect("a whole head has a target");
     let uri = http::Uri::try_from(target).expect("http::Uri takes every target that passes");
     if target.starts_with('/') || target == "*" {
@@ -87,4 +87,13 @@ fn check_head(bytes: &[u8]) {
         http::HeaderName::from_bytes(field.name.as_bytes()).expect("a name");
         http::HeaderValue::from_bytes(field.value).expect("a value");
     }
+    let mut written = bytes[..len].to_vec();
+    for field in request.headers.iter() {
+        let at = field.name.as_ptr() as usize - bytes.as_ptr() as usize;
+        written[at..at + field.name.len()].make_ascii_lowercase();
+    }
+    if let Some(names) = names {
+        names.write_back(&mut written);
+    }
+    assert_eq!(written, bytes[..len], "names are put back as they were");
 }

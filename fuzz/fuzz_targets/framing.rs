@@ -5,7 +5,7 @@
 // The source itself: what it owns is private to its crate, and it depends on nothing there.
 #[path = "../../crates/proxy/src"]
 mod proxy {
-    #[allow(dead_code, unused_imports, reason = "the proxy uses the rest")]
+    #[expect(dead_code, unused_imports, reason = "the proxy uses the rest")]
     pub(crate) mod framing;
 }
 use proxy::framing;

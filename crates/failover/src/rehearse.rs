@@ -7,14 +7,13 @@
 
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
-use crate::id::{BackendId, EndpointId};
+use crate::id::EndpointId;
 use crate::input::{Input, ProbeFailure, ProbeResult, Target};
 use crate::output::{Event, Output};
 use crate::policy::{Policy, Pool};
 use crate::time::Time;
 use crate::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Steps of a rehearsal at most: one that is asked for while traffic runs must come to an end.
@@ -25,8 +24,6 @@ const CALM: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_millis(500);
 /// How long a probe takes that passes.
 const PASSED_IN: Duration = Duration::from_millis(1);
-/// Seed of an engine that has no other.
-const SEED: u64 = 1;
 
 /// A copy of the engine, when what was asked had come to pass.
 #[derive(Clone, Debug)]
@@ -45,27 +42,11 @@ pub struct Rehearsal {
 impl Engine {
     /// An engine that has this policy and has found everything well. A backend without a literal
     /// address gets one that stands for all that its name resolves to.
-    pub fn in_calm(policy: Policy) -> Rehearsal {
-        let unnamed: Vec<usize> = policy
-            .backends
-            .iter()
-            .enumerate()
-            .filter(|(_, backend)| backend.addresses.is_empty())
-            .map(|(index, _)| index)
-            .collect();
-        let mut engine = Engine::new(SEED);
-        engine.handle(Input::Policy(Box::new(policy)), Time::ZERO);
-        for index in unnamed {
-            let told = Input::Addresses {
-                backend: BackendId::from(index),
-                addresses: vec![stand_in(index)],
-                retained: Vec::new(),
-                expired: false,
-            };
-            engine.handle(told, Time::ZERO);
-        }
+    pub fn in_calm(policy: &Policy) -> Rehearsal {
+        let engine = Engine::calm(policy);
         let mut play = Play::new(engine, BTreeSet::new(), Time::ZERO);
         play.run(Time::ZERO + CALM, is_calm);
+        play.finish_probes();
         play.over()
     }
 
@@ -117,14 +98,6 @@ fn longest(pool: &Pool) -> Duration {
     rounds
         .saturating_add(pool.health.window)
         .saturating_add(QUIET)
-}
-
-/// An address of the documentation's network (RFC 3849) that stands for what a name resolves to.
-fn stand_in(backend: usize) -> SocketAddr {
-    let number = u32::try_from(backend).unwrap_or(u32::MAX);
-    let [high, low] = [(number >> 16) as u16, number as u16];
-    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, high, low);
-    SocketAddr::from((address, 1))
 }
 
 /// A rehearsal under way.
@@ -194,6 +167,15 @@ impl Play {
                 }
                 _ => self.engine.handle(Input::Wake, self.now),
             }
+        }
+    }
+
+    /// Gives what is under way its result now: whoever takes the engine over knows of no probe of ours.
+    fn finish_probes(&mut self) {
+        for (_, endpoint) in std::mem::take(&mut self.under_way) {
+            let result = self.result(endpoint);
+            let input = Input::Probe { endpoint, result };
+            self.engine.handle(input, self.now);
         }
     }
 

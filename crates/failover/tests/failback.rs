@@ -1,9 +1,10 @@
 //! Who says when a place comes home: itself, a window, an operator.
 
+mod fixture;
+
 use leeward_failover::{
-    Backend, Cause, EndpointId, Engine, Failback, FailoverParams, Guards, HealthParams, Input,
-    OperatorWord, OrderParams, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult,
-    Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Target, TierSite, Time, Verdict,
+    Backend, Cause, EndpointId, Engine, Failback, FailoverParams, Input, OperatorWord, Policy,
+    Pool, PoolId, ProbeFailure, ProbeResult, ProviderId, SiteId, Target, Time, Verdict,
 };
 use std::time::Duration;
 
@@ -11,50 +12,24 @@ const AWS: Target = Target::Provider(ProviderId(0));
 
 /// aws before gcp, with one backend each, in so many pools.
 fn policy(failbacks: &[Failback]) -> Policy {
-    let provider = |name: &str| Provider {
-        name: name.to_owned(),
-        kind: ProviderKind::Cloud,
-        max_share: None,
-    };
-    let site = |name: &str, provider| Site {
-        name: name.to_owned(),
-        provider: ProviderId(provider),
-    };
-    let tier = |site| {
-        vec![TierSite {
-            site: SiteId(site),
-            weight: 1,
-        }]
-    };
     let pool = |(number, failback): (usize, &Failback)| Pool {
-        name: format!("pool-{number}"),
-        tiers: vec![tier(0), tier(1)],
-        probe: ProbeParams::default(),
-        health: HealthParams::default(),
         failover: FailoverParams {
             hold_down_first: Duration::from_secs(10),
             ramp: Duration::from_secs(20),
             failback: *failback,
             ..FailoverParams::default()
         },
-        orders: OrderParams::default(),
-        retry: RetryParams::default(),
+        ..fixture::pool(&format!("pool-{number}"))
     };
-    let backend = |number: usize| Backend {
-        name: format!("https://{number}.example"),
-        pool: PoolId::from(number / 2),
-        site: SiteId::from(number % 2),
-        weight: 1,
-        capacity: None,
-        addresses: vec![([10, 0, 0, number as u8], 443).into()],
+    let backend = |number: u32| Backend {
+        pool: PoolId(number / 2),
+        ..fixture::backend(number, number % 2)
     };
-    Policy {
-        providers: vec![provider("aws"), provider("gcp")],
-        sites: vec![site("aws/one", 0), site("gcp/one", 1)],
-        pools: failbacks.iter().enumerate().map(pool).collect(),
-        backends: (0..failbacks.len() * 2).map(backend).collect(),
-        guards: Guards::default(),
-    }
+    let backends = (0..failbacks.len() as u32 * 2).map(backend);
+    fixture::policy(
+        failbacks.iter().enumerate().map(pool).collect(),
+        backends.collect(),
+    )
 }
 
 /// An engine whose endpoints are probed each second; those at aws fail while `aws` is false.

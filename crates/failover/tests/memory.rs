@@ -1,11 +1,13 @@
 //! What an engine remembers, given to another one: how old it may be, what outranks it, and what
 //! makes no sense.
 
+mod fixture;
+
+use fixture::address;
 use leeward_failover::{
-    Backend, BackendMemory, Cause, EndpointId, EndpointMemory, Engine, FailoverParams, Guards,
-    HealthParams, HeldMemory, HoldMemory, Input, Memory, OperatorWord, OrderParams, PlaceMemory,
-    PlaceStatus, Policy, Pool, PoolId, PoolMemory, ProbeParams, ProbeResult, Provider, ProviderId,
-    ProviderKind, RetryParams, Site, SiteId, Status, TierSite, Time, Verdict, WordMemory,
+    BackendMemory, Cause, EndpointId, EndpointMemory, Engine, HeldMemory, HoldMemory, Input,
+    Memory, OperatorWord, PlaceMemory, PlaceStatus, Policy, PoolMemory, ProbeResult, ProviderKind,
+    Status, Time, Verdict, WordMemory,
 };
 use std::time::Duration;
 
@@ -13,48 +15,9 @@ const AWAY: Duration = Duration::from_secs(5);
 
 /// aws before gcp, with so many backends each.
 fn policy(backends: u32) -> Policy {
-    let provider = |name: &str| Provider {
-        name: name.to_owned(),
-        kind: ProviderKind::Cloud,
-        max_share: None,
-    };
-    let site = |name: &str, provider| Site {
-        name: name.to_owned(),
-        provider: ProviderId(provider),
-    };
-    let tier = |site| {
-        vec![TierSite {
-            site: SiteId(site),
-            weight: 1,
-        }]
-    };
-    let backend = |number: u32| Backend {
-        name: format!("https://{number}.example"),
-        pool: PoolId(0),
-        site: SiteId(number / backends),
-        weight: 1,
-        capacity: None,
-        addresses: vec![address(number)],
-    };
-    Policy {
-        providers: vec![provider("aws"), provider("gcp")],
-        sites: vec![site("aws/one", 0), site("gcp/one", 1)],
-        pools: vec![Pool {
-            name: "trading".to_owned(),
-            tiers: vec![tier(0), tier(1)],
-            probe: ProbeParams::default(),
-            health: HealthParams::default(),
-            failover: FailoverParams::default(),
-            orders: OrderParams::default(),
-            retry: RetryParams::default(),
-        }],
-        backends: (0..backends * 2).map(backend).collect(),
-        guards: Guards::default(),
-    }
-}
-
-fn address(number: u32) -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([10, 0, 0, number as u8], 443))
+    let backend = |number| fixture::backend(number, number / backends);
+    let pools = vec![fixture::pool("trading")];
+    fixture::policy(pools, (0..backends * 2).map(backend).collect())
 }
 
 fn begin(policy: Policy) -> Engine {

@@ -1,10 +1,10 @@
 //! What would follow from an operator's word: the numbers, and what speaks against it.
 
+mod fixture;
+
 use leeward_failover::{
-    Backend, Change, EndpointId, Engine, Event, FailoverParams, Guards, HealthParams, Input,
-    Leaving, ObjectionKind, OperatorWord, OrderParams, Outcome, Output, Policy, Pool, PoolId,
-    ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally,
-    Target, TierSite, Time,
+    Backend, Change, EndpointId, Engine, Event, Guards, Input, Leaving, ObjectionKind,
+    OperatorWord, Outcome, Output, Policy, ProbeResult, ProviderId, Tally, Target, Time,
 };
 use std::time::Duration;
 
@@ -13,44 +13,14 @@ const GCP: Target = Target::Provider(ProviderId(1));
 
 /// aws before gcp, with one backend each that declares so much.
 fn policy(capacity: Option<u32>) -> Policy {
-    let provider = |name: &str| Provider {
-        name: name.to_owned(),
-        kind: ProviderKind::Cloud,
-        max_share: None,
-    };
-    let site = |name: &str, provider| Site {
-        name: name.to_owned(),
-        provider: ProviderId(provider),
-    };
-    let tier = |site| {
-        vec![TierSite {
-            site: SiteId(site),
-            weight: 1,
-        }]
-    };
-    let backend = |number: u8| Backend {
-        name: format!("https://{number}.example"),
-        pool: PoolId(0),
-        site: SiteId(u32::from(number)),
-        weight: 1,
+    let backend = |number| Backend {
         capacity,
-        addresses: vec![([10, 0, 0, number], 443).into()],
+        ..fixture::backend(number, number)
     };
-    Policy {
-        providers: vec![provider("aws"), provider("gcp")],
-        sites: vec![site("aws/one", 0), site("gcp/one", 1)],
-        pools: vec![Pool {
-            name: "trading".to_owned(),
-            tiers: vec![tier(0), tier(1)],
-            probe: ProbeParams::default(),
-            health: HealthParams::default(),
-            failover: FailoverParams::default(),
-            orders: OrderParams::default(),
-            retry: RetryParams::default(),
-        }],
-        backends: (0..2).map(backend).collect(),
-        guards: Guards::default(),
-    }
+    fixture::policy(
+        vec![fixture::pool("trading")],
+        (0..2).map(backend).collect(),
+    )
 }
 
 /// Both endpoints have passed their probes.

@@ -1,10 +1,10 @@
 //! What would follow if places fell silent: played on a copy, and the same as what then happens.
 
+mod fixture;
+
 use leeward_failover::{
-    Backend, Change, EndpointId, Engine, Event, FailoverParams, Guards, HealthParams, Input, Mover,
-    OrderParams, Output, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult, Provider,
-    ProviderId, ProviderKind, RetryParams, Site, SiteId, SubjectKind, Target, TierSite, Time,
-    Verdict,
+    Change, EndpointId, Engine, Event, Input, Mover, Output, Policy, PoolId, ProbeFailure,
+    ProbeParams, ProbeResult, ProviderId, SubjectKind, Target, Time, Verdict,
 };
 use std::time::Duration;
 
@@ -13,50 +13,17 @@ const GCP: Target = Target::Provider(ProviderId(1));
 
 /// aws before gcp; the backend of gcp is known by its name alone.
 fn policy(moves: Mover) -> Policy {
-    let provider = |name: &str| Provider {
-        name: name.to_owned(),
-        kind: ProviderKind::Cloud,
-        max_share: None,
-    };
-    let site = |name: &str, provider| Site {
-        name: name.to_owned(),
-        provider: ProviderId(provider),
-    };
-    let tier = |site| {
-        vec![TierSite {
-            site: SiteId(site),
-            weight: 1,
-        }]
-    };
-    let backend = |number: u8| Backend {
-        name: format!("https://{number}.example"),
-        pool: PoolId(0),
-        site: SiteId(u32::from(number)),
-        weight: 1,
-        capacity: Some(100),
-        addresses: match number {
-            0 => vec![([10, 0, 0, 1], 443).into()],
-            _ => Vec::new(),
-        },
-    };
-    Policy {
-        providers: vec![provider("aws"), provider("gcp")],
-        sites: vec![site("aws/one", 0), site("gcp/one", 1)],
-        pools: vec![Pool {
-            name: "trading".to_owned(),
-            tiers: vec![tier(0), tier(1)],
-            probe: ProbeParams::default(),
-            health: HealthParams::default(),
-            failover: FailoverParams::default(),
-            orders: OrderParams {
-                moves,
-                ..OrderParams::default()
-            },
-            retry: RetryParams::default(),
-        }],
-        backends: (0..2).map(backend).collect(),
-        guards: Guards::default(),
-    }
+    let mut pool = fixture::pool("trading");
+    pool.orders.moves = moves;
+    let backends = (0..2).map(|number| {
+        let mut backend = fixture::backend(number, number);
+        backend.capacity = Some(100);
+        if number == 1 {
+            backend.addresses.clear();
+        }
+        backend
+    });
+    fixture::policy(vec![pool], backends.collect())
 }
 
 fn writer(engine: &Engine, now: Time) -> Option<String> {
@@ -70,7 +37,7 @@ fn shares(engine: &Engine) -> Vec<f64> {
 
 #[test]
 fn a_policy_in_calm_has_found_everything_well() {
-    let calm = Engine::in_calm(policy(Mover::Automatic));
+    let calm = Engine::in_calm(&policy(Mover::Automatic));
     let status = calm.engine.status(calm.now);
     let places = status.providers.iter().chain(&status.sites);
     assert!(
@@ -81,7 +48,7 @@ fn a_policy_in_calm_has_found_everything_well() {
     assert_eq!(shares(&calm.engine), [1.0, 0.0]);
     assert_eq!(writer(&calm.engine, calm.now).as_deref(), Some("aws"));
     assert_eq!(calm.engine.stand(PoolId(0), calm.now).capacity, Some(200));
-    let empty = Engine::in_calm(Policy::default());
+    let empty = Engine::in_calm(&Policy::default());
     assert_eq!(empty.engine.status(empty.now).pools, []);
     assert_eq!(empty.engine.stand(PoolId(7), empty.now).endpoints, 0);
     assert_eq!(empty.engine.needed(PoolId(7), empty.now), 0);
@@ -89,7 +56,7 @@ fn a_policy_in_calm_has_found_everything_well() {
 
 #[test]
 fn a_rehearsal_moves_what_would_move_and_leaves_the_engine_alone() {
-    let calm = Engine::in_calm(policy(Mover::Automatic));
+    let calm = Engine::in_calm(&policy(Mover::Automatic));
     let then = calm.engine.rehearse(&[AWS], calm.now);
     assert_eq!(shares(&then.engine), [0.0, 1.0]);
     assert_eq!(writer(&then.engine, then.now).as_deref(), Some("gcp"));
@@ -104,7 +71,7 @@ fn a_rehearsal_moves_what_would_move_and_leaves_the_engine_alone() {
 
 #[test]
 fn what_is_rehearsed_is_what_happens() {
-    let calm = Engine::in_calm(policy(Mover::Automatic));
+    let calm = Engine::in_calm(&policy(Mover::Automatic));
     let then = calm.engine.rehearse(&[AWS], calm.now);
     let mut engine = calm.engine.clone();
     let (mut now, mut happened, mut due) = (calm.now, Vec::new(), Vec::<(Time, EndpointId)>::new());
@@ -157,7 +124,7 @@ fn what_is_rehearsed_is_what_happens() {
 
 #[test]
 fn a_writer_that_only_an_operator_moves_stays() {
-    let calm = Engine::in_calm(policy(Mover::Operator));
+    let calm = Engine::in_calm(&policy(Mover::Operator));
     let then = calm.engine.rehearse(&[AWS], calm.now);
     assert_eq!(shares(&then.engine), [0.0, 1.0]);
     assert_eq!(writer(&then.engine, then.now).as_deref(), Some("aws"));
@@ -165,7 +132,7 @@ fn a_writer_that_only_an_operator_moves_stays() {
 
 #[test]
 fn with_everything_silent_the_detector_is_distrusted() {
-    let calm = Engine::in_calm(policy(Mover::Automatic));
+    let calm = Engine::in_calm(&policy(Mover::Automatic));
     let then = calm.engine.rehearse(&[AWS, GCP], calm.now);
     assert!(then.engine.table().pools[0].panic);
     assert!(shares(&then.engine).iter().sum::<f64>() > 0.99);
@@ -173,7 +140,7 @@ fn with_everything_silent_the_detector_is_distrusted() {
 
 #[test]
 fn what_is_down_already_stays_down_in_a_rehearsal() {
-    let calm = Engine::in_calm(policy(Mover::Automatic));
+    let calm = Engine::in_calm(&policy(Mover::Automatic));
     let first = calm.engine.rehearse(&[AWS], calm.now);
     let again = first.engine.rehearse(&[AWS], first.now);
     assert_eq!(shares(&again.engine), [0.0, 1.0]);
@@ -192,7 +159,7 @@ fn a_rehearsal_comes_to_an_end_whatever_is_probed_how_often() {
         fall: u32::MAX,
         ..ProbeParams::default()
     };
-    let calm = Engine::in_calm(busy);
+    let calm = Engine::in_calm(&busy);
     let then = calm.engine.rehearse(&[AWS], calm.now);
     assert!(then.now >= calm.now && !then.complete);
 }

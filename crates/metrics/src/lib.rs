@@ -24,6 +24,7 @@ mod family;
 mod labels;
 mod names;
 mod numbers;
+mod parts;
 mod process;
 mod reference;
 mod registry;

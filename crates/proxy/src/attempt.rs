@@ -6,9 +6,9 @@
 
 use crate::admit::Permit;
 use crate::body::{ClientBody, Continue, Gate};
-use crate::casing::Names;
 use crate::error::{AttemptError, Step};
 use crate::exchange::Head;
+use crate::framing::Names;
 use crate::headers::framing_is_ambiguous;
 use crate::lease::{AnswerBody, Broken, Lease};
 use crate::upstream::{Freshness, Upgraded, Upstream};

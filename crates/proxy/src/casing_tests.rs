@@ -43,7 +43,7 @@ fn an_interim_answer_keeps_its_own() {
 fn lower_case_and_far_too_many_names_are_left_out() {
     assert!(!names(&["host", "x-a"]).matter());
     assert!(names(&["host", "x-A"]).matter());
-    let many = vec!["X"; MAX_NAMES + 1];
+    let many = vec!["X"; 257];
     assert!(!names(&many).matter());
 }
 

@@ -4,8 +4,8 @@
 //! is never lost from the numbers.
 
 use crate::access_log::{Account, Flag, Tracked};
-use crate::casing::Names;
 use crate::forwarding::{Forwarding, Seen, address_key};
+use crate::framing::Names;
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;

@@ -46,7 +46,7 @@ pub struct Question {
 /// # Errors
 /// The question makes no sense: what of it, and what was probably meant.
 pub fn offline(policy: &Policy, question: &Question) -> Result<Explanation, String> {
-    let calm = Engine::in_calm(policy.engine.clone());
+    let calm = Engine::in_calm(&policy.engine);
     let view = View {
         policy,
         engine: &calm.engine,

@@ -10,17 +10,18 @@ mod chunked;
 mod h2;
 mod head;
 mod lines;
+mod names;
 mod refusal;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use h2::{check_head, check_trailers};
+pub(crate) use names::{Names, is_interim};
 pub(crate) use refusal::Refusal;
 #[cfg(test)]
 pub(crate) use tests::cases as test_cases;
 
-use crate::casing::Names;
 use chunked::ChunkReader;
 use head::{BodyLength, Head, HeadReader};
 use std::rc::Rc;

@@ -4,7 +4,7 @@
 //! `upstream`.
 
 use crate::body::{BodyError, ClientBody, RequestBody};
-use crate::casing::Names;
+use crate::framing::Names;
 use crate::upstream::{Busy, Connection, Upgraded, Upstream};
 use crate::upstream_h2::{H2Answer, StreamEnd, StreamFailed, Ticket};
 use crate::upstream_io::Wire;

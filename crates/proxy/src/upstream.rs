@@ -6,8 +6,9 @@
 //! `connect`; judges nothing.
 
 use crate::body::RequestBody;
-use crate::casing::{Cased, Casing, Names};
+use crate::casing::{Cased, Casing};
 use crate::connect::{ConnectError, ConnectSpec, connect};
+use crate::framing::Names;
 use crate::lease::{Lease, Lent};
 use crate::snapshot::EndpointIo;
 use crate::upstream_h2::{Dialed, Shared, SharedConnection, share};

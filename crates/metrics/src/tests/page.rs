@@ -1,7 +1,7 @@
 //! The page about metrics, and that it is about all of them.
 
 use super::{busy, read};
-use crate::family::PARTS;
+use crate::parts::PARTS;
 use crate::reference;
 use crate::reference::{ENDPOINT_SERIES, LABELS};
 use std::collections::BTreeSet;

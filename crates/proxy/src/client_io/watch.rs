@@ -4,8 +4,8 @@
 //! Shared by `ClientIo`, the serve loop and the service of one connection, all on one thread.
 //! It has no timer: the serve loop asks.
 
-use crate::casing::{Casing, Names};
-use crate::framing::{Phase, Refusal};
+use crate::casing::Casing;
+use crate::framing::{Names, Phase, Refusal};
 use leeward_config::policy::Limits;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -4,9 +4,9 @@
 //! line as the bytes come, each line once. Refuses everything ambiguous. Called by `Framer`.
 
 use super::lines::{self, Lines};
+use super::names::Names;
 use super::refusal::Refusal;
 use super::{FramingLimits, bytes, target};
-use crate::casing::Names;
 use std::ops::Range;
 
 /// No registered method is longer than 17 bytes.

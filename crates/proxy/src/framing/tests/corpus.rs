@@ -26,3 +26,20 @@ fn the_fuzzers_corpus_holds_however_it_is_cut() {
     }
     assert!(count >= 100, "{count} inputs");
 }
+
+/// The fuzzer takes the source of the framing by itself.
+#[test]
+fn the_framing_needs_nothing_else_of_this_crate() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let parts = std::fs::read_dir(source.join("framing")).unwrap();
+    let parts = parts.map(|part| part.unwrap().path());
+    let mut seen = 0;
+    for path in parts.chain([source.join("framing.rs")]) {
+        if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(!text.contains("crate::"), "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 9, "{seen} files");
+}
