@@ -10,7 +10,7 @@ use crate::error::{AttemptError, Step};
 use crate::exchange::Head;
 use crate::framing::Names;
 use crate::headers::framing_is_ambiguous;
-use crate::lease::{AnswerBody, Broken, Lease};
+use crate::lease::{AnswerBody, Answering, Broken, Lease};
 use crate::upstream::{Freshness, Upgraded, Upstream};
 use crate::upstream_h2::StreamEnd;
 use crate::upstream_io::Wire;
@@ -23,7 +23,7 @@ use leeward_config::policy::Protocol;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -91,7 +91,7 @@ pub(crate) async fn attempt(
     plan: Plan<'_>,
     elsewhere: impl Future<Output = ()>,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
-) -> Result<Answer, Ended> {
+) -> Result<Box<Answer>, Ended> {
     let started = plan.started;
     let waits = Wait::begin(worker, upstream, started, plan.usual);
     let (mut lease, at) = match upstream.lend_at_once(plan.need, plan.protocol, started) {
@@ -111,10 +111,10 @@ pub(crate) async fn attempt(
     let limits = Limits::of(&plan, at);
     let (order, usual, hold, body) = (plan.order, plan.usual, plan.hold, plan.body);
     let names = plan.names.clone();
-    let Some(answer) = lease.send(request(plan), names) else {
+    let Some(mut answer) = lease.send(request(plan), names) else {
         return Err(not_connected());
     };
-    let waited = wait(pin!(answer), limits, may_leave).await;
+    let waited = wait(worker, &mut answer, limits, may_leave).await;
     drop(waits);
     let now = std::time::Instant::now();
     if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now) {
@@ -132,7 +132,7 @@ pub(crate) async fn attempt(
             let late = usual.is_some_and(|usual| latency > usual);
             let names = lease.names();
             let whole = hold_back(hold, &mut response, &mut lease, limits.deadline).await?;
-            Ok(Answer {
+            Ok(Box::new(Answer {
                 response,
                 names,
                 lease,
@@ -141,7 +141,7 @@ pub(crate) async fn attempt(
                 whole,
                 disguised: false,
                 permit: None,
-            })
+            }))
         }
         Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),
         Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, order, &wire, &mark))),
@@ -248,14 +248,15 @@ impl Limits {
 }
 
 async fn wait(
-    mut answer: Pin<&mut impl Future<Output = Result<Response<AnswerBody>, Broken>>>,
+    worker: &Worker,
+    answer: &mut Answering,
     limits: Limits,
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Waited {
     let Limits {
         deadline, patience, ..
     } = limits;
-    if let Some(answered) = unless_asked_again(limits, answer.as_mut()).await {
+    if let Some(answered) = unless_asked_again(limits, answer).await {
         return Waited::Answered(answered);
     }
     let mut ask = patience;
@@ -264,7 +265,11 @@ async fn wait(
             (Some(ask), Some(deadline)) => Some(ask.min(deadline)),
             (ask, deadline) => ask.or(deadline),
         };
-        if let Some(answered) = within(until, answer.as_mut()).await {
+        let answered = match until {
+            Some(until) => worker.alarms.within(until, &mut *answer).await,
+            None => Some((&mut *answer).await),
+        };
+        if let Some(answered) = answered {
             return Waited::Answered(answered);
         }
         let now = Instant::now();
@@ -279,10 +284,10 @@ async fn wait(
 }
 
 /// The answer, if it comes before the try has to look at the clock itself.
-async fn unless_asked_again<F: Future>(
+async fn unless_asked_again(
     limits: Limits,
-    mut answer: Pin<&mut F>,
-) -> Option<F::Output> {
+    answer: &mut Answering,
+) -> Option<Result<Response<AnswerBody>, Broken>> {
     let first = [limits.deadline, limits.patience]
         .into_iter()
         .flatten()
@@ -292,7 +297,7 @@ async fn unless_asked_again<F: Future>(
         return None;
     }
     let mut begun = false;
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
+    poll_fn(|cx| match Pin::new(&mut *answer).poll(cx) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
         Poll::Pending if std::mem::replace(&mut begun, true) && Instant::now() >= until => {
             Poll::Ready(None)

@@ -20,8 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A head of an answer that is longer keeps no name: hyper gives up at about this size too.
 const MAX_HEAD: usize = 400 * 1024;
-/// Room for a head that a connection keeps between two of them, bytes.
-const KEPT: usize = 512;
+/// What is written together and is no more than this is copied into one piece, bytes.
+const SMALL: usize = 4096;
+/// Room that is kept for putting writes together, bytes.
+const SCRATCH_KEPT: usize = 64 * 1024;
 /// Slices of one write at most; what is behind them waits for the next.
 const MAX_SLICES: usize = 16;
 
@@ -56,12 +58,19 @@ impl Casing {
     }
 }
 
-/// The writing side: puts names back into heads on their way out.
+/// The writing side: puts names back into heads on their way out, and writes what is small in one
+/// piece: a call that takes several costs more than to copy them.
 #[derive(Debug, Default)]
 pub(crate) struct HeadWriter {
-    /// A first slice of hyper's with its names put back, and how much of it has been taken.
+    /// What hyper offered first and the kernel did not take, with its names put back.
     staged: Vec<u8>,
+    /// How much of it has been taken since.
     done: usize,
+}
+
+thread_local! {
+    /// Where a write is put together; no connection needs one of its own.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl HeadWriter {
@@ -74,13 +83,11 @@ impl HeadWriter {
         casing: &Casing,
     ) -> Poll<io::Result<usize>> {
         let offered = bufs.iter().map(|buf| buf.len()).sum();
-        if self.staged.is_empty()
-            && let (Some(names), Some(first)) = (casing.give.take(), bufs.first())
-        {
-            self.staged.extend_from_slice(first);
-            names.write_back(&mut self.staged);
-        }
-        let polled = self.poll_staged(io, cx, bufs);
+        let polled = if self.staged.is_empty() {
+            self.poll_new(io, cx, bufs, offered, casing.give.take())
+        } else {
+            self.poll_staged(io, cx, bufs)
+        };
         match polled {
             Poll::Ready(Ok(taken)) => casing.behind.set(taken < offered),
             Poll::Ready(Err(_)) => {}
@@ -89,6 +96,42 @@ impl HeadWriter {
         polled
     }
 
+    /// Bytes of which none were offered before.
+    fn poll_new<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        offered: usize,
+        names: Option<Rc<Names>>,
+    ) -> Poll<io::Result<usize>> {
+        let copied = match (bufs.len(), &names) {
+            (2.., _) if offered <= SMALL => bufs.len(),
+            (1.., Some(_)) => 1,
+            _ => return write(io, cx, bufs),
+        };
+        let mut scratch = SCRATCH.take();
+        for buf in &bufs[..copied] {
+            scratch.extend_from_slice(buf);
+        }
+        if let Some(names) = names {
+            names.write_back(&mut scratch);
+        }
+        let polled = write_both(io, cx, &scratch, &bufs[copied..], 0);
+        let taken = match &polled {
+            Poll::Ready(Ok(taken)) => *taken,
+            Poll::Ready(Err(_)) => scratch.len(),
+            Poll::Pending => 0,
+        };
+        self.staged
+            .extend_from_slice(scratch.get(taken..).unwrap_or_default());
+        scratch.clear();
+        scratch.shrink_to(SCRATCH_KEPT);
+        SCRATCH.set(scratch);
+        polled
+    }
+
+    /// What was not taken of what was offered before, and what is behind it: hyper offers both again.
     fn poll_staged<S: AsyncWrite + Unpin>(
         &mut self,
         io: &mut S,
@@ -96,33 +139,35 @@ impl HeadWriter {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let left = &self.staged[self.done..];
-        // hyper offers what was not taken again, perhaps with more behind it.
-        let Some(behind) = bufs.first().and_then(|first| first.get(left.len()..)) else {
-            (self.staged, self.done) = (Vec::new(), 0);
-            return write(io, cx, bufs);
-        };
-        if left.is_empty() {
-            return write(io, cx, bufs);
-        }
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        slices[0] = IoSlice::new(left);
-        slices[1] = IoSlice::new(behind);
-        let others = bufs.len().clamp(1, MAX_SLICES - 1) - 1;
-        slices[2..2 + others].copy_from_slice(&bufs[1..1 + others]);
-        let used = if behind.is_empty() && others == 0 {
-            1
-        } else {
-            2 + others
-        };
-        let taken = ready!(write(io, cx, &slices[..used]))?;
+        let taken = ready!(write_both(io, cx, left, bufs, left.len()))?;
         self.done += taken.min(left.len());
         if self.done == self.staged.len() {
-            self.staged.clear();
-            self.staged.shrink_to(KEPT);
-            self.done = 0;
+            (self.staged, self.done) = (Vec::new(), 0);
         }
         Poll::Ready(Ok(taken))
     }
+}
+
+/// Writes `first`, then what is in `bufs` behind its first `skipped` bytes.
+fn write_both<S: AsyncWrite + Unpin>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    first: &[u8],
+    bufs: &[IoSlice<'_>],
+    mut skipped: usize,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    slices[0] = IoSlice::new(first);
+    let mut used = 1;
+    for buf in bufs {
+        let behind = buf.get(skipped..).unwrap_or_default();
+        skipped = skipped.saturating_sub(buf.len());
+        if !behind.is_empty() && used < MAX_SLICES {
+            slices[used] = IoSlice::new(behind);
+            used += 1;
+        }
+    }
+    write(io, cx, &slices[..used])
 }
 
 fn write<S: AsyncWrite + Unpin>(

@@ -24,6 +24,7 @@ pub(crate) use tests::cases as test_cases;
 
 use chunked::ChunkReader;
 use head::{BodyLength, Head, HeadReader};
+use names::Notes;
 use std::rc::Rc;
 
 /// hyper reads no head beyond 408 KiB unless told to.
@@ -79,10 +80,8 @@ pub(crate) struct Framer {
     limits: FramingLimits,
     state: State,
     heads: u64,
-    /// Of the head that is being read.
-    names: Names,
-    /// Of the last head in which they mattered: the next one is mostly like it.
-    known: Rc<Names>,
+    /// Names of the fields of the head that is being read.
+    names: Notes,
     /// Of heads that have passed, by their position on the connection; where they matter.
     passed: Vec<(u64, Rc<Names>)>,
 }
@@ -117,8 +116,7 @@ impl Framer {
             limits,
             state: State::idle(),
             heads: 0,
-            names: Names::default(),
-            known: Rc::default(),
+            names: Notes::default(),
             passed: Vec::new(),
         }
     }
@@ -222,13 +220,9 @@ impl Framer {
     }
 
     fn head_passed(&mut self, head: Head) -> usize {
-        if self.names.matter() {
-            if self.names != *self.known {
-                self.known = Rc::new(self.names.clone());
-            }
-            self.passed.push((self.heads, self.known.clone()));
+        if let Some(names) = self.names.end() {
+            self.passed.push((self.heads, names));
         }
-        self.names.clear();
         self.heads += 1;
         self.state = match head.body {
             _ if head.upgrade => State::Paused,

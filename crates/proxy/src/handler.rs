@@ -112,5 +112,8 @@ async fn route(
     exchange.class = exchange.held.serving.policy.routes[found].class;
     let seen = exchange.forwarding().see(request.headers());
     exchange.see(&seen);
-    Job::new(exchange, request, &seen, guard).run().await
+    // Boxed: it is moved a few times, and every future around it would have room for it.
+    Box::new(Job::new(exchange, request, &seen, guard))
+        .run()
+        .await
 }

@@ -153,6 +153,10 @@ fn strip_own(headers: &mut HeaderMap, present: Present) {
 }
 
 fn is_own(name: &str) -> bool {
+    // Each of them begins with one of these: most names need no closer look.
+    if !name.starts_with(['l', 'x']) {
+        return false;
+    }
     if memchr::memchr(b'_', name.as_bytes()).is_none() {
         return name.starts_with(OWN_PREFIX);
     }
@@ -270,6 +274,18 @@ mod tests {
         let (request, hop) = prepared(&[("upgrade", "websocket")]);
         assert!(hop.upgrade.is_none());
         assert!(!request.headers().contains_key("upgrade"));
+    }
+
+    #[test]
+    fn every_field_of_our_own_is_looked_at_however_it_is_written() {
+        let fields = crate::forwarding::FIELDS;
+        let names = fields.iter().map(HeaderName::as_str);
+        for name in names.chain(["leeward-outcome"]) {
+            assert!(
+                is_own(&name.replace('-', "_")) || !name.contains('-'),
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Job {
         }
     }
 
-    pub(crate) async fn run(self) -> Response<ResponseBody> {
+    pub(crate) async fn run(self: Box<Self>) -> Response<ResponseBody> {
         let Exchange { worker, class, .. } = &self.exchange;
         // The clock is read as seldom as possible: a first attempt begins with its request.
         let mut begun = self.exchange.started;
@@ -92,7 +92,7 @@ impl Job {
         worker.budgets.count_request(self.pool, *class, now);
         let mut reach = Reach::Endpoint;
         // An answer that said 5xx, kept for the case that nobody gives a better one.
-        let mut spare: Option<(Answer, Rc<Upstream>)> = None;
+        let mut spare: Option<(Box<Answer>, Rc<Upstream>)> = None;
         loop {
             let (upstream, permit) = match (self.select(reach, None, begun), spare.take()) {
                 (Placed::At(upstream, permit), kept) => {
@@ -131,7 +131,11 @@ impl Job {
 
     /// Hands a backend's answer to the client. `said` is what it says of the endpoint, unless that
     /// has been tallied.
-    fn relay(self, answer: Answer, said: Option<Outcome>) -> Response<ResponseBody> {
+    fn relay(
+        self: Box<Self>,
+        answer: Box<Answer>,
+        said: Option<Outcome>,
+    ) -> Response<ResponseBody> {
         let Answer {
             mut response,
             names,
@@ -141,7 +145,7 @@ impl Job {
             whole,
             permit,
             ..
-        } = answer;
+        } = *answer;
         if let Some(watch) = &self.exchange.conn.watch {
             watch.casing().give(names);
         }
@@ -195,7 +199,7 @@ impl Job {
         Response::from_parts(head, ResponseBody::Relay(Box::new(relay)))
     }
 
-    fn unanswered(self, failure: &Failure) -> Response<ResponseBody> {
+    fn unanswered(self: Box<Self>, failure: &Failure) -> Response<ResponseBody> {
         let class = self.exchange.class;
         let watch = self.exchange.conn.watch.as_ref();
         let refused = watch.and_then(|watch| watch.body_refused());

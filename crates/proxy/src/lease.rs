@@ -63,26 +63,15 @@ impl Lease {
         &mut self,
         request: http::Request<RequestBody>,
         names: Option<Rc<Names>>,
-    ) -> Option<impl Future<Output = Result<http::Response<AnswerBody>, Broken>> + use<>> {
+    ) -> Option<Answering> {
         let https = self.busy.upstream().io.connect.tls.is_some();
-        let (exclusive, stream) = match &mut self.lent {
-            Lent::Connection(connection) => (Some(connection.send(request, names)), None),
-            Lent::Stream(ticket) => (None, Some(ticket.send(request, https))),
-            Lent::Nothing => return None,
-        };
-        Some(async move {
-            match (exclusive, stream) {
-                (Some(answer), _) => answer
-                    .await
-                    .map(|answer| answer.map(AnswerBody::Http1))
-                    .map_err(Broken::Connection),
-                (_, Some(answer)) => answer
-                    .await
-                    .map(|answer| answer.map(AnswerBody::Http2))
-                    .map_err(Broken::Stream),
-                (None, None) => std::future::pending().await,
+        match &mut self.lent {
+            Lent::Connection(connection) => {
+                Some(Answering::Http1(Box::pin(connection.send(request, names))))
             }
-        })
+            Lent::Stream(ticket) => Some(Answering::Http2(Box::pin(ticket.send(request, https)))),
+            Lent::Nothing => None,
+        }
     }
 
     /// The names of the fields of the answer that came, as they were written; `None` where they are in
@@ -167,6 +156,32 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.give_up();
+    }
+}
+
+/// The head of an answer that is on its way. It has a box of its own: both futures are large, and each
+/// of those that wait for one would have room for it more than once.
+pub(crate) enum Answering {
+    Http1(Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>),
+    Http2(Pin<Box<dyn Future<Output = Result<http::Response<H2Answer>, StreamFailed>>>>),
+}
+
+impl Future for Answering {
+    type Output = Result<http::Response<AnswerBody>, Broken>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Http1(answer) => answer.as_mut().poll(cx).map(|answered| {
+                answered
+                    .map(|answer| answer.map(AnswerBody::Http1))
+                    .map_err(Broken::Connection)
+            }),
+            Self::Http2(answer) => answer.as_mut().poll(cx).map(|answered| {
+                answered
+                    .map(|answer| answer.map(AnswerBody::Http2))
+                    .map_err(Broken::Stream)
+            }),
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 mod access_log;
 mod admin;
 mod admit;
+mod alarms;
 mod app;
 mod attempt;
 mod body;

@@ -29,15 +29,11 @@ use tokio::time::Instant;
 const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// How an attempt ended, and at which endpoint.
-pub(crate) type Finish = (Rc<Upstream>, Result<Answer, Ended>);
+pub(crate) type Finish = (Rc<Upstream>, Result<Box<Answer>, Ended>);
 
 /// What waiting for a first attempt came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives for a moment; a box would cost more"
-)]
 enum Waited {
-    Ended(Result<Answer, Ended>),
+    Ended(Result<Box<Answer>, Ended>),
     Beside(Rc<Upstream>, Permit),
 }
 
@@ -67,7 +63,7 @@ impl Job {
         started: Instant,
     ) -> Finish
     where
-        F: Future<Output = Result<Answer, Ended>>,
+        F: Future<Output = Result<Box<Answer>, Ended>>,
     {
         let watch = self.exchange.worker.departures.watch(one.io.id);
         let (two, permit) = match self.wait_on(one, first.as_mut(), &watch).await {
@@ -75,7 +71,7 @@ impl Job {
             Waited::Beside(two, permit) => (two, permit),
         };
         let mut second = std::pin::pin!(Some(self.attempt(&two, permit, Moment::now())));
-        let mut spare: Option<(Rc<Upstream>, Answer)> = None;
+        let mut spare: Option<(Rc<Upstream>, Box<Answer>)> = None;
         loop {
             let (other_runs, finish) = tokio::select! {
                 biased;
@@ -119,7 +115,7 @@ impl Job {
         watch: &Watch,
     ) -> Waited
     where
-        F: Future<Output = Result<Answer, Ended>>,
+        F: Future<Output = Result<Box<Answer>, Ended>>,
     {
         let mut hedged = false;
         loop {
@@ -156,7 +152,7 @@ impl Job {
     }
 
     /// The last attempt of a race has ended; the other one may have brought an answer of sorts.
-    fn better(&self, last: Finish, spare: Option<(Rc<Upstream>, Answer)>) -> Finish {
+    fn better(&self, last: Finish, spare: Option<(Rc<Upstream>, Box<Answer>)>) -> Finish {
         let Some((upstream, answer)) = spare else {
             return last;
         };

@@ -24,19 +24,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// A probe needs a connection and an answer: a request that takes longer than two of them together
 /// is slow, however fast its route is elsewhere.
 const PROBES: u32 = 2;
 
 /// What a turn came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives for a moment; a box would cost every request"
-)]
 pub(crate) enum Turn {
-    Answered(Answer, Rc<Upstream>),
+    Answered(Box<Answer>, Rc<Upstream>),
     Again(Reach),
     Over(Failure),
 }
@@ -120,7 +116,7 @@ impl Job {
     }
 
     /// The end of an attempt that is waited for alone.
-    async fn alone<F: Future<Output = Result<Answer, Ended>>>(
+    async fn alone<F: Future<Output = Result<Box<Answer>, Ended>>>(
         &self,
         upstream: &Rc<Upstream>,
         attempt: Pin<&mut Option<F>>,
@@ -146,9 +142,9 @@ impl Job {
             None => self.alone(upstream, first.as_mut()).await,
             Some(until) => {
                 let alone = self.alone(upstream, first.as_mut());
-                match timeout_at(until, alone).await {
-                    Ok(finish) => finish,
-                    Err(_) => Box::pin(self.race(upstream, first, started)).await,
+                match self.exchange.worker.alarms.within(until, alone).await {
+                    Some(finish) => finish,
+                    None => Box::pin(self.race(upstream, first, started)).await,
                 }
             }
         };
@@ -175,7 +171,7 @@ impl Job {
         upstream: &Rc<Upstream>,
         permit: Permit,
         moment: Moment,
-    ) -> Result<Answer, Ended> {
+    ) -> Result<Box<Answer>, Ended> {
         let mut answer = self.try_twice(upstream, moment).await?;
         permit.head(&answer.response, answer.head.latency);
         answer.permit = Some(permit);
@@ -184,7 +180,11 @@ impl Job {
 
     /// One try, and another on a new connection when the one that was reused had been closed by the
     /// backend: that is nobody's failure.
-    async fn try_twice(&self, upstream: &Rc<Upstream>, moment: Moment) -> Result<Answer, Ended> {
+    async fn try_twice(
+        &self,
+        upstream: &Rc<Upstream>,
+        moment: Moment,
+    ) -> Result<Box<Answer>, Ended> {
         let need = if self.exchange.class.goes_to_writer() {
             Freshness::Proven
         } else {
@@ -211,7 +211,7 @@ impl Job {
         upstream: &Rc<Upstream>,
         need: Freshness,
         moment: Moment,
-    ) -> Result<Answer, Ended> {
+    ) -> Result<Box<Answer>, Ended> {
         let Moment {
             started,
             asked_again,

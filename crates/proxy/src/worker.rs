@@ -6,6 +6,7 @@
 
 use crate::access_log::AccessLog;
 use crate::admit::Gates;
+use crate::alarms::Alarms;
 use crate::budgets::Budgets;
 use crate::control::ControlMessage;
 use crate::drain::Phase;
@@ -115,6 +116,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cells: Cells,
     pub(crate) tallies: Tallies,
+    /// Wakes what waits.
+    pub(crate) alarms: Alarms,
     /// Tells what is under way that its endpoint is left.
     pub(crate) departures: Departures,
     /// Room at each site.
@@ -176,6 +179,10 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
                     .send_batches(worker.shared.control.clone())
                     .await
             }
+        });
+        tokio::task::spawn_local({
+            let worker = worker.clone();
+            async move { worker.alarms.run().await }
         });
         tokio::task::spawn_local(housekeeping(worker.clone()));
         tokio::task::spawn_local(waiting::look(worker.clone()));
@@ -288,6 +295,7 @@ impl Worker {
             cells: shared.metrics.worker(),
             shared,
             tallies: Tallies::default(),
+            alarms: Alarms::new(),
             departures: Departures::default(),
             gates: Gates::default(),
             cache: RefCell::new(cache),

@@ -376,7 +376,7 @@ impl<'a> Tracked<'a> {
     }
 
     /// Takes note of its end.
-    pub(crate) fn ends(mut self, ended: &Result<Answer, Ended>) {
+    pub(crate) fn ends(mut self, ended: &Result<Box<Answer>, Ended>) {
         let Some((account, at)) = self.0.take() else {
             return;
         };

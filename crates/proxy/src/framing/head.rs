@@ -4,7 +4,7 @@
 //! line as the bytes come, each line once. Refuses everything ambiguous. Called by `Framer`.
 
 use super::lines::{self, Lines};
-use super::names::Names;
+use super::names::Notes;
 use super::refusal::Refusal;
 use super::{FramingLimits, bytes, target};
 use std::ops::Range;
@@ -56,7 +56,7 @@ impl HeadReader {
         &mut self,
         head: &[u8],
         limits: &FramingLimits,
-        names: &mut Names,
+        names: &mut Notes,
     ) -> Result<Option<Head>, Refusal> {
         loop {
             let start = self.lines.next;

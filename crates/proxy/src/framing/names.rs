@@ -4,10 +4,49 @@
 //! bytes. Called by `head` and `casing`.
 
 use memchr::{memchr, memmem};
+use std::rc::Rc;
 
 /// Names of a head that are noted at most; a head with more keeps none of them. Matching them is
 /// quadratic where a client sends them in the worst order.
 const MAX_NAMES: usize = 256;
+
+/// Notes the names of the heads of one connection: the next head is mostly like the last, and then
+/// nothing is written down.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Of the last head.
+    known: Rc<Names>,
+    /// How many names of this head are the first of those.
+    alike: usize,
+    /// Of this head, once one is not.
+    names: Option<Names>,
+}
+
+impl Notes {
+    /// The next field of this head is called so.
+    pub(super) fn push(&mut self, name: &[u8]) {
+        match &mut self.names {
+            None if self.known.is_at(self.alike, name) => self.alike += 1,
+            None => {
+                let names = self.names.insert(self.known.first(self.alike));
+                names.push(name);
+            }
+            Some(names) => names.push(name),
+        }
+    }
+
+    /// The head is whole: its names, where they matter.
+    pub(super) fn end(&mut self) -> Option<Rc<Names>> {
+        let alike = std::mem::take(&mut self.alike);
+        if let Some(names) = self.names.take() {
+            let few = names.ends.len() <= MAX_NAMES;
+            self.known = Rc::new(if few { names } else { Names::default() });
+        } else if alike < self.known.ends.len() {
+            self.known = Rc::new(self.known.first(alike));
+        }
+        self.known.matter().then(|| self.known.clone())
+    }
+}
 
 /// The names of one head, in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,18 +76,24 @@ impl Names {
         self.mixed && self.ends.len() <= MAX_NAMES
     }
 
-    /// Forgets all of them and keeps the room.
-    pub(crate) fn clear(&mut self) {
-        self.text.clear();
-        self.lower.clear();
-        self.ends.clear();
-        self.mixed = false;
-    }
-
     /// Where the name at `index` stands.
     fn span(&self, index: usize) -> std::ops::Range<usize> {
         let end = |index: usize| self.ends[index] as usize;
         index.checked_sub(1).map_or(0, end)..end(index)
+    }
+
+    /// Whether the name at `index` is written so.
+    fn is_at(&self, index: usize, name: &[u8]) -> bool {
+        index < self.ends.len() && &self.text[self.span(index)] == name
+    }
+
+    /// The first `len` of them.
+    fn first(&self, len: usize) -> Self {
+        let mut names = Self::default();
+        for index in 0..len {
+            names.push(&self.text[self.span(index)]);
+        }
+        names
     }
 
     /// Whether `line` is a field of the name at `index`, in these letters of all names.
@@ -70,17 +115,21 @@ impl Names {
         };
         bytes = &mut bytes[first + 1..];
         let mut used = [false; MAX_NAMES];
-        let mut next = 0;
+        // The first that is left, and the one behind that which was found last.
+        let (mut left, mut next) = (0, 0);
         while let Some(end) = memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at_mut(end + 1);
             if line == b"\r\n" {
                 return;
             }
-            if let Some(found) = self.find(line, &used, next) {
+            if let Some(found) = self.find(line, &used, left, next) {
                 let span = self.span(found);
                 line[..span.len()].copy_from_slice(&self.text[span]);
                 used[found] = true;
                 next = found + 1;
+                while left < used.len() && used[left] {
+                    left += 1;
+                }
             }
             bytes = rest;
         }
@@ -88,18 +137,19 @@ impl Names {
 
     /// The first of these names that is left and is that of `line`. Fields of one name keep their
     /// order, so that it is the right one.
-    fn find(&self, line: &[u8], used: &[bool; MAX_NAMES], next: usize) -> Option<usize> {
+    fn find(
+        &self,
+        line: &[u8],
+        used: &[bool; MAX_NAMES],
+        left: usize,
+        next: usize,
+    ) -> Option<usize> {
         let fits = |index: &usize| !used[*index] && self.fits(&self.lower, *index, line);
         // Nearly always they come in the order in which they were noted.
-        let all = 0..self.ends.len();
-        if all.contains(&next) && fits(&next) {
-            let skipped = used[..next].iter().any(|used| !used);
-            return match skipped {
-                true => (0..next).find(fits).or(Some(next)),
-                false => Some(next),
-            };
+        if next < self.ends.len() && fits(&next) {
+            return (left..next).find(fits).or(Some(next));
         }
-        all.into_iter().find(fits)
+        (left..self.ends.len()).find(fits)
     }
 
     /// How far a whole head behind its first line goes whose names are these; `None` where it has
