@@ -3,6 +3,7 @@
 //! One table each, no I/O. 4xx never speak against a backend and are never tried again (P11).
 
 use crate::error::{AttemptError, Step};
+use crate::grpc;
 use crate::respond::Fate;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
@@ -19,11 +20,12 @@ pub(crate) enum Failure {
     Attempt(AttemptError),
 }
 
-/// What a whole answer with this head says of the endpoint. 503 with Retry-After says that it is
-/// full, not that it is sick.
-pub(crate) fn health(status: StatusCode, headers: &HeaderMap) -> Outcome {
+/// What a whole answer with this status says of the endpoint. 503 that names a time to come back, in
+/// Retry-After or by gRPC's field for it, says that it is full, not that it is sick.
+pub(crate) fn health(status: StatusCode, fields: &HeaderMap) -> Outcome {
+    let says_when = || fields.contains_key(RETRY_AFTER) || fields.contains_key(grpc::PUSHBACK);
     match status.as_u16() {
-        503 if headers.contains_key(RETRY_AFTER) => Outcome::Backpressure,
+        503 if says_when() => Outcome::Backpressure,
         502..=504 => Outcome::GatewayError,
         500.. => Outcome::ServerError,
         _ => Outcome::Success,

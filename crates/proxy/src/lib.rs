@@ -34,6 +34,7 @@ mod exchange;
 pub mod explain;
 mod forwarding;
 mod framing;
+mod grpc;
 mod handler;
 mod headers;
 mod job;
