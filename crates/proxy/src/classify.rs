@@ -6,7 +6,7 @@ use crate::error::{AttemptError, Step};
 use crate::grpc;
 use crate::respond::Fate;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use leeward_failover::retry::Sent;
 use leeward_failover::{Class, Outcome};
 use leeward_metrics::RequestOutcome;
@@ -18,6 +18,18 @@ pub(crate) enum Failure {
     Unplaced,
     /// The last attempt failed so, and no other was allowed.
     Attempt(AttemptError),
+}
+
+/// The status that an answer is judged by: HTTP's own, or where that is 200 and the answer is one of
+/// gRPC, what its `grpc-status` means, in its trailers where those are there, else in its head.
+pub(crate) fn means<B>(answer: &Response<B>, trailers: Option<&HeaderMap>) -> StatusCode {
+    let status = answer.status();
+    if status != StatusCode::OK {
+        return status;
+    }
+    let said = trailers.and_then(grpc::means);
+    said.or_else(|| grpc::means(answer.headers()))
+        .unwrap_or(status)
 }
 
 /// What a whole answer with this status says of the endpoint. 503 that names a time to come back, in

@@ -6,6 +6,7 @@
 //! `attempt`, `relay`, `handler` and the probe. Source: gRPC's PROTOCOL-HTTP2.md and statuscodes.md.
 
 use crate::body::ResponseBody;
+use crate::respond::OUTCOME;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
@@ -126,8 +127,13 @@ pub(crate) fn own_answer(response: Response<ResponseBody>) -> Response<ResponseB
 /// UNAVAILABLE could take it for an order that was not executed, and repeat it.
 pub(crate) fn broken_off(writes: bool, text: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    let code = if writes { DEADLINE_EXCEEDED } else { UNAVAILABLE };
+    let code = if writes {
+        DEADLINE_EXCEEDED
+    } else {
+        UNAVAILABLE
+    };
     end(&mut trailers, code, text.as_bytes());
+    trailers.insert(OUTCOME, HeaderValue::from_static("unknown"));
     trailers
 }
 
@@ -155,7 +161,10 @@ mod tests {
 
     fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
         });
         pairs.collect()
     }

@@ -80,7 +80,8 @@ impl Note {
                 "orders of pool `{name}` travel by HTTP/1.1, and its backends are probed by gRPC, \
                  which needs HTTP/2"
             );
-            let hint = "`orders: { protocol: http2 }`, unless they take orders over HTTP/1.1 as well";
+            let hint =
+                "`orders: { protocol: http2 }`, unless they take orders over HTTP/1.1 as well";
             report.warning(self.orders, text, hint);
         }
     }

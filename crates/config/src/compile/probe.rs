@@ -157,7 +157,9 @@ fn grpc(fields: &mut Fields<'_>) -> GrpcProbe {
     let service = fields.text("service", "the full name of a service");
     if let Some(node) = fields.get("service")
         && let Some(text) = service
-        && !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+        && !text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'/')
     {
         let what = "the full name of a service such as exchange.v1.Orders";
         let hint = "without a method: `package.Service`";

@@ -4,8 +4,8 @@ use super::Kind;
 use super::describe::Thing;
 use super::settings::{Settings, checks, fields, list, protocol};
 use crate::policy::{
-    Affinity, Backend, ErrorSigns, FileSd, GrpcProbe, HostHeader, HttpProbe, HttpSd, Pool, Probe, Protocol,
-    Sources, UpstreamTls, Window,
+    Affinity, Backend, ErrorSigns, FileSd, GrpcProbe, HostHeader, HttpProbe, HttpSd, Pool, Probe,
+    Protocol, Sources, UpstreamTls, Window,
 };
 use crate::units::show_duration;
 use http::header::{HeaderName, HeaderValue};

@@ -84,7 +84,10 @@ where
     let (head, body) = response.into_parts();
     if !grpc::is_call(&head.headers) {
         let detail = match head.headers.get(CONTENT_TYPE) {
-            Some(found) => format!("the content-type is {:?}, not application/grpc", short(found)),
+            Some(found) => format!(
+                "the content-type is {:?}, not application/grpc",
+                short(found)
+            ),
             None => "an answer without a content-type, expected application/grpc".to_owned(),
         };
         return Err((ProbeFailure::Protocol, detail));
@@ -145,7 +148,9 @@ fn ended(fields: &HeaderMap, service: &str) -> Result<(), Failed> {
         Some(Ok(code)) => code,
         Some(Err(())) => {
             let found = fields.get(grpc::STATUS).map(short).unwrap_or_default();
-            return Err(protocol(&format_args!("grpc-status is {found:?}, no number")));
+            return Err(protocol(&format_args!(
+                "grpc-status is {found:?}, no number"
+            )));
         }
         None => return Err(protocol(&"trailers without a grpc-status")),
     };
@@ -175,7 +180,9 @@ fn serving(answer: &[u8]) -> Result<(), Failed> {
     }
     if message.len() < length {
         let came = message.len();
-        return Err(protocol(&format_args!("a message cut short: {came} of {length} bytes")));
+        return Err(protocol(&format_args!(
+            "a message cut short: {came} of {length} bytes"
+        )));
     }
     if message.len() > length {
         return Err(protocol(&"more than one message"));
@@ -255,7 +262,9 @@ mod tests {
 
     /// What an answer of gRPC with these pieces and trailers comes to.
     fn judged(pieces: &[&[u8]], trailers: &[(&str, &str)]) -> Result<(), Failed> {
-        let data = pieces.iter().map(|piece| Frame::data(Bytes::copy_from_slice(piece)));
+        let data = pieces
+            .iter()
+            .map(|piece| Frame::data(Bytes::copy_from_slice(piece)));
         let end = (!trailers.is_empty()).then(|| Frame::trailers(map(trailers)));
         judged_of(200, &[CALL], Frames(data.chain(end).map(Ok).collect()))
     }
@@ -303,7 +312,11 @@ mod tests {
         assert!(detail.starts_with("grpc-status 14 UNAVAILABLE: xxx") && detail.len() < 120);
         let page = Frames(vec![Ok(Frame::data(Bytes::from_static(b"<html>")))]);
         let words = "status 502 instead of an answer of gRPC";
-        fails(judged_of(502, &[("content-type", "text/html")], page), status, words);
+        fails(
+            judged_of(502, &[("content-type", "text/html")], page),
+            status,
+            words,
+        );
     }
 
     #[test]
@@ -311,7 +324,11 @@ mod tests {
         let protocol = ProbeFailure::Protocol;
         let none = || Frames(Vec::new());
         let words = "the content-type is \"text/html\", not application/grpc";
-        fails(judged_of(200, &[("content-type", "text/html")], none()), protocol, words);
+        fails(
+            judged_of(200, &[("content-type", "text/html")], none()),
+            protocol,
+            words,
+        );
         let words = "an answer without a content-type, expected application/grpc";
         fails(judged_of(200, &[], none()), protocol, words);
         let words = "grpc-status 0 without a message";
@@ -322,7 +339,11 @@ mod tests {
         let words = "trailers without a grpc-status";
         fails(judged(&[SERVING], &[("x", "1")]), protocol, words);
         let words = "grpc-status is \"fine\", no number";
-        fails(judged(&[SERVING], &[("grpc-status", "fine")]), protocol, words);
+        fails(
+            judged(&[SERVING], &[("grpc-status", "fine")]),
+            protocol,
+            words,
+        );
     }
 
     #[test]
@@ -338,10 +359,18 @@ mod tests {
         fails(judged(&[&SERVING[..6]], OK), protocol, words);
         let words = "grpc-status 0 with 4 bytes, which is no message";
         fails(judged(&[&SERVING[..4]], OK), protocol, words);
-        fails(judged(&[SERVING, SERVING], OK), protocol, "more than one message");
+        fails(
+            judged(&[SERVING, SERVING], OK),
+            protocol,
+            "more than one message",
+        );
         let words = "a message larger than 4096 bytes";
         fails(judged(&[&[0, 255, 255, 255, 255]], OK), protocol, words);
-        fails(judged(&[&[0; PREFIX], &[0; MAX_MESSAGE + 1]], OK), protocol, words);
+        fails(
+            judged(&[&[0; PREFIX], &[0; MAX_MESSAGE + 1]], OK),
+            protocol,
+            words,
+        );
         let words = "a compressed message, which nobody asked for";
         fails(judged(&[&[1, 0, 0, 0, 2, 8, 1]], OK), protocol, words);
         let detail = judged(&[&[0, 0, 0, 0, 1, 8]], OK).unwrap_err().1;
