@@ -31,6 +31,10 @@ def fail_late(request: bytes, context):
     fail(request, context)
 
 
+def one_of_two(request: bytes, context) -> bytes:
+    return fail(b"UNAVAILABLE", context) if NAME == "aws" else NAME.encode()
+
+
 def order(request: bytes, context) -> bytes:
     ORDERS.append(request)
     if request == b"slow":
@@ -75,6 +79,7 @@ SERVICES = {
     "test.Read": {
         "Who": grpc.unary_unary_rpc_method_handler(who),
         "Fail": grpc.unary_unary_rpc_method_handler(fail),
+        "OneOfTwo": grpc.unary_unary_rpc_method_handler(one_of_two),
         "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
     },
     "test.Stream": {

@@ -2,7 +2,7 @@
 
 use super::{Call, PROBE, Server, call, call_over, policy, primary_and_standby};
 use crate::support::certs::Ca;
-use crate::support::h2::client::H2Client;
+use crate::support::h2::client::{H2Client, url};
 use crate::support::h2::site::Site;
 use crate::support::proxy::Proxy;
 use crate::support::temp::TempDir;
@@ -120,18 +120,20 @@ async fn a_read_whose_backend_is_unavailable_is_answered_by_another() {
     let site = Server::start("gcp");
     let policy = primary_and_standby(server.entry(), site.entry()).pool(PROBE);
     let proxy = Proxy::start(&policy.text()).await;
-    // Both say so: what the client gets is a backend's own word.
-    let ended = call(proxy.plain(), &["unary", "Read/Fail", "UNAVAILABLE"]).await;
+    proxy.wait_for_verdict("aws/one", "healthy").await;
+    let ended = call(proxy.plain(), &["unary", "Read/OneOfTwo", "x"]).await;
     assert_eq!(
-        (ended.code.as_str(), ended.details.as_str()),
-        ("UNAVAILABLE", "as asked")
+        (ended.code.as_str(), ended.messages.concat()),
+        ("OK", "gcp".to_owned())
     );
+    let failed = [("provider", "aws"), ("outcome", "gateway_error")];
     let metrics = proxy.metrics().await;
-    let attempts = metrics.sum(
-        "leeward_upstream_attempts_total",
-        &[("outcome", "gateway_error")],
-    );
-    assert_eq!(attempts, Some(2.0));
+    let attempts = metrics.sum("leeward_upstream_attempts_total", &failed);
+    assert_eq!(attempts, Some(1.0));
+    // Where all of them say so, the client gets a backend's own word.
+    let ended = call(proxy.plain(), &["unary", "Read/Fail", "UNAVAILABLE"]).await;
+    let said = (ended.code.as_str(), ended.details.as_str());
+    assert_eq!(said, ("UNAVAILABLE", "as asked"));
 }
 
 /// Health is green, the calls fail: in the head of an answer, or in its trailers.
@@ -179,6 +181,33 @@ async fn a_stream_that_says_nothing_for_long_goes_on() {
         (ended.code.as_str(), ended.messages.concat()),
         ("OK", "waitb".to_owned())
     );
+}
+
+/// The head of its answer comes with the first message, however fast others of its route were.
+#[tokio::test]
+async fn a_stream_that_waits_for_its_first_message_is_no_silence() {
+    let (server, other) = (Server::start("aws"), Server::start("gcp"));
+    let policy = primary_and_standby(server.entry(), other.entry()).pool(PROBE);
+    let proxy = Proxy::start(&policy.text()).await;
+    proxy.wait_for_verdict("aws/one", "healthy").await;
+    let mut client = H2Client::connect(proxy.plain()).await;
+    for _ in 0..100 {
+        let request = Request::post(url("/test.Stream/Feed"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        let got = client.ask(request, b"\0\0\0\0\x011", None).await;
+        assert_eq!(got.trailers.expect("trailers")["grpc-status"], "0");
+    }
+    let ended = call(proxy.plain(), &["chat", "Stream/Chat", "wait", "b"]).await;
+    assert_eq!(ended.code, "OK");
+    let events = proxy.events(0).await;
+    let silent = |event: &&serde_json::Value| {
+        let said = event.to_string();
+        said.contains("overdue") || said.contains("silent")
+    };
+    assert_eq!(events.iter().find(silent), None);
 }
 
 #[tokio::test]
