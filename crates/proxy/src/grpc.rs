@@ -19,6 +19,7 @@ pub(crate) const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-push
 const CALL: &str = "application/grpc";
 
 const DEADLINE_EXCEEDED: u32 = 4;
+const RESOURCE_EXHAUSTED: u32 = 8;
 const UNIMPLEMENTED: u32 = 12;
 const INTERNAL: u32 = 13;
 const UNAVAILABLE: u32 = 14;
@@ -90,7 +91,7 @@ fn as_http(code: u32) -> StatusCode {
         5 | UNIMPLEMENTED => StatusCode::NOT_FOUND,
         6 | 10 => StatusCode::CONFLICT,
         7 => StatusCode::FORBIDDEN,
-        8 => StatusCode::TOO_MANY_REQUESTS,
+        RESOURCE_EXHAUSTED => StatusCode::TOO_MANY_REQUESTS,
         UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
         16 => StatusCode::UNAUTHORIZED,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -108,6 +109,7 @@ pub(crate) fn own_answer(response: Response<ResponseBody>) -> Response<ResponseB
         502 | 503 => UNAVAILABLE,
         504 => DEADLINE_EXCEEDED,
         404 => UNIMPLEMENTED,
+        413 => RESOURCE_EXHAUSTED,
         _ => INTERNAL,
     };
     let retry_after = head.headers.get(RETRY_AFTER);

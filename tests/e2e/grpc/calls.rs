@@ -1,6 +1,7 @@
 //! Calls of every kind pass as they are, and what their ends say of a backend.
 
 use super::{Call, PROBE, Server, call, call_over, policy, primary_and_standby};
+use crate::operator::say;
 use crate::support::certs::Ca;
 use crate::support::h2::client::{H2Client, url};
 use crate::support::h2::site::Site;
@@ -226,4 +227,20 @@ async fn a_stream_whose_backend_dies_ends_as_unavailable() {
     proxy
         .wait_for_metric("leeward_requests_total", &cut, 1.0)
         .await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_backend_is_evacuated_ends_as_unavailable() {
+    let (server, other) = (Server::start("aws"), Server::start("gcp"));
+    let policy = primary_and_standby(server.entry(), other.entry()).pool(PROBE);
+    let proxy = Proxy::start(&policy.text()).await;
+    proxy.wait_for_verdict("aws/one", "healthy").await;
+    let mut call = Call::start(proxy.plain(), &["feed", "Stream/Hang", "x"], None);
+    assert_eq!(call.message(), "and now nothing");
+    let (code, _, words) = say(&proxy, &["evacuate", "aws"]);
+    assert_eq!(code, Some(0), "{words}");
+    let ended = tokio::task::spawn_blocking(move || call.end()).await;
+    let ended = ended.unwrap();
+    assert_eq!(ended.code, "UNAVAILABLE", "{ended:?}");
+    assert!(ended.details.contains("left"), "{}", ended.details);
 }

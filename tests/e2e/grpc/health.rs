@@ -3,6 +3,7 @@
 use super::{PROBE, Server, call, primary_and_standby};
 use crate::support::backend::Backend;
 use crate::support::certs::Ca;
+use crate::support::h2::site::Site;
 use crate::support::policy::Policy;
 use crate::support::proxy::Proxy;
 use crate::support::temp::TempDir;
@@ -79,6 +80,19 @@ async fn a_probe_that_fails_says_why() {
     proxy
         .wait_for_metric("leeward_probes_total", &labels, 1.0)
         .await;
+}
+
+/// `auto` would do with HTTP/1.1; gRPC does not.
+#[tokio::test]
+async fn a_backend_that_agrees_to_http_1_1_alone_fails() {
+    let (ca, dir) = (Ca::new(), TempDir::new());
+    dir.write("ca.pem", &ca.pem());
+    let site = Site::start_tls(ca.leaf(&["api.example"]), &["http/1.1"]);
+    let server = Server::start("gcp");
+    let entry = site.entry("protocol: auto, ca: ca.pem, server_name: api.example");
+    let policy = primary_and_standby(entry, server.entry()).pool(PROBE);
+    let proxy = Proxy::start_in(dir, &policy.text()).await;
+    wait_for_detail(&proxy, "the backend does not agree to HTTP/2").await;
 }
 
 /// The server as a whole, which needs no name.
