@@ -47,6 +47,8 @@ mod failover;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod h2;
 #[cfg(test)]
 mod names;

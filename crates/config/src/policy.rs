@@ -207,6 +207,19 @@ pub enum Probe {
     Tcp,
     /// A GET and its answer.
     Http(HttpProbe),
+    /// `Check` of `grpc.health.v1.Health`. Only where every backend of the pool may speak HTTP/2.
+    Grpc(GrpcProbe),
+}
+
+/// A question for a gRPC server's health.
+#[derive(Clone, Debug, Default)]
+pub struct GrpcProbe {
+    /// The full name of the service; empty for the server as a whole.
+    pub service: String,
+    /// The authority; the backend's own when absent.
+    pub host: Option<String>,
+    /// Fields to send.
+    pub headers: Vec<(HeaderName, http::HeaderValue)>,
 }
 
 /// A GET and what its answer must be.

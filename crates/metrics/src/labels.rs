@@ -106,8 +106,12 @@ impl RequestOutcome {
         match self {
             RequestOutcome::Success => "A whole answer of 2xx or 3xx.",
             RequestOutcome::Informational => "An answer of 1xx: the connection was upgraded.",
-            RequestOutcome::ClientError => "A whole answer of 4xx from a backend.",
-            RequestOutcome::ServerError => "A whole answer of 5xx from a backend.",
+            RequestOutcome::ClientError => {
+                "A whole answer of 4xx from a backend, or of gRPC with a code that means as much."
+            }
+            RequestOutcome::ServerError => {
+                "A whole answer of 5xx from a backend, or of gRPC with a code that means as much."
+            }
             RequestOutcome::NotSent => {
                 "No backend received it, that is proven, and it could not be placed elsewhere."
             }

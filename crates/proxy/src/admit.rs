@@ -26,7 +26,6 @@ use crate::exchange::Exchange;
 use crate::respond;
 use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
-use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use leeward_failover::select::{Full, Pick, Want, select_beside};
 use leeward_failover::{EndpointId, SiteId, Time};
@@ -115,13 +114,6 @@ impl Seen {
             self.sites.push(pick.site);
         }
     }
-}
-
-/// Whether a backend says that it is full: 503, and when to come back. Nothing else does; a 429 is
-/// about one client (P11).
-pub(crate) fn is_backpressure<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::SERVICE_UNAVAILABLE
-        && response.headers().contains_key(RETRY_AFTER)
 }
 
 /// The answer to a request for which there is no room: none of it was sent anywhere.

@@ -6,6 +6,7 @@
 
 use crate::admit::Permit;
 use crate::body::{ClientBody, Continue, Gate};
+use crate::classify;
 use crate::error::{AttemptError, Step};
 use crate::exchange::Head;
 use crate::framing::Names;
@@ -67,6 +68,8 @@ pub(crate) struct Answer {
     pub(crate) head: Head,
     /// The body, where it was held until it was whole.
     pub(crate) whole: Option<Whole>,
+    /// The status that it is judged by.
+    pub(crate) means: StatusCode,
     /// It shows an error though its status says success.
     pub(crate) disguised: bool,
     /// Its room at the site, to the end of the answer.
@@ -132,7 +135,9 @@ pub(crate) async fn attempt(
             let late = usual.is_some_and(|usual| latency > usual);
             let names = lease.names();
             let whole = hold_back(hold, &mut response, &mut lease, limits.deadline).await?;
+            let trailers = whole.as_ref().and_then(Whole::trailers);
             Ok(Box::new(Answer {
+                means: classify::means(&response, trailers),
                 response,
                 names,
                 lease,

@@ -191,17 +191,6 @@ pub(crate) struct RequestBody {
     gate: Option<Box<Gate>>,
 }
 
-impl RequestBody {
-    /// No body.
-    pub(crate) fn none() -> Self {
-        Self {
-            source: None,
-            at: 0,
-            gate: None,
-        }
-    }
-}
-
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;

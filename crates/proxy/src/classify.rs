@@ -3,9 +3,10 @@
 //! One table each, no I/O. 4xx never speak against a backend and are never tried again (P11).
 
 use crate::error::{AttemptError, Step};
+use crate::grpc;
 use crate::respond::Fate;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use leeward_failover::retry::Sent;
 use leeward_failover::{Class, Outcome};
 use leeward_metrics::RequestOutcome;
@@ -19,11 +20,24 @@ pub(crate) enum Failure {
     Attempt(AttemptError),
 }
 
-/// What a whole answer with this head says of the endpoint. 503 with Retry-After says that it is
-/// full, not that it is sick.
-pub(crate) fn health(status: StatusCode, headers: &HeaderMap) -> Outcome {
+/// The status that an answer is judged by: HTTP's own, or where that is 200 and the answer is one of
+/// gRPC, what its `grpc-status` means, in its trailers where those are there, else in its head.
+pub(crate) fn means<B>(answer: &Response<B>, trailers: Option<&HeaderMap>) -> StatusCode {
+    let status = answer.status();
+    if status != StatusCode::OK {
+        return status;
+    }
+    let said = trailers.and_then(grpc::means);
+    said.or_else(|| grpc::means(answer.headers()))
+        .unwrap_or(status)
+}
+
+/// What a whole answer with this status says of the endpoint. 503 that names a time to come back, in
+/// Retry-After or by gRPC's field for it, says that it is full, not that it is sick.
+pub(crate) fn health(status: StatusCode, fields: &HeaderMap) -> Outcome {
+    let says_when = || fields.contains_key(RETRY_AFTER) || fields.contains_key(grpc::PUSHBACK);
     match status.as_u16() {
-        503 if headers.contains_key(RETRY_AFTER) => Outcome::Backpressure,
+        503 if says_when() => Outcome::Backpressure,
         502..=504 => Outcome::GatewayError,
         500.. => Outcome::ServerError,
         _ => Outcome::Success,

@@ -49,11 +49,14 @@ pub(crate) struct ConnectError {
     pub(crate) detail: String,
 }
 
+/// A connection, and what counts its bytes.
+pub(crate) type Connected = (UpstreamStream, Rc<Wire>);
+
 /// Connects to `address`.
 pub(crate) async fn connect(
     address: SocketAddr,
     spec: &ConnectSpec,
-) -> Result<(UpstreamStream, Rc<Wire>), ConnectError> {
+) -> Result<Connected, ConnectError> {
     let mut step = Step::Connect;
     let connecting = async {
         let socket = TcpStream::connect(address).await?;

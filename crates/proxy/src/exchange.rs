@@ -39,6 +39,8 @@ pub(crate) struct Exchange {
     /// Whose request it is, by the word of a trusted peer where there is one.
     pub(crate) client: IpAddr,
     pub(crate) started: Instant,
+    /// Whether it is a call of gRPC over HTTP/2, which leeward answers in gRPC's words.
+    pub(crate) call: bool,
     /// How the names of the request's fields were written; `None` where they are in lower case.
     pub(crate) names: Option<Rc<Names>>,
     /// Its notes for the access log, where there is one.
@@ -59,6 +61,7 @@ impl Exchange {
             class: Class::Order,
             client: conn.peer.ip(),
             started: Instant::now(),
+            call: false,
             names: None,
             ended: false,
         }
@@ -176,8 +179,12 @@ impl Exchange {
 
     /// As [`Self::end`], where leeward answers for itself with this text.
     pub(crate) fn end_with(self, outcome: RequestOutcome, status: StatusCode, text: &str) {
-        // The text has its end behind it.
-        self.log(|account| account.answers(status.as_u16(), text.len() + 1));
+        // The text has its end behind it; a call gets it in a field.
+        let (status, bytes) = match self.call {
+            true => (200, 0),
+            false => (status.as_u16(), text.len() + 1),
+        };
+        self.log(|account| account.answers(status, bytes));
         self.end(outcome);
     }
 

@@ -7,6 +7,7 @@ use crate::body_guard::BodyGuard;
 use crate::client_io::ClientWatch;
 use crate::exchange::Exchange;
 use crate::framing::Refusal;
+use crate::grpc;
 use crate::job::Job;
 use crate::respond;
 use crate::route::{Asked, host_of};
@@ -57,12 +58,18 @@ pub(crate) async fn handle_h2(
     if worker.is_draining() {
         conn.drain();
     }
-    Ok(match check {
+    let call = grpc::is_call(request.headers());
+    exchange.call = call;
+    let response = match check {
         Err(refusal) => {
             exchange.describe(&request);
             refuse(exchange, refusal)
         }
         Ok(guard) => route(exchange, request, Some(guard)).await,
+    };
+    Ok(match call {
+        true => grpc::own_answer(response),
+        false => response,
     })
 }
 

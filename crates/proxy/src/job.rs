@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use leeward_config::policy::Route;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
-use leeward_failover::{EndpointId, Outcome, PoolId, Repeat};
+use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -69,6 +69,10 @@ impl Job {
             _ => exchange.held.serving.policy.limits.keep_body,
         };
         let body = ClientBody::new(incoming, keep, guard);
+        if class == Class::Stream {
+            // A client that has nothing to say on its stream is not late.
+            body.unwanted();
+        }
         exchange.log(|account| account.has_body(&body));
         headers::frame_body(&mut head.headers, body.exists());
         Self {
@@ -144,6 +148,7 @@ impl Job {
             head: came,
             whole,
             permit,
+            means,
             ..
         } = *answer;
         if let Some(watch) = &self.exchange.conn.watch {
@@ -151,7 +156,7 @@ impl Job {
         }
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::prepare_response(&mut response, switched);
-        let outcome = classify::relayed(response.status());
+        let outcome = classify::relayed(means);
         let now = std::time::Instant::now();
         let slots = self.exchange.listener().downstream(self.exchange.class);
         let took = now.saturating_duration_since(self.exchange.started);
@@ -194,8 +199,7 @@ impl Job {
             settle.whole(now);
             return Response::from_parts(head, ResponseBody::Empty);
         }
-        let stall_after = settle.exchange.held.serving.policy.limits.body_idle;
-        let relay = Relay::new(incoming, settle, stall_after);
+        let relay = Relay::new(incoming, settle, &head.headers);
         Response::from_parts(head, ResponseBody::Relay(Box::new(relay)))
     }
 

@@ -1,6 +1,8 @@
 //! Performs one probe of one endpoint, over the same path as traffic. Judges nothing: what a
 //! failed probe means is the engine's to say.
 
+mod grpc;
+
 use crate::certificate;
 use crate::connect::connect;
 use crate::error::Step;
@@ -72,14 +74,21 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
     if let Some(ends) = certificate::first_end(stream.certificates()) {
         io.certificate_ends.store(ends, Ordering::Relaxed);
     }
-    let Probe::Http(http) = &spec.probe else {
-        return Ok(());
-    };
     let agreed = stream.agreed_to_http2();
-    if agreed == Some(false) && io.shared.is_some() && !io.may_speak_http1() {
+    let needs_http2 = match &spec.probe {
+        Probe::Tcp => return Ok(()),
+        Probe::Http(_) => io.shared.is_some() && !io.may_speak_http1(),
+        Probe::Grpc(_) => true,
+    };
+    if needs_http2 && agreed == Some(false) {
         let detail = "the backend does not agree to HTTP/2".to_owned();
         return Err((ProbeFailure::Tls, detail));
     }
+    let http = match &spec.probe {
+        Probe::Http(http) => http,
+        Probe::Grpc(probe) => return grpc::ask((stream, wire), io, probe, spec.timeout).await,
+        Probe::Tcp => return Ok(()),
+    };
     if io.shared.is_some() && agreed.unwrap_or(true) {
         let asked = Single::ask(stream, wire, request(io, http)?, agreed.is_some()).await;
         let (response, _single) = asked.map_err(|detail| (ProbeFailure::Reset, detail))?;

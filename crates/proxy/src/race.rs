@@ -172,7 +172,7 @@ impl Job {
 
     /// Whether another answer would be better than this one.
     fn is_poor(&self, answer: &Answer) -> bool {
-        classify::repeatable(self.exchange.class, answer.response.status())
+        classify::repeatable(self.exchange.class, answer.means)
     }
 
     /// Where a second attempt goes beside one at `one`; `None` where there is none to be made.

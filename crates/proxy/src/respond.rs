@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
-const OUTCOME: HeaderName = HeaderName::from_static("leeward-outcome");
+/// What leeward says of a request that no backend answered whole.
+pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("leeward-outcome");
 
 /// Whether a failed request may have been executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

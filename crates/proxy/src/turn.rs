@@ -14,7 +14,7 @@ use crate::race::{Finish, running};
 use crate::signs;
 use crate::upstream::{Freshness, Upstream};
 use crate::usual::Usual;
-use crate::whole::Hold;
+use crate::whole::{Hold, Whole};
 use crate::worker::Held;
 use leeward_failover::retry::{self, Next, Sent, Stop};
 use leeward_failover::select::{Reach, Want, select};
@@ -61,7 +61,9 @@ impl Answer {
         if self.disguised {
             return Outcome::ServerError;
         }
-        classify::health(self.response.status(), self.response.headers())
+        let trailers = self.whole.as_ref().and_then(Whole::trailers);
+        let fields = trailers.unwrap_or_else(|| self.response.headers());
+        classify::health(self.means, fields)
     }
 }
 
@@ -173,7 +175,7 @@ impl Job {
         moment: Moment,
     ) -> Result<Box<Answer>, Ended> {
         let mut answer = self.try_twice(upstream, moment).await?;
-        permit.head(&answer.response, answer.head.latency);
+        permit.head(answer.says(), answer.head.latency);
         answer.permit = Some(permit);
         Ok(answer)
     }
@@ -242,7 +244,10 @@ impl Job {
             deadline: self.deadline,
             patience: self.patience(started),
             asked_again,
-            usual: self.usual(upstream),
+            // A stream without an upgrade may say nothing for as long as there is nothing to say.
+            usual: self
+                .usual(upstream)
+                .filter(|_| class != Class::Stream || upgrade),
             hold: (class.repeat() != Repeat::AtConnect
                 && !headers::answer_has_no_body(&self.head.method))
             .then_some(hold),
@@ -449,8 +454,7 @@ impl Job {
 
     /// Whether a read or a cancel that was answered 5xx may be tried elsewhere.
     pub(crate) fn wants_better(&self, answer: &Answer) -> Option<Reach> {
-        let status = answer.response.status();
-        if !classify::repeatable(self.exchange.class, status)
+        if !classify::repeatable(self.exchange.class, answer.means)
             || !self.in_time()
             || !self.body.replayable()
         {

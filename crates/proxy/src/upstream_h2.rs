@@ -12,12 +12,13 @@ mod frames;
 pub(crate) use connection::Connection as SharedConnection;
 pub(crate) use exchange::{H2Answer, StreamEnd, StreamFailed};
 
-use crate::body::RequestBody;
 use crate::connect::ConnectError;
 use crate::path_info::PathInfo;
 use crate::upstream_io::{UpstreamStream, Wire};
+use bytes::Bytes;
 use connection::{Connection, handshake};
 use http::{Request, Response};
+use http_body::Body;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -129,7 +130,7 @@ pub(crate) async fn share(
     handshake(stream, wire, max_streams, guard).await
 }
 
-/// A connection for one request without a body; it is reset when this is dropped.
+/// A connection for one request; it is reset when this is dropped.
 pub(crate) struct Single(Ticket);
 
 impl Single {
@@ -139,11 +140,14 @@ impl Single {
         wire: Rc<Wire>,
         request: Request<B>,
         https: bool,
-    ) -> Result<(Response<H2Answer>, Self), String> {
+    ) -> Result<(Response<H2Answer>, Self), String>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+    {
         let connection = handshake(stream, wire, 1, ()).await;
         let connection = connection.map_err(|error| error.detail)?;
         let mut single = Self(Ticket::new(connection));
-        let answer = single.0.send(request.map(|_| RequestBody::none()), https);
+        let answer = single.0.send(request, https);
         match answer.await {
             Ok(response) => Ok((response, single)),
             Err(failed) => Err(failed.detail),
@@ -184,11 +188,14 @@ impl Ticket {
     }
 
     /// Opens the stream and sends `request`; the future is the head of its answer.
-    pub(crate) fn send(
+    pub(crate) fn send<B>(
         &mut self,
-        request: Request<RequestBody>,
+        request: Request<B>,
         https: bool,
-    ) -> impl Future<Output = Result<Response<H2Answer>, StreamFailed>> + use<> {
+    ) -> impl Future<Output = Result<Response<H2Answer>, StreamFailed>> + use<B>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+    {
         let frames = self.connection.frames().clone();
         let opened = match self.connection.sender() {
             Some(sender) => exchange::open(sender, request, https),

@@ -118,6 +118,11 @@ impl Whole {
         &self.data
     }
 
+    /// The trailers, until they have gone.
+    pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_deref()
+    }
+
     /// The next part of it.
     pub(crate) fn next(&mut self) -> Option<Frame<Bytes>> {
         if !self.data.is_empty() {

@@ -167,14 +167,15 @@ fn every_link_leads_somewhere() {
     }
 }
 
-/// What the guide shows of a policy is what its policy has, but for the indentation.
+/// What the guide shows of a policy is what its policies have, but for the indentation.
 #[test]
-fn the_guide_for_exchanges_quotes_its_policy() {
-    let (guide, policy) = (content("docs/exchanges.md"), content("examples/venue.yaml"));
-    let lines: BTreeSet<&str> = policy.lines().map(str::trim).collect();
+fn the_guide_for_exchanges_quotes_its_policies() {
+    let guide = content("docs/exchanges.md");
+    let policies = content("examples/venue.yaml") + &content("examples/grpc.yaml");
+    let lines: BTreeSet<&str> = policies.lines().map(str::trim).collect();
     let blocks = guide.split("```yaml\n").skip(1);
     let shown = blocks.flat_map(|block| block.split("```").next().unwrap().lines());
     for line in shown {
-        assert!(lines.contains(line.trim()), "not in the policy: {line}");
+        assert!(lines.contains(line.trim()), "not in the policies: {line}");
     }
 }

@@ -6,7 +6,7 @@ use super::backends::Members;
 use super::places::Places;
 use super::{Context, backends, capacity, failover, probe, tiers};
 use crate::fields::{Fields, expected, named, present, text, word};
-use crate::policy::{Affinity, Backend, Pool, Protocol, Route};
+use crate::policy::{Affinity, Backend, Pool, Probe, Protocol, Route};
 use crate::report::Report;
 use crate::shape;
 use crate::shape::pools::MAX_POOLS;
@@ -39,6 +39,8 @@ struct Note {
     /// Every backend's site is known.
     whole: bool,
     order_params: engine::OrderParams,
+    /// Its backends are probed by gRPC, and its orders travel by HTTP/1.1.
+    deaf_orders: bool,
 }
 
 impl Note {
@@ -50,6 +52,7 @@ impl Note {
             providers: BTreeSet::new(),
             whole: false,
             order_params: engine::OrderParams::default(),
+            deaf_orders: false,
         }
     }
 
@@ -70,6 +73,15 @@ impl Note {
             );
             let hint = "`fenced: true` where backends refuse a writer that has been replaced, \
                         or `move: operator`";
+            report.warning(self.orders, text, hint);
+        }
+        if self.deaf_orders && orders {
+            let text = format!(
+                "orders of pool `{name}` travel by HTTP/1.1, and its backends are probed by gRPC, \
+                 which needs HTTP/2"
+            );
+            let hint =
+                "`orders: { protocol: http2 }`, unless they take orders over HTTP/1.1 as well";
             report.warning(self.orders, text, hint);
         }
     }
@@ -159,6 +171,7 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         note.providers = sites.filter_map(|site| places.provider_of(site)).collect();
 
         let (probe, probe_params) = probe::compile(&mut fields);
+        probe::speakers(&fields, &probe, &members);
         let failover = tiers::with_failover(&mut fields, &members, places, &entry.key);
         let first = failover
             .first
@@ -169,6 +182,8 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
         let (order_params, order_protocol, affinity) = orders(&mut fields);
         note.order_params = order_params;
         speakers(&fields, &members, order_protocol);
+        let by_http2 = matches!(order_protocol, Some((_, Protocol::Http2)));
+        note.deaf_orders = matches!(probe, Probe::Grpc(_)) && !by_http2;
         capacity::judge(report, entry.pos, &entry.key, &members, places);
 
         let (health, error_if) = failover::health(&mut fields);
@@ -195,7 +210,7 @@ fn pool(context: &Context<'_>, entry: &Entry, places: &Places, pools: &mut Pools
     pools.notes.push(note);
 }
 
-fn io(fields: &mut Fields<'_>, probe: crate::policy::Probe, affinity: Affinity) -> Pool {
+fn io(fields: &mut Fields<'_>, probe: Probe, affinity: Affinity) -> Pool {
     let d = Pool::default();
     Pool {
         affinity,

@@ -1,18 +1,22 @@
 //! `probe` of a pool: when it is due, what it sends.
 
+use super::backends::Members;
 use super::expect;
 use super::http::{header_name, named_headers, path};
 use crate::fields::{Fields, expected, present, word};
-use crate::policy::{HttpProbe, Probe};
+use crate::policy::{Backend as BackendIo, GrpcProbe, HttpProbe, Probe, Protocol};
 use crate::report::Report;
 use crate::shape;
-use crate::shape::words::PROBES;
+use crate::shape::words::{PROBES, ProbeType};
 use crate::tree::Node;
 use http::header::{self, HeaderName, HeaderValue};
-use leeward_failover::ProbeParams;
+use leeward_failover::{Backend, ProbeParams};
 
-/// Keys that only a probe over HTTP has.
-const HTTP_ONLY: [&str; 4] = ["host", "headers", "expect", "max_body"];
+/// Keys that each type of probe takes, beside those that all of them take.
+const HTTP: [&str; 5] = ["path", "host", "headers", "expect", "max_body"];
+const GRPC: [&str; 3] = ["service", "host", "headers"];
+/// Those of any type.
+const SPECIAL: [&str; 6] = ["path", "service", "host", "headers", "expect", "max_body"];
 
 /// Reads `probe`.
 pub(super) fn compile(fields: &mut Fields<'_>) -> (Probe, ProbeParams) {
@@ -21,33 +25,90 @@ pub(super) fn compile(fields: &mut Fields<'_>) -> (Probe, ProbeParams) {
         return (Probe::Tcp, ProbeParams::default());
     };
     if let Some(text) = node.text() {
-        if text == "http" {
-            let hint = format!(
-                "an http probe needs a path: `{}`",
-                shape::failover::PROBE.example
-            );
-            expected(report, node, "tcp, or the settings of a probe", Some(hint));
-        } else {
-            word(report, node, &[("tcp", ())]);
-        }
-        return (Probe::Tcp, ProbeParams::default());
+        return (in_a_word(report, node, text), ProbeParams::default());
     }
     let Some(mut probe) = Fields::of(report, node, &shape::failover::PROBE) else {
         return (Probe::Tcp, ProbeParams::default());
     };
     let params = params(&mut probe);
     let given = probe.word("type", &PROBES);
-    let is_http = given.unwrap_or_else(|| probe.has("path"));
-    let http = http(&mut probe, is_http);
-    probe.finish();
-    (
-        if is_http {
-            Probe::Http(http)
-        } else {
+    let spoken = given.unwrap_or_else(|| match (probe.has("path"), probe.has("service")) {
+        (true, _) => ProbeType::Http,
+        (false, true) => ProbeType::Grpc,
+        (false, false) => ProbeType::Tcp,
+    });
+    let sends = match spoken {
+        ProbeType::Tcp => {
+            useless(&mut probe, "a tcp", &[], given.is_some());
             Probe::Tcp
-        },
-        params,
-    )
+        }
+        ProbeType::Http => {
+            useless(&mut probe, "an http", &HTTP, given.is_some());
+            Probe::Http(http(&mut probe))
+        }
+        ProbeType::Grpc => {
+            useless(&mut probe, "a grpc", &GRPC, given.is_some());
+            Probe::Grpc(grpc(&mut probe))
+        }
+    };
+    probe.finish();
+    (sends, params)
+}
+
+/// A probe whose settings are all defaults.
+fn in_a_word(report: &Report<'_>, node: &Node, text: &str) -> Probe {
+    if text == "http" {
+        let hint = format!(
+            "an http probe needs a path: `{}`",
+            shape::failover::PROBE.example
+        );
+        let what = "tcp, grpc, or the settings of a probe";
+        expected(report, node, what, Some(hint));
+        return Probe::Tcp;
+    }
+    match word(report, node, &[("tcp", false), ("grpc", true)]) {
+        Some(true) => Probe::Grpc(GrpcProbe::default()),
+        _ => Probe::Tcp,
+    }
+}
+
+/// A gRPC server is asked over HTTP/2 alone.
+pub(super) fn speakers(fields: &Fields<'_>, probe: &Probe, backends: &Members) {
+    let deaf = |(_, io): &(&Backend, &BackendIo)| io.protocol == Protocol::Http1;
+    if let Probe::Grpc(_) = probe
+        && let Some(pos) = fields.key_pos("probe")
+        && let Some((backend, _)) = backends.backends.iter().zip(&backends.io).find(deaf)
+    {
+        let text = format!(
+            "a grpc probe needs HTTP/2, and HTTP/1.1 is spoken to `{}`",
+            backend.name
+        );
+        let hint = "`protocol: http2` in the pool or in that backend";
+        fields.report.error_hint(pos, text, hint);
+    }
+}
+
+/// Reports the keys that a probe of this type does nothing with.
+fn useless(fields: &mut Fields<'_>, spoken: &str, of_use: &[&str], given: bool) {
+    for key in SPECIAL {
+        if of_use.contains(&key) {
+            continue;
+        }
+        fields.get(key);
+        let Some(pos) = fields.key_pos(key) else {
+            continue;
+        };
+        let hint = match (key, spoken) {
+            ("path", "a tcp") => "remove `type: tcp`",
+            ("path", _) => "remove `type: grpc`, or the path",
+            ("service", "an http") if !given => "a `path` makes it http, a `service` grpc",
+            ("service", _) => "a probe with a `service` is grpc: `type: grpc`",
+            (_, "a grpc") => "it passes where the answer is SERVING, and only there",
+            _ => "a probe with a `path` is http",
+        };
+        let text = format!("`{key}` has no use in {spoken} probe");
+        fields.report.error_hint(pos, text, hint);
+    }
 }
 
 fn params(fields: &mut Fields<'_>) -> ProbeParams {
@@ -72,46 +133,17 @@ fn params(fields: &mut Fields<'_>) -> ProbeParams {
     }
 }
 
-fn http(fields: &mut Fields<'_>, is_http: bool) -> HttpProbe {
+fn http(fields: &mut Fields<'_>) -> HttpProbe {
     let report = fields.report;
-    if !is_http {
-        for key in HTTP_ONLY {
-            fields.get(key);
-            if let Some(pos) = fields.key_pos(key) {
-                let text = format!("`{key}` has no use in a tcp probe");
-                report.error_hint(pos, text, "a probe with a `path` is http");
-            }
-        }
-        if let Some(pos) = fields.key_pos("path") {
-            report.error_hint(
-                pos,
-                "`path` has no use in a tcp probe",
-                "remove `type: tcp`",
-            );
-        }
-        fields.get("path");
-        return HttpProbe::default();
-    }
     let d = HttpProbe::default();
     let path = fields
         .require("path", "/healthz")
         .and_then(|node| path(report, node, true));
-    let host = fields.text("host", "a host name").map(str::to_owned);
-    if let Some(node) = fields.get("host")
-        && let Some(text) = &host
-        && HeaderValue::from_str(text).is_err()
-    {
-        expected(report, node, "a host name", None);
-    }
-    let headers = fields
-        .get("headers")
-        .map(|node| headers(report, node))
-        .unwrap_or_default();
     let max_body = fields.size("max_body", d.max_body as u64);
     let found = HttpProbe {
         path: path.map_or_else(|| d.path.clone(), str::to_owned),
-        host,
-        headers,
+        host: host(fields),
+        headers: sent(fields),
         max_body: usize::try_from(max_body).unwrap_or(d.max_body),
         ..d
     };
@@ -119,6 +151,52 @@ fn http(fields: &mut Fields<'_>, is_http: bool) -> HttpProbe {
         Some(node) => expect::compile(report, node, found),
         None => found,
     }
+}
+
+fn grpc(fields: &mut Fields<'_>) -> GrpcProbe {
+    let service = fields.text("service", "the full name of a service");
+    if let Some(node) = fields.get("service")
+        && let Some(text) = service
+        && !text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'/')
+    {
+        let what = "the full name of a service such as exchange.v1.Orders";
+        let hint = "without a method: `package.Service`";
+        expected(fields.report, node, what, Some(hint.to_owned()));
+    }
+    let headers = sent(fields);
+    for (name, _) in &headers {
+        let own = *name == header::CONTENT_TYPE || name.as_str().starts_with("grpc-");
+        if own && let Some(pos) = fields.key_pos("headers") {
+            let text = format!("a grpc probe sends its own `{name}`");
+            fields.report.error(pos, text);
+        }
+    }
+    GrpcProbe {
+        service: service.unwrap_or_default().to_owned(),
+        host: host(fields),
+        headers,
+    }
+}
+
+fn host(fields: &mut Fields<'_>) -> Option<String> {
+    let host = fields.text("host", "a host name").map(str::to_owned);
+    if let Some(node) = fields.get("host")
+        && let Some(text) = &host
+        && HeaderValue::from_str(text).is_err()
+    {
+        expected(fields.report, node, "a host name", None);
+    }
+    host
+}
+
+fn sent(fields: &mut Fields<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let report = fields.report;
+    fields
+        .get("headers")
+        .map(|node| headers(report, node))
+        .unwrap_or_default()
 }
 
 fn headers(report: &Report<'_>, node: &Node) -> Vec<(HeaderName, HeaderValue)> {

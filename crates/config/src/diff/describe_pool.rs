@@ -4,10 +4,11 @@ use super::Kind;
 use super::describe::Thing;
 use super::settings::{Settings, checks, fields, list, protocol};
 use crate::policy::{
-    Affinity, Backend, ErrorSigns, FileSd, HostHeader, HttpProbe, HttpSd, Pool, Probe, Protocol,
-    Sources, UpstreamTls, Window,
+    Affinity, Backend, ErrorSigns, FileSd, GrpcProbe, HostHeader, HttpProbe, HttpSd, Pool, Probe,
+    Protocol, Sources, UpstreamTls, Window,
 };
 use crate::units::show_duration;
+use http::header::{HeaderName, HeaderValue};
 use leeward_failover as engine;
 use leeward_failover::{
     Failback, FailoverParams, HealthParams, Mover, OrderParams, PoolId, ProbeParams, RetryParams,
@@ -214,10 +215,40 @@ fn of_probe(sends: &Probe, params: ProbeParams) -> Settings {
     found.span("timeout", timeout);
     found.put("rise", rise);
     found.put("fall", fall);
-    let Probe::Http(http) = sends else {
-        found.put("type", "tcp");
-        return found;
-    };
+    match sends {
+        Probe::Tcp => found.put("type", "tcp"),
+        Probe::Http(http) => of_http_probe(&mut found, http),
+        Probe::Grpc(grpc) => of_grpc_probe(&mut found, grpc),
+    }
+    found
+}
+
+fn of_grpc_probe(found: &mut Settings, grpc: &GrpcProbe) {
+    let GrpcProbe {
+        service,
+        host,
+        headers,
+    } = grpc;
+    found.put("type", "grpc");
+    let service = Some(service).filter(|service| !service.is_empty());
+    found.option("service", service, "the server as a whole");
+    found.option("host", host.as_ref(), "the backend's own");
+    of_sent(found, headers);
+}
+
+/// Values may be secrets.
+fn of_sent(found: &mut Settings, headers: &[(HeaderName, HeaderValue)]) {
+    let mut names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let mut values: Vec<(&str, &[u8])> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    values.sort_unstable();
+    found.put_secret("headers", list(&names, "none"), values);
+}
+
+fn of_http_probe(found: &mut Settings, http: &HttpProbe) {
     found.put("type", "http");
     let HttpProbe {
         path,
@@ -231,14 +262,7 @@ fn of_probe(sends: &Probe, params: ProbeParams) -> Settings {
     } = http;
     found.put("path", path);
     found.option("host", host.as_ref(), "the backend's own");
-    let mut names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    let mut values: Vec<(&str, &[u8])> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect();
-    values.sort_unstable();
-    found.put_secret("headers", list(&names, "none"), values);
+    of_sent(found, headers);
     let range = |(low, high): &(u16, u16)| match low == high {
         true => low.to_string(),
         false => format!("{low}-{high}"),
@@ -251,7 +275,6 @@ fn of_probe(sends: &Probe, params: ProbeParams) -> Settings {
     found.option("expect.body", body_contains.as_ref(), "anything");
     found.put("expect.json", checks(json));
     found.size("max_body", *max_body as u64);
-    found
 }
 
 fn of_backend(policy: &engine::Policy, backend: &engine::Backend, io: &Backend) -> Thing {

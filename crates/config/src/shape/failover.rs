@@ -30,8 +30,9 @@ pub(crate) static PROBE: LazyLock<Section> = LazyLock::new(|| {
     .optional(
         "type",
         Value::words(&PROBES),
-        "`http` with a `path`, else `tcp`",
-        "tcp: a connection that stands is enough, TLS included for https",
+        "`http` with a `path`, `grpc` with a `service`, else `tcp`",
+        "tcp: a connection that stands is enough, TLS included for https. grpc: `Check` of \
+             `grpc.health.v1.Health` says SERVING, see below",
     )
     .duration(
         "interval",
@@ -67,13 +68,19 @@ pub(crate) static PROBE: LazyLock<Section> = LazyLock::new(|| {
         "host",
         Value::Text("host name"),
         "the backend's own",
-        "Host field; http only",
+        "Host field, for grpc the authority; http and grpc only",
     )
     .optional(
         "headers",
         Value::Pairs("header fields", MAX_HEADERS),
         "none",
-        "fields to send; http only",
+        "fields to send; http and grpc only",
+    )
+    .optional(
+        "service",
+        Value::Text("name"),
+        "the server as a whole",
+        "the service that is asked for, by its full name: `exchange.v1.Orders`; grpc only",
     )
     .size(
         "max_body",

@@ -24,7 +24,7 @@ pub(crate) static POOL: LazyLock<Section> = LazyLock::new(|| {
     Section::new("pools", "a pool", example)
         .required("backends", Value::list(Value::Section(&BACKEND), 1..=MAX_BACKENDS),
             "origins, see below")
-        .or("probe", Value::Either(vec![Value::Words(vec!["tcp"]), Value::Section(&PROBE)]), "tcp",
+        .or("probe", Value::Either(vec![Value::Words(vec!["tcp", "grpc"]), Value::Section(&PROBE)]), "tcp",
             "what asks whether an endpoint works")
         .optional("health", Value::Section(&HEALTH), "its defaults",
             "when traffic alone takes an endpoint down")

@@ -50,8 +50,19 @@ pub(crate) const TRUSTED: [(&str, TrustedFields); 2] = [
     ("x-forwarded", TrustedFields::XForwarded),
     ("forwarded", TrustedFields::Forwarded),
 ];
-/// Whether a probe speaks HTTP.
-pub(crate) const PROBES: [(&str, bool); 2] = [("tcp", false), ("http", true)];
+pub(crate) const PROBES: [(&str, ProbeType); 3] = [
+    ("tcp", ProbeType::Tcp),
+    ("http", ProbeType::Http),
+    ("grpc", ProbeType::Grpc),
+];
+
+/// What a probe speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProbeType {
+    Tcp,
+    Http,
+    Grpc,
+}
 
 /// The classes that a route may have.
 pub(crate) fn classes() -> Vec<(&'static str, Class)> {

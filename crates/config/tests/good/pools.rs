@@ -217,7 +217,7 @@ fn http_probe(keys: &str) -> HttpProbe {
     let policy = with_pool(&format!("    probe: {{ path: /healthz?deep=1, {keys} }}\n"));
     match &policy.pools[0].probe {
         Probe::Http(probe) => probe.clone(),
-        Probe::Tcp => panic!("a probe with a path is http"),
+        other => panic!("a probe with a path is http, not {other:?}"),
     }
 }
 
@@ -238,6 +238,25 @@ fn a_probe_with_a_path_is_http() {
     let policy = with_pool("    probe: { type: tcp, interval: 2s, rise: 1 }\n");
     assert!(matches!(policy.pools[0].probe, Probe::Tcp));
     assert_eq!(policy.engine.pools[0].probe.interval, secs(2));
+}
+
+#[test]
+fn a_probe_with_a_service_is_grpc_and_so_is_one_that_says_so() {
+    let of = |keys: &str| {
+        let policy = with_pool(&format!("    protocol: http2\n    probe: {keys}\n"));
+        match &policy.pools[0].probe {
+            Probe::Grpc(probe) => probe.clone(),
+            other => panic!("a grpc probe, not {other:?}"),
+        }
+    };
+    let probe = of("{ service: exchange.v1.Orders, interval: 2s }");
+    assert_eq!(probe.service, "exchange.v1.Orders");
+    assert_eq!((probe.host, probe.headers.len()), (None, 0));
+    assert_eq!(of("grpc").service, "");
+    let probe = of("{ type: grpc, host: api.example, headers: { X-Probe: leeward } }");
+    assert_eq!(probe.service, "");
+    assert_eq!(probe.host.as_deref(), Some("api.example"));
+    assert_eq!(probe.headers[0].1, "leeward");
 }
 
 #[test]

@@ -102,6 +102,9 @@ fn with(path: &str, key: &str, value: &Value) -> Value {
     if path == "/pools/web/orders" && key == "protocol" {
         policy["pools"]["web"]["protocol"] = json!("http2");
     }
+    if value == "grpc" {
+        policy["pools"]["web"]["protocol"] = json!("http2");
+    }
     let section = policy.pointer_mut(path).expect("a section of the whole");
     section[key] = value.clone();
     // What another key asks for.

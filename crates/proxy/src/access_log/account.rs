@@ -7,7 +7,6 @@ use super::line::{Attempt, How, Record, Target};
 use super::trace;
 use crate::attempt::{Answer, Ended};
 use crate::body::ClientBody;
-use crate::classify;
 use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
@@ -385,7 +384,7 @@ impl<'a> Tracked<'a> {
                 let status = answer.response.status();
                 attempt.took = answer.head.latency;
                 attempt.status = Some(status.as_u16());
-                attempt.how = How::Outcome(classify::health(status, answer.response.headers()));
+                attempt.how = How::Outcome(answer.says());
             }
             Err(Ended::Failed(error) | Ended::Left(error, _)) => fails(attempt, error),
         });

@@ -2,13 +2,11 @@
 
 use super::room::Push;
 use super::sites::{SiteIo, Sites};
-use crate::lease::AnswerBody;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
-use http::Response;
 use leeward_failover::limit::Limiter;
 use leeward_failover::select::Want;
-use leeward_failover::{Class, EndpointId, Lane, PoolId, SiteId, Time};
+use leeward_failover::{Class, EndpointId, Lane, Outcome, PoolId, SiteId, Time};
 use leeward_metrics::{Cells, SiteSlots};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -185,10 +183,10 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// The head of an answer came after `latency`: what the limits learn from.
-    pub(crate) fn head(&self, response: &Response<AnswerBody>, latency: Duration) {
+    /// The head of an answer that says this came after `latency`: what the limits learn from.
+    pub(crate) fn head(&self, says: Outcome, latency: Duration) {
         let now = self.worker.shared.now();
-        if super::is_backpressure(response) {
+        if says == Outcome::Backpressure {
             let workers = self.worker.shared.peers.len() as f64;
             let push = Push {
                 // The others have about as much.

@@ -5,7 +5,6 @@
 //! a piece of a body is asked for once the one before has found room.
 
 use super::frames::FrameWatch;
-use crate::body::RequestBody;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
@@ -71,11 +70,14 @@ pub(super) struct Opened {
 }
 
 /// Opens a stream and sends what is there of the request. Nothing was sent when this fails.
-pub(super) fn open(
+pub(super) fn open<B>(
     mut sender: SendRequest<Bytes>,
-    request: Request<RequestBody>,
+    request: Request<B>,
     https: bool,
-) -> Result<Opened, StreamFailed> {
+) -> Result<Opened, StreamFailed>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+{
     let (mut head, body) = request.into_parts();
     let on_continue = head.extensions.remove::<crate::body::Continue>();
     as_http2(&mut head, https).map_err(|error| StreamFailed::never_opened(&error))?;
@@ -179,16 +181,16 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Sends a body as the backend opens its window.
-struct Pump {
-    body: RequestBody,
+struct Pump<B> {
+    body: B,
     stream: SendStream<Bytes>,
     /// A piece that waits for room.
     piece: Bytes,
 }
 
-impl Pump {
+impl<B: Body<Data = Bytes> + Unpin + 'static> Pump<B> {
     /// Sends what can be sent at once; the task that sends the rest, if any.
-    fn start(body: RequestBody, stream: SendStream<Bytes>) -> Option<AbortHandle> {
+    fn start(body: B, stream: SendStream<Bytes>) -> Option<AbortHandle> {
         let mut pump = Self {
             body,
             stream,
@@ -239,7 +241,7 @@ impl Pump {
     }
 }
 
-impl Future for Pump {
+impl<B: Body<Data = Bytes> + Unpin + 'static> Future for Pump<B> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
