@@ -53,6 +53,7 @@ mod names;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod order_path;
 mod orders;
 #[cfg(test)]
 mod outage;
