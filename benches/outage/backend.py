@@ -45,7 +45,8 @@ class Backend:
         self.allowance = self.refilled = 0.0
 
     def command(self, line):
-        """Takes a fault: `traffic` (storm, gray, slow, cut; `orders` 503 to orders alone), `health` (red, slow), `lag` (seconds more),
+        """Takes a fault: `traffic` (storm, gray, slow, cut; orders: a storm for orders alone), `health` (red,
+        slow), `lag` (seconds more),
         `limit` (requests a second, the rest gets 503; `back_pressure` adds Retry-After), `close_idle`."""
         order = json.loads(line)
         if order.pop("close_idle", False):

@@ -49,11 +49,18 @@ async fn orders_that_fail_while_reads_succeed_move_their_writer_and_nothing_else
         assert_eq!(failed_reads(&told), [""; 0]);
         assert_truth(&told, &[aws.executed(), gcp.executed()].concat());
         let failed = told.iter().filter(|t| !t.is_read() && !t.is_ok()).count();
-        // 500 to a single client is its own until it is half of what there is.
-        let most = if matches!(act, Act::Status(503)) { 15 } else { 400 };
+        // All come from one address: a few 500 may be its own doing.
+        let most = if matches!(act, Act::Status(503)) {
+            15
+        } else {
+            30
+        };
         assert!((1..=most).contains(&failed), "{failed} orders failed");
         let moved = events.iter().find(|e| e["change"] == "writer");
-        assert_eq!(moved.map(|e| e["cause"].clone()), Some("orders_fail".into()));
+        assert_eq!(
+            moved.map(|e| e["cause"].clone()),
+            Some("orders_fail".into())
+        );
         assert_eq!(changes(&events, "tier"), 0, "reads stay");
         assert_eq!(proxy.verdict("aws").await, "healthy");
         assert_eq!(proxy.get("/read/x").await.backend(), "aws");

@@ -10,7 +10,7 @@
 //! reads and probes go on succeeding, and prove nothing of it. So orders are judged by orders alone.
 //! It trips on failures in a row, on a ratio with a minimum count, and on orders that wait while reads
 //! are answered. It protects against callers: what one client's orders do alone says nothing while
-//! others' succeed, and 500 to a single client counts only by the ratio. Where reads fail as well it
+//! others' succeed, and it takes more of them where they are 500 to a single client. Where reads fail as well it
 //! says nothing: that is the endpoint's own verdict (`endpoint`).
 //!
 //! `orders` feeds it and applies what it says; `spread` and `writer` go by it.
@@ -314,7 +314,9 @@ impl OrderPath {
         }
         // One client alone: its orders may be what is wrong.
         let others = self.long.clients(now).0 & !clients;
-        failed.saturating_sub(errors) >= enough && others == 0
+        let hard = failed.saturating_sub(errors);
+        let many = failed >= enough.max(health.min_requests);
+        (hard >= enough || many) && others == 0
     }
 
     fn leave(&mut self, cause: Cause, pool: &Pool, now: Time) -> Verdict {

@@ -139,7 +139,7 @@ fn a_few_500_to_the_only_client_are_its_own_and_many_are_not() {
         assert_eq!(told, None);
     }
     let told = bench.tell(&[(Outcome::Success, 5)], &[(Outcome::ServerError, 1)], &[9]);
-    assert_eq!(told, Some(Cause::FailureRatio));
+    assert_eq!(told, Some(Cause::ConsecutiveFailures));
 }
 
 #[test]
