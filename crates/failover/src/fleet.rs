@@ -98,6 +98,8 @@ pub(crate) struct PoolState {
     pub orders_held: bool,
     /// Since it last moved because orders failed: it goes to who has not proved itself no sooner.
     pub orders_hold: HoldDown,
+    /// When a read last succeeded anywhere in it; the beginning of time where none did.
+    pub read_at: Time,
     pub trust: Trust,
     /// When it last began to trust its detector again.
     pub calm_since: Option<Time>,

@@ -59,6 +59,20 @@ pub(crate) struct OrderPath {
     reads: Reads,
     silence: Silence,
     hold: HoldDown,
+    /// Orders fail at another endpoint of its provider.
+    doubted: bool,
+}
+
+/// What stands around an endpoint whose orders are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Around {
+    /// Orders go there: what succeeds was sent lately.
+    pub taken: bool,
+    /// The order path of another endpoint of its provider is down: less is enough.
+    pub doubted: bool,
+    /// When a probe that passed stands in for reads: its pool's reads go elsewhere, as those of a
+    /// standby do.
+    pub probed: Option<Time>,
 }
 
 /// Orders that failed in a row.
@@ -102,18 +116,21 @@ impl OrderPath {
             reads: Reads::new(health),
             silence: Silence::default(),
             hold: HoldDown::default(),
+            doubted: false,
         }
     }
 
-    /// Takes in what requests met; `taken` is whether orders go there, so that what succeeds was sent
-    /// lately. Returns the verdict before where it changed.
+    /// Takes in what requests met. Returns the verdict before where it changed.
     pub(crate) fn served(
         &mut self,
         tally: &Tally,
-        taken: bool,
+        around: Around,
         pool: &Pool,
         now: Time,
     ) -> Option<Verdict> {
+        let taken = around.taken;
+        self.doubted = around.doubted;
+        self.reads.stands_in = around.probed;
         self.reads.record(tally, now);
         let orders = &tally.orders;
         if orders.is_empty() {
@@ -216,7 +233,7 @@ impl OrderPath {
     /// Whether orders wait in vain while reads are answered.
     pub(crate) fn is_detour(&self) -> bool {
         let since = self.silence.since();
-        let answered = since.is_some_and(|since| self.reads.succeeded_at >= since);
+        let answered = since.is_some_and(|since| self.reads.succeeded_since(since));
         answered && self.silence.is_detour()
     }
 
@@ -281,7 +298,7 @@ impl OrderPath {
             0 => self.silence.since()?,
             _ => self.row.since,
         };
-        if !self.reads.vouch(now) || self.reads.succeeded_at < since {
+        if !self.reads.vouch(now) || !self.reads.succeeded_since(since) {
             return None;
         }
         if on_trial && (self.row.failed >= FAILS_AT_ONCE || self.silence.is_detour()) {
@@ -289,6 +306,9 @@ impl OrderPath {
         }
         if let Some(cause) = self.silence.confirmed(now) {
             return Some(cause);
+        }
+        if self.doubted && self.row.failed >= FAILS_AT_ONCE {
+            return Some(Reason::Consecutive.cause());
         }
         if self.fails_in_a_row(health, now) {
             return Some(Reason::Consecutive.cause());
@@ -380,6 +400,8 @@ struct Reads {
     /// The last batch that had any had none that succeeded.
     failing: bool,
     succeeded_at: Time,
+    /// When a probe passed that speaks for the place where it sees too few reads.
+    stands_in: Option<Time>,
 }
 
 impl Reads {
@@ -389,6 +411,7 @@ impl Reads {
             long: Window::new(health.window * LONG),
             failing: false,
             succeeded_at: Time::ZERO,
+            stands_in: None,
         }
     }
 
@@ -416,11 +439,17 @@ impl Reads {
         }
     }
 
+    /// Whether any succeeded since then.
+    fn succeeded_since(&self, then: Time) -> bool {
+        let at = self.succeeded_at.max(self.stands_in.unwrap_or(Time::ZERO));
+        at >= then
+    }
+
     /// Whether so many succeed that the place as such is well.
     fn vouch(&mut self, now: Time) -> bool {
         let (recent, long) = (self.window.sum(now), self.long.sum(now));
         !self.failing
-            && long.all >= VOUCHERS
+            && (long.all >= VOUCHERS || self.stands_in.is_some())
             && recent.ratio() < DOUBTFUL
             && long.ratio() < DOUBTFUL
     }

@@ -7,6 +7,7 @@ struct Bench {
     path: OrderPath,
     pool: Pool,
     now: Time,
+    around: Around,
 }
 
 impl Bench {
@@ -26,6 +27,7 @@ impl Bench {
             path: OrderPath::new(&pool.health, now),
             pool,
             now,
+            around: Around::default(),
         };
         for _ in 0..10 {
             bench.tell(
@@ -56,7 +58,11 @@ impl Bench {
                 }
             }
         }
-        let changed = self.path.served(&tally, true, &self.pool, self.now);
+        let around = Around {
+            taken: true,
+            ..self.around
+        };
+        let changed = self.path.served(&tally, around, &self.pool, self.now);
         self.now = self.now + Duration::from_millis(50);
         changed.map(|_| self.path.held.cause)
     }
@@ -107,6 +113,24 @@ fn where_reads_fail_as_well_it_says_nothing() {
     for _ in 0..20 {
         assert_eq!(alone.tell(&[], &FAILS, &[1, 2, 3]), None, "no reads at all");
     }
+}
+
+#[test]
+fn a_probe_stands_in_for_the_reads_of_a_standby() {
+    let mut bench = Bench::well();
+    bench.path = OrderPath::new(&bench.pool.health, bench.now);
+    bench.around.probed = Some(bench.now);
+    let told = bench.tell(&[], &FAILS, &[1, 2, 3, 4, 5]);
+    assert_eq!(told, Some(Cause::ConsecutiveFailures));
+}
+
+#[test]
+fn two_failures_are_enough_where_a_neighbour_fails_so_already() {
+    let mut bench = Bench::well();
+    bench.around.doubted = true;
+    bench.tell(&[], &FAILS, &[1]);
+    let told = bench.tell(&[(Outcome::Success, 5)], &FAILS, &[2]);
+    assert_eq!(told, Some(Cause::ConsecutiveFailures));
 }
 
 #[test]

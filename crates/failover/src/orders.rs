@@ -5,8 +5,8 @@
 
 use crate::engine::Engine;
 use crate::id::{EndpointId, PoolId};
-use crate::input::{Overdue, Tally, Target};
-use crate::order_path::Fitness;
+use crate::input::{Outcome, Overdue, Tally, Target};
+use crate::order_path::{Around, Fitness};
 use crate::output::Change;
 use crate::table::Lane;
 use crate::time::Time;
@@ -18,20 +18,22 @@ use std::time::Duration;
 /// Orders that fail at a writer that does not move are told of after this long: who could take its
 /// place answers in less.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// A pool has reads where any succeeded this long ago.
+const HAS_READS: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Takes in what orders met at an endpoint. Returns what is left for its own verdict to judge by:
     /// orders that fail where reads succeed say nothing of what reads meet.
     pub(crate) fn orders_served(&mut self, id: EndpointId, tally: &Tally) -> Tally {
-        let taken = self.takes_orders(id);
         let now = self.now;
+        let around = self.around(id, tally);
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return *tally;
         };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let before = endpoint.orders.fitness();
-        let from = endpoint.orders.served(tally, taken, pool, now);
+        let from = endpoint.orders.served(tally, around, pool, now);
         let judged = if endpoint.orders.reads_vouch(now) {
             tally.without_failed_orders()
         } else {
@@ -39,6 +41,38 @@ impl Engine {
         };
         self.order_path_changed(id, before, from);
         judged
+    }
+
+    /// What stands around an endpoint, where its orders are judged.
+    fn around(&mut self, id: EndpointId, tally: &Tally) -> Around {
+        let now = self.now;
+        let Some(endpoint) = self.fleet.endpoint(id) else {
+            return Around::default();
+        };
+        let (pool, provider) = (endpoint.pool.index(), endpoint.info.provider);
+        let params = &self.fleet.policy.pools[pool];
+        let passed = endpoint.last_good.filter(|_| endpoint.answers(params));
+        let reads = tally.count(Outcome::Success) > tally.orders.count(Outcome::Success);
+        let state = &mut self.fleet.pools[pool];
+        if reads {
+            state.read_at = now;
+        }
+        let has_reads = now.since(state.read_at) < HAS_READS;
+        let failing = tally.orders.failures() > 0;
+        let lanes = self.fleet.pools[pool].lanes.iter().filter(|_| failing);
+        let mut others = lanes.flat_map(|lane| &lane.endpoints);
+        let doubted = others.any(|other| {
+            let other = self
+                .fleet
+                .endpoint(*other)
+                .filter(|e| e.info.provider == provider);
+            other.is_some_and(|e| e.id != id && e.orders.fitness() == Fitness::Unfit)
+        });
+        Around {
+            taken: self.takes_orders(id),
+            doubted,
+            probed: passed.filter(|_| has_reads),
+        }
     }
 
     /// Orders wait for an endpoint that answers none.

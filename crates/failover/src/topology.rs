@@ -223,6 +223,7 @@ fn pools(
                 orders_fail: false,
                 orders_held: false,
                 orders_hold: HoldDown::default(),
+                read_at: Time::ZERO,
                 trust: Trust::Empty,
                 calm_since: None,
                 active_tier: 0,
