@@ -305,9 +305,8 @@ impl Engine {
             .into_iter()
             .filter(|at| lost_at.is_some() && *at > self.now);
         let look_at = waits.fold(home_at, Time::min);
-        let is_home = writer == scene.home();
         let pool = &mut self.fleet.pools[id.index()];
-        pool.writer_called_home = called_home && !is_home;
+        pool.writer_called_home = called_home && writer != scene.home();
         pool.writer = writer;
         pool.writer_lost_at = lost_at;
         pool.orders_fail = fails;
