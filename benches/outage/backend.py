@@ -45,7 +45,8 @@ class Backend:
         self.allowance = self.refilled = 0.0
 
     def command(self, line):
-        """Takes a fault: `traffic` (storm, gray, slow, cut), `health` (red, slow), `lag` (seconds more),
+        """Takes a fault: `traffic` (storm, gray, slow, cut; orders: a storm for orders alone), `health` (red,
+        slow), `lag` (seconds more),
         `limit` (requests a second, the rest gets 503; `back_pressure` adds Retry-After), `close_idle`."""
         order = json.loads(line)
         if order.pop("close_idle", False):
@@ -79,7 +80,7 @@ class Backend:
         if self.full():
             self.note("refused-" + event, ident, 503)
             return 503, b"Retry-After: 1\r\n" if self.fault.get("back_pressure") else b"", delay, False
-        if traffic == "storm":
+        if traffic == "storm" or traffic == "orders" and event == "order":
             status = 503
         elif traffic == "gray" and self.random.random() < 0.3:
             status = 500

@@ -204,6 +204,8 @@ SCENARIOS = [
     Scenario("hang", "SIGSTOP of all aws backends", hang, wake, bounds(0, 10, FAST, per_rate=True), proof="silent"),
     Scenario("storm", "every answer of aws 503, health green", sick(traffic="storm"), well,
              bounds(0, 3, Bound("last_failure_s", 0.5)), proof="told"),
+    Scenario("orders-only", "orders at aws 503, its reads and health fine", sick(traffic="orders"), well,
+             bounds(0, 10, Bound("last_failure_s", 0.5), Bound("moved_percent", 25), per_rate=True), proof="told"),
     Scenario("gray", "30 % of aws' answers 500, health green", sick(traffic="gray"), well, bounds(0, 5), proof="told"),
     Scenario("slow", "aws answers after 3 s, health too", sick(traffic="slow", health="slow"), well, bounds(0, 0, FAST), proof="told"),
     Scenario("slow-green", "aws answers after 3 s, health green", sick(traffic="slow"), well, bounds(0, 0, FAST), proof="told"),

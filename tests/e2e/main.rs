@@ -55,6 +55,7 @@ mod names;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod order_path;
 mod orders;
 #[cfg(test)]
 mod outage;

@@ -8,6 +8,7 @@
 
 use crate::engine::Engine;
 use crate::id::{PoolId, ProviderId};
+use crate::order_path::Fitness;
 use crate::output::Change;
 use crate::policy::{Mover, Writer};
 use crate::spread::{Proof, best_proof};
@@ -62,15 +63,22 @@ impl Engine {
         match best_proof(views, pool.trust, writer) {
             Some(Proof::Silent | Proof::Degraded) => {}
             // Lost in the middle of a detour: it lasts until the writer has moved.
-            None if pool.detour.is_some() => {}
+            None | Some(Proof::Unfit) if pool.detour.is_some() => {}
             _ => return None,
         }
         let of_writer = views.iter().filter(|view| view.provider == writer);
         let troubled = of_writer
             .flat_map(|view| &view.endpoints)
             .filter_map(|view| self.fleet.endpoint(view.id))
-            .filter(|endpoint| endpoint.detour || endpoint.held.verdict == Verdict::Degraded)
-            .map(|endpoint| endpoint.silence.since().unwrap_or(endpoint.held.since));
+            .filter(|endpoint| {
+                let gray = endpoint.held.verdict == Verdict::Degraded;
+                endpoint.detour || gray || endpoint.orders.is_detour()
+            })
+            .map(|endpoint| {
+                let silent = endpoint.silence.since();
+                let silent = silent.or(endpoint.orders.silent_since());
+                silent.unwrap_or(endpoint.held.since)
+            });
         Some((writer, troubled.min().unwrap_or(self.now)))
     }
 
@@ -86,7 +94,13 @@ impl Engine {
     ) -> Option<ProviderId> {
         let pool = &self.fleet.pools[id.index()];
         let good = |provider: ProviderId| {
-            provider != writer && best_proof(views, pool.trust, provider) == Some(Proof::Proved)
+            let fit = |view: &LaneView| {
+                let mut here = view.endpoints.iter();
+                view.provider == provider && here.any(|e| e.orders == Fitness::Fit)
+            };
+            provider != writer
+                && best_proof(views, pool.trust, provider) == Some(Proof::Proved)
+                && views.iter().any(fit)
         };
         if let Some(current) = pool.detour.filter(|current| good(*current)) {
             return Some(current);

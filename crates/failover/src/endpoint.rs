@@ -22,6 +22,7 @@ use crate::hold::{HoldDown, Homecoming, Ramp};
 use crate::id::{EndpointId, PoolId};
 use crate::input::{Outcome, Overdue, ProbeResult, Tally};
 use crate::listing::Listing;
+use crate::order_path::OrderPath;
 use crate::policy::Pool;
 use crate::schedule::Slot;
 use crate::silence::Silence;
@@ -51,6 +52,8 @@ pub(crate) struct Endpoint {
     pub probes: Probes,
     pub traffic: Traffic,
     pub silence: Silence,
+    /// How its orders fare while its reads succeed.
+    pub orders: OrderPath,
     /// New requests go elsewhere until it answers.
     pub detour: bool,
     pub hold: HoldDown,

@@ -4,6 +4,7 @@ use super::*;
 use crate::id::{BackendId, ProviderId, SiteId};
 use crate::input::ProbeFailure;
 use crate::listing::Listing;
+use crate::order_path::OrderPath;
 use crate::policy::{FailoverParams, HealthParams, OrderParams, ProbeParams, RetryParams};
 use crate::rng::Rng;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ impl Bench {
             slot: Slot::new(Time::ZERO, Duration::ZERO, &mut Rng::new(0)),
             probes: Probes::default(),
             traffic: Traffic::new(&pool.health),
+            orders: OrderPath::new(&pool.health, Time::ZERO),
             silence: Silence::default(),
             detour: false,
             hold: HoldDown::default(),
@@ -345,6 +347,7 @@ fn no_count_is_too_large() {
         late: u32::MAX,
         trailing_failures: u32::MAX,
         latency_micros: u64::MAX,
+        ..Tally::default()
     };
     for _ in 0..30 {
         bench.endpoint.served(

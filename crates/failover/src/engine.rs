@@ -92,6 +92,7 @@ impl Engine {
             Input::Probe { endpoint, result } => self.probed(endpoint, &result),
             Input::Traffic { endpoint, tally } => self.served(endpoint, tally),
             Input::Silence { endpoint, overdue } => self.waited_for(endpoint, overdue),
+            Input::OrdersWait { endpoint, overdue } => self.orders_wait(endpoint, overdue),
             Input::Operator {
                 target,
                 word,
@@ -211,12 +212,11 @@ impl Engine {
 
     fn served(&mut self, id: EndpointId, mut tally: Tally) {
         let now = self.now;
-        if self
-            .resumed
-            .is_some_and(|resumed| now < resumed + JUMP_GRACE)
-        {
+        if self.stood_still_lately() {
             tally = successes_of(&tally);
         }
+        let asked = tally;
+        let tally = self.orders_served(id, &tally);
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return;
@@ -227,7 +227,7 @@ impl Engine {
         let excused = state.excused(info, &tally, now, |site| fleet.sites[site.index()].provider);
         let changed = endpoint.served(&tally, excused, Rules { pool, now });
         let suspect = tally.failures() > 0 && endpoint.held.verdict == Verdict::Suspect;
-        self.demanded(id, &tally);
+        self.demanded(id, &asked);
         if tally.count(Outcome::Success) > 0 {
             self.proved(id);
         }
@@ -242,8 +242,7 @@ impl Engine {
     /// Requests wait for an endpoint. It is probed at once: what the probe finds decides.
     fn waited_for(&mut self, id: EndpointId, overdue: Overdue) {
         let now = self.now;
-        let still = |at: Time| now < at + JUMP_GRACE;
-        if overdue.requests == 0 || self.resumed.is_some_and(still) {
+        if overdue.requests == 0 || self.stood_still_lately() {
             return;
         }
         let fleet = &mut self.fleet;
@@ -264,6 +263,12 @@ impl Engine {
         if first {
             self.hurry(id);
         }
+    }
+
+    /// Whether the process has only just gone on after it stood still.
+    pub(crate) fn stood_still_lately(&self) -> bool {
+        let still = |at: Time| self.now < at + JUMP_GRACE;
+        self.resumed.is_some_and(still)
     }
 
     /// An endpoint gave good news. Where a writer was lost, it may move there now.
@@ -301,6 +306,7 @@ impl Engine {
             match timer {
                 Timer::Probe(id) => self.probe_due(id),
                 Timer::Endpoint(id) => self.endpoint_woken(id),
+                Timer::Orders(id) => self.order_path_woken(id),
                 Timer::Site(id) => {
                     self.dirty
                         .providers

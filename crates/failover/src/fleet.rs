@@ -7,7 +7,7 @@ use crate::demand::Demand;
 use crate::endpoint::Endpoint;
 use crate::facts::{self, Excused};
 use crate::held::Word;
-use crate::hold::Homecoming;
+use crate::hold::{HoldDown, Homecoming};
 use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::{Outcome, Tally, Target};
 use crate::output::{Subject, SubjectKind};
@@ -93,6 +93,13 @@ pub(crate) struct PoolState {
     pub detour: Option<ProviderId>,
     /// Orders would make a detour, and nobody has answered yet who could take them.
     pub awaits_detour: bool,
+    /// Orders fail at its writer while reads succeed, and that it stays has been told.
+    pub orders_fail: bool,
+    pub orders_held: bool,
+    /// Since it last moved because orders failed: it goes to who has not proved itself no sooner.
+    pub orders_hold: HoldDown,
+    /// When a read last succeeded anywhere in it; the beginning of time where none did.
+    pub read_at: Time,
     pub trust: Trust,
     /// When it last began to trust its detector again.
     pub calm_since: Option<Time>,

@@ -2,6 +2,7 @@
 
 use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
 use crate::memory::Memory;
+use crate::order_tally::OrderTally;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -47,6 +48,14 @@ pub enum Input {
     /// told again and again while it lasts.
     Silence {
         /// The endpoint that says nothing.
+        endpoint: EndpointId,
+        /// What is waited for.
+        overdue: Overdue,
+    },
+    /// Orders and cancels wait for an endpoint that has answered none since they were sent, though it
+    /// may answer reads. To be told again and again while it lasts.
+    OrdersWait {
+        /// The endpoint that answers no order.
         endpoint: EndpointId,
         /// What is waited for.
         overdue: Overdue,
@@ -272,6 +281,9 @@ pub struct Tally {
     /// Answers among them that came later than their like usually do.
     #[serde(default)]
     pub late: u32,
+    /// Those of them that were orders and cancels.
+    #[serde(default, skip_serializing_if = "OrderTally::is_empty")]
+    pub orders: OrderTally,
 }
 
 impl Tally {

@@ -20,6 +20,7 @@
 //! ```text
 //! engine      takes it in ── reload (a policy, addresses), operator (a word), or
 //! endpoint    judges one address by its facts: probes, traffic, window, silence
+//! order_path  judges its orders apart, where its reads succeed; orders applies it
 //! infer       from endpoints to sites to providers, whose way back is in place, hold and failback
 //! pool        decides who serves: trust (whom to believe), spread and fill (who carries how much
 //!             of the demand),
@@ -58,6 +59,10 @@ pub mod limit;
 mod listing;
 mod memory;
 mod operator;
+mod order_path;
+mod order_tally;
+mod order_window;
+mod orders;
 mod output;
 mod place;
 mod policy;
@@ -92,9 +97,10 @@ pub use input::{Input, OperatorWord, Outcome, Overdue, ProbeFailure, ProbeResult
 pub use memory::{
     BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
 };
+pub use order_tally::OrderTally;
 pub use output::{
-    CapacityStatus, Change, EndpointStatus, Event, Output, PlaceStatus, PoolStatus, Status,
-    Subject, SubjectKind,
+    CapacityStatus, Change, EndpointStatus, Event, OrderPathStatus, Output, PlaceStatus,
+    PoolStatus, Status, Subject, SubjectKind,
 };
 pub use policy::{
     Backend, Failback, FailoverParams, HealthParams, Mover, OrderParams, Policy, Pool, ProbeParams,

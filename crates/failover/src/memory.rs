@@ -132,6 +132,9 @@ pub struct EndpointMemory {
     /// The operator's word, where it keeps new work away.
     #[serde(default)]
     pub word: Option<WordMemory>,
+    /// What was held of its order path, where orders failed there: no probe would say it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<HeldMemory>,
 }
 
 impl Memory {
@@ -209,7 +212,14 @@ fn place(name: &str, place: &Place, now: Time) -> Option<PlaceMemory> {
 }
 
 fn endpoint(fleet: &Fleet, known: &Endpoint, now: Time) -> Option<EndpointMemory> {
-    let (held, word) = notable(Some(&known.held), &known.hold, &known.word, now)?;
+    let path = &known.orders;
+    let failed = path.held.verdict != Verdict::Healthy;
+    let orders = failed.then(|| held_memory(Some(&path.held), path.hold(), now));
+    let notable = notable(Some(&known.held), &known.hold, &known.word, now);
+    let (held, word) = match notable {
+        None if orders.is_some() => (HeldMemory::default(), None),
+        notable => notable?,
+    };
     let backend = fleet.policy.backends.get(known.info.backend.index())?;
     Some(EndpointMemory {
         pool: fleet.policy.pools.get(known.pool.index())?.name.clone(),
@@ -218,6 +228,7 @@ fn endpoint(fleet: &Fleet, known: &Endpoint, now: Time) -> Option<EndpointMemory
         address: known.info.address,
         held,
         word,
+        orders,
     })
 }
 
@@ -242,19 +253,22 @@ fn notable(
     word: &Word,
     now: Time,
 ) -> Option<(HeldMemory, Option<WordMemory>)> {
-    let verdict = held.map_or(Verdict::Unknown, |held| held.verdict);
-    let memory = HeldMemory {
-        verdict,
-        cause: held.map(first_cause).unwrap_or_default(),
-        hold_down: hold.memory(now),
-    };
+    let memory = held_memory(held, hold, now);
     let word = word.keeps_away().then(|| WordMemory {
         word: word.word,
         left_ms: word.until.map(|until| millis(until.since(now))),
         reason: word.reason.clone(),
     });
-    let against = matches!(verdict, Verdict::Down | Verdict::Recovering);
+    let against = matches!(memory.verdict, Verdict::Down | Verdict::Recovering);
     (against || memory.hold_down.doublings > 0 || word.is_some()).then_some((memory, word))
+}
+
+fn held_memory(held: Option<&Held>, hold: &HoldDown, now: Time) -> HeldMemory {
+    HeldMemory {
+        verdict: held.map_or(Verdict::Unknown, |held| held.verdict),
+        cause: held.map(first_cause).unwrap_or_default(),
+        hold_down: hold.memory(now),
+    }
 }
 
 /// The cause of the first process, however often it was remembered since.

@@ -37,7 +37,10 @@ impl Engine {
             }
         }
         if word == OperatorWord::Active {
-            targets.iter().for_each(|target| self.call_home(*target));
+            for target in targets {
+                self.restore_order_paths(*target);
+                self.call_home(*target);
+            }
         }
         let word = Word {
             word,

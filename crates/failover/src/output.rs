@@ -125,6 +125,19 @@ pub enum Change {
         /// Who takes them now.
         to: String,
     },
+    /// The verdict on an endpoint's order path: whether orders succeed there while reads do.
+    OrderPath {
+        /// What it was.
+        from: Verdict,
+        /// What it is.
+        to: Verdict,
+    },
+    /// Whether orders fail at a pool's writer while reads succeed, and nobody else takes them who has
+    /// proved itself, or the policy leaves the writer to an operator.
+    OrdersHeld {
+        /// Whether they do now.
+        on: bool,
+    },
     /// Whether a pool distrusts its detector (P4).
     Panic {
         /// Whether it does now.
@@ -202,6 +215,9 @@ pub struct PoolStatus {
     pub active_tier: usize,
     /// The provider that takes its orders; absent when reads and orders go alike.
     pub writer: Option<String>,
+    /// Whether orders fail at the writer while reads succeed, and nobody else takes them who has proved
+    /// itself, or the policy leaves the writer to an operator.
+    pub orders_held: bool,
     /// Share of first attempts of reads by site, 0 to 1, in tier order.
     pub shares: Vec<(String, f64)>,
     /// Requests per second that its load is spread by; absent where nothing declares a capacity.
@@ -264,4 +280,25 @@ pub struct EndpointStatus {
     pub window: (u32, u32),
     /// Share of first attempts of its pool's reads, 0 to 1.
     pub share: f64,
+    /// How its orders fare while its reads succeed.
+    pub orders: OrderPathStatus,
+}
+
+/// What is held of an endpoint's order path.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OrderPathStatus {
+    /// `healthy`, `down` (orders go elsewhere while anything else takes them) or `recovering` (it has
+    /// not proved itself since).
+    pub verdict: Verdict,
+    /// Why.
+    pub cause: Cause,
+    /// The facts that the verdict rests on.
+    #[serde(serialize_with = "as_map")]
+    pub evidence: Vec<(&'static str, String)>,
+    /// Since when, on the engine's clock.
+    pub since: Time,
+    /// What is left of the hold-down, in milliseconds.
+    pub hold_down_left_ms: Option<u64>,
+    /// Orders and cancels in the window: all, and those that failed.
+    pub window: (u32, u32),
 }

@@ -5,6 +5,7 @@
 
 use crate::engine::Engine;
 use crate::fleet::{LaneState, PoolState};
+use crate::hold::Homecoming;
 use crate::id::{EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::Target;
 use crate::listing::{Cast, Member};
@@ -42,8 +43,9 @@ impl Engine {
         self.journal_tier(id, &lanes, cause);
         let home_at = self.move_writer(id, &lanes, &views, newborn);
         self.turn_orders(id, &lanes, &views, cause);
+        let told_at = self.journal_orders_held(id, &views, cause);
 
-        let next = self.next_look(id, &views, home_at);
+        let next = self.next_look(id, &views, home_at.min(told_at));
         self.arm(Timer::Pool(id), next);
         let leaving = self.leaving(&self.fleet.pools[id.index()], trust);
         let pool = &mut self.fleet.pools[id.index()];
@@ -176,6 +178,7 @@ impl Engine {
                 endpoint.factor(self.now)
             },
             kept_away: endpoint.word.keeps_away(),
+            orders: endpoint.orders.fitness(),
         })
     }
 
@@ -262,7 +265,7 @@ impl Engine {
         let site = |id: SiteId| &self.fleet.sites[id.index()];
         let since: Vec<Time> = lanes
             .iter()
-            .map(|lane| site(lane.site).place.in_service_since)
+            .map(|lane| self.takes_orders_since(lane, site(lane.site).place.in_service_since))
             .collect();
         let answered: Vec<Option<Time>> = lanes.iter().map(|lane| self.answered_at(lane)).collect();
         let sites: Vec<(ProviderId, bool)> = pool
@@ -284,6 +287,7 @@ impl Engine {
             panic: pool.trust.is_panic(),
             settling: self.settled_at(id) > self.now,
             called_home: pool.writer_called_home,
+            may_try: pool.orders_hold.is_over(self.now),
             now: self.now,
         };
         let before = pool.writer;
@@ -294,19 +298,23 @@ impl Engine {
         let lost_at = scene.lost_at.filter(|_| moved.is_none());
         let called_home = pool.writer_called_home && scene.home_serves();
         let writer = moved.as_ref().map_or(before, |moved| moved.to);
-        let waits_until = scene.waits_until();
+        let fails = writer.is_some_and(|writer| lost_at.is_some() && scene.fails_orders(writer));
         let home_at = scene.homecoming_at(writer);
-        let look_at = if lost_at.is_some() && waits_until > self.now {
-            home_at.min(waits_until)
-        } else {
-            home_at
-        };
-        let is_home = writer == scene.home();
+        let waits = [scene.waits_until(), pool.orders_hold.until()];
+        let waits = waits
+            .into_iter()
+            .filter(|at| lost_at.is_some() && *at > self.now);
+        let look_at = waits.fold(home_at, Time::min);
         let pool = &mut self.fleet.pools[id.index()];
-        pool.writer_called_home = called_home && !is_home;
+        pool.writer_called_home = called_home && writer != scene.home();
         pool.writer = writer;
         pool.writer_lost_at = lost_at;
+        pool.orders_fail = fails;
         if let Some(moved) = moved {
+            if moved.cause == Cause::OrdersFail {
+                let homecoming = Homecoming::of(&params.failover);
+                pool.orders_hold.begin(&homecoming, self.now);
+            }
             self.journal_writer(id, before, moved);
         } else if newly_lost {
             self.ask_around(lanes);

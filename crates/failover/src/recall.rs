@@ -78,6 +78,9 @@ impl Engine {
         for known in &memory.endpoints {
             if let Some(id) = self.find_endpoint(&backends, known) {
                 self.recall_endpoint(id, &known.held, age);
+                if let Some(orders) = &known.orders {
+                    self.recall_order_path(id, orders, age);
+                }
                 words.extend(known.word.as_ref().map(|word| (Target::Endpoint(id), word)));
             }
         }
@@ -202,6 +205,24 @@ impl Engine {
             let evidence = evidence(known, &endpoint.hold, age, self.now);
             self.hold_again(Target::Endpoint(id), known.verdict, evidence);
         }
+    }
+
+    fn recall_order_path(&mut self, id: EndpointId, known: &HeldMemory, age: Age) {
+        let (now, fleet) = (self.now, &mut self.fleet);
+        let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
+            return;
+        };
+        let homecoming = Homecoming::of(&fleet.policy.pools[endpoint.pool.index()].failover);
+        if !speaks_against(known, &homecoming, age) {
+            return;
+        }
+        let hold = recalled(known, &homecoming, age, now);
+        let evidence = evidence(known, &hold, age, now);
+        let before = endpoint.orders.fitness();
+        let from = endpoint.orders.recall(hold, evidence, now);
+        self.order_path_changed(id, before, Some(from));
+        // Its hold-down may be over already.
+        self.order_path_woken(id);
     }
 
     fn recall_place(&mut self, target: Target, known: &PlaceMemory, age: Age) {

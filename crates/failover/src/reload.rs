@@ -14,6 +14,7 @@ use crate::hold::HoldDown;
 use crate::id::{BackendId, EndpointId, PoolId, ProviderId, SiteId};
 use crate::input::Target;
 use crate::listing::Listing;
+use crate::order_path::OrderPath;
 use crate::output::{Change, Subject, SubjectKind};
 use crate::policy::{Policy, Pool};
 use crate::rng::stable_hash;
@@ -223,6 +224,7 @@ impl Engine {
             }
             self.timers.clear(Timer::Probe(gone));
             self.timers.clear(Timer::Endpoint(gone));
+            self.timers.clear(Timer::Orders(gone));
             self.timers.clear(Timer::Word(Target::Endpoint(gone)));
         }
         (added, removed)
@@ -273,6 +275,7 @@ impl Engine {
                 (old.info, old.pool, old.hash) = (info, pool, hash);
                 (old.listing, old.counts) = (listing, false);
                 old.traffic.resize(&params.health);
+                old.orders.resize(&params.health);
                 if is_injected(Bug::ReloadHeals) {
                     old.held = Held::new(self.now);
                 }
@@ -302,9 +305,10 @@ impl Engine {
     /// Sets every timer from what is known, after ids have got another meaning.
     fn rearm(&mut self) {
         self.timers.retain(|timer| match timer {
-            Timer::Probe(id) | Timer::Endpoint(id) | Timer::Word(Target::Endpoint(id)) => {
-                self.fleet.endpoint(id).is_some()
-            }
+            Timer::Probe(id)
+            | Timer::Endpoint(id)
+            | Timer::Orders(id)
+            | Timer::Word(Target::Endpoint(id)) => self.fleet.endpoint(id).is_some(),
             Timer::Site(_) | Timer::Provider(_) | Timer::Pool(_) | Timer::Word(_) => false,
         });
         let sites = (0..self.fleet.sites.len()).map(|index| Target::Site(SiteId::from(index)));
@@ -352,6 +356,7 @@ fn new_endpoint(
         slot,
         probes: Probes::default(),
         traffic: Traffic::new(&params.health),
+        orders: OrderPath::new(&params.health, now),
         silence: Silence::default(),
         detour: false,
         hold: HoldDown::default(),

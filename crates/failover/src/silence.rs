@@ -88,11 +88,15 @@ impl Silence {
 
     /// Requests met something. True where that ends a pause, whose late answers say nothing more.
     pub(crate) fn served(&mut self, tally: &Tally, now: Time) -> bool {
+        self.answered(tally.answers(), tally.late, now)
+    }
+
+    /// So many answers came, and so many of them late. True where that ends a pause.
+    pub(crate) fn answered(&mut self, answers: u32, late: u32, now: Time) -> bool {
         let Some(spell) = &self.spell else {
             return false;
         };
-        let answers = tally.answers();
-        let timely = answers > tally.late;
+        let timely = answers > late;
         let paused = answers > 0 && now.since(spell.since) <= PAUSE;
         if timely || paused {
             self.spell = None;

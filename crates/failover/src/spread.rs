@@ -13,6 +13,7 @@
 use crate::bugs::{Bug, is_injected};
 use crate::fill::{mark_tight, normalise, share_out};
 use crate::id::ProviderId;
+use crate::order_path::Fitness;
 use crate::policy::{Suspicion, Writer};
 use crate::table::{Lane, LaneEndpoint};
 use crate::trust::{EndpointView, LaneView, Standing, Trust};
@@ -21,6 +22,9 @@ use crate::verdict::Verdict;
 /// What the capacity of a site counts while other sites of its provider are down and the policy
 /// doubts the rest.
 const DOUBT: f64 = 0.5;
+/// The part of its orders that an endpoint gets whose order path failed and has not proved itself since,
+/// while its provider has others.
+const TRIAL: f64 = 0.01;
 
 /// How orders and warmth are given out.
 #[derive(Clone, Copy, Debug)]
@@ -199,8 +203,8 @@ fn keep_warm(works: &mut [Work<'_>], part: f64) {
     }
 }
 
-/// Orders go to what serves and has proved itself; to what returns only where a provider has
-/// nothing else, and to what is down only while nothing is trusted.
+/// Orders go to what serves and has proved itself; to what returns, or where orders fail, only where a
+/// provider has nothing else, and to what is down only while nothing is trusted.
 fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
     for index in 0..works.len() {
         let provider = works[index].view.provider;
@@ -222,7 +226,12 @@ fn give_orders(works: &mut [Work<'_>], trust: Trust, writer: Writer) {
                     Some(Proof::Proved | Proof::Degraded) => seen.factor,
                     _ => 1.0,
                 };
-                endpoint.order_weight = seen.base * factor;
+                let trial = if seen.orders == Fitness::OnTrial {
+                    TRIAL
+                } else {
+                    1.0
+                };
+                endpoint.order_weight = seen.base * factor * trial;
             }
         }
         if !lane.usable && lane.endpoints.iter().any(|e| e.order_weight > 0.0) {
@@ -240,6 +249,8 @@ pub(crate) enum Proof {
     Returns,
     Silent,
     New,
+    /// Its reads succeed, and its orders fail.
+    Unfit,
     Answers,
     Dead,
 }
@@ -257,6 +268,12 @@ pub(crate) fn best_proof(views: &[LaneView], trust: Trust, provider: ProviderId)
 fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof> {
     let returns = lane.ramp.is_some() || endpoint.verdict == Verdict::Recovering;
     let proof = match endpoint.standing {
+        Standing::Serves | Standing::Silent | Standing::New
+            if endpoint.orders == Fitness::Unfit =>
+        {
+            Proof::Unfit
+        }
+        Standing::Serves if endpoint.orders == Fitness::Silent => Proof::Silent,
         Standing::Serves if returns => Proof::Returns,
         Standing::Serves if endpoint.verdict == Verdict::Degraded => Proof::Degraded,
         Standing::Serves => Proof::Proved,
@@ -265,7 +282,8 @@ fn proof(lane: &LaneView, endpoint: &EndpointView, trust: Trust) -> Option<Proof
         Standing::Answers => Proof::Answers,
         Standing::Dead => Proof::Dead,
     };
-    let bound = matches!(proof, Proof::New | Proof::Silent) && trust.opens(lane, endpoint);
+    let waits = matches!(endpoint.standing, Standing::New | Standing::Silent);
+    let bound = waits && trust.opens(lane, endpoint);
     (bound || trust.admits(lane, endpoint)).then_some(proof)
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::id::{EndpointId, ProviderId, SiteId};
+use crate::order_path::Fitness;
 use crate::trust::Declared;
 
 const MANNER: Manner = Manner {
@@ -30,6 +31,7 @@ fn lane(site: u32, tier: u32, alive: usize, dead: usize) -> LaneView {
             base: 1.0,
             factor: if index < alive { 1.0 } else { 0.0 },
             kept_away: false,
+            orders: Fitness::Fit,
         }
     };
     LaneView {

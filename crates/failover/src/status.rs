@@ -9,7 +9,10 @@ use crate::held::millis;
 use crate::hold::HoldDown;
 use crate::id::PoolId;
 use crate::listing::Listing;
-use crate::output::{CapacityStatus, EndpointStatus, PlaceStatus, PoolStatus, Status};
+use crate::order_path::OrderPath;
+use crate::output::{
+    CapacityStatus, EndpointStatus, OrderPathStatus, PlaceStatus, PoolStatus, Status,
+};
 use crate::place::Place;
 use crate::table::Lane;
 use crate::time::Time;
@@ -72,6 +75,7 @@ impl Engine {
                 .table
                 .writer
                 .map(|id| self.fleet.provider_name(id).to_owned()),
+            orders_held: pool.orders_held,
             shares: pool
                 .table
                 .lanes
@@ -124,7 +128,19 @@ impl Engine {
             last_probe: endpoint.probes.last.clone(),
             window: (counts.all, counts.failed),
             share,
+            orders: order_path(&endpoint.orders, now),
         }
+    }
+}
+
+fn order_path(path: &OrderPath, now: Time) -> OrderPathStatus {
+    OrderPathStatus {
+        verdict: path.held.verdict,
+        cause: path.held.cause,
+        evidence: path.held.evidence.clone(),
+        since: path.held.since,
+        hold_down_left_ms: hold_down_left(path.held.verdict, path.hold(), now),
+        window: path.peek(now),
     }
 }
 

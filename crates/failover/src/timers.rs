@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Probe(EndpointId),
     /// A hold-down or a ramp of an endpoint ends.
     Endpoint(EndpointId),
+    /// A hold-down of an endpoint's order path ends.
+    Orders(EndpointId),
     /// A hold-down or a ramp of a site ends.
     Site(SiteId),
     /// A hold-down or a ramp of a provider ends.

@@ -5,7 +5,7 @@
 
 use crate::demand::Demand;
 use crate::fleet::{Census, Fleet, LaneState, PoolState, ProviderState, SiteState};
-use crate::hold::Homecoming;
+use crate::hold::{HoldDown, Homecoming};
 use crate::id::{PoolId, ProviderId, SiteId};
 use crate::place::Place;
 use crate::policy::{FailoverParams, Policy, Pool, Suspicion};
@@ -220,6 +220,10 @@ fn pools(
                 writer_called_home: false,
                 detour: None,
                 awaits_detour: false,
+                orders_fail: false,
+                orders_held: false,
+                orders_hold: HoldDown::default(),
+                read_at: Time::ZERO,
                 trust: Trust::Empty,
                 calm_since: None,
                 active_tier: 0,

@@ -5,6 +5,7 @@
 //! from a view of the pool's places that `pool` builds; `spread` serves from what is admitted.
 
 use crate::id::{EndpointId, ProviderId, SiteId};
+use crate::order_path::Fitness;
 use crate::policy::Suspicion;
 use crate::verdict::Verdict;
 
@@ -70,6 +71,8 @@ pub(crate) struct EndpointView {
     pub per_weight: f64,
     /// An operator keeps new work away.
     pub kept_away: bool,
+    /// What may go there of the pool's orders, as far as they are concerned alone.
+    pub orders: Fitness,
 }
 
 /// How good an endpoint is, best first.
@@ -181,6 +184,7 @@ mod tests {
             per_weight: 1.0,
             factor: 1.0,
             kept_away: false,
+            orders: Fitness::Fit,
         };
         LaneView {
             site: SiteId(0),

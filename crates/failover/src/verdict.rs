@@ -99,6 +99,8 @@ pub enum Cause {
     OperatorWordLapsed,
     /// The provider that took orders cannot be reached.
     WriterLost,
+    /// Orders fail where reads succeed.
+    OrdersFail,
     /// The provider that should take orders has been well for a whole ramp.
     WriterHome,
     /// Everything looks bad: the detector is distrusted and nothing more is taken away (P4).
@@ -117,7 +119,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 31] = [
+    pub const ALL: [Cause; 32] = [
         Cause::New,
         Cause::ProbeFailed,
         Cause::ProbesFailed,
@@ -142,6 +144,7 @@ impl Cause {
         Cause::Operator,
         Cause::OperatorWordLapsed,
         Cause::WriterLost,
+        Cause::OrdersFail,
         Cause::WriterHome,
         Cause::AllBad,
         Cause::NotAllBad,
@@ -178,6 +181,7 @@ impl Cause {
             Cause::Operator => "operator",
             Cause::OperatorWordLapsed => "operator_word_lapsed",
             Cause::WriterLost => "writer_lost",
+            Cause::OrdersFail => "orders_fail",
             Cause::WriterHome => "writer_home",
             Cause::AllBad => "all_bad",
             Cause::NotAllBad => "not_all_bad",

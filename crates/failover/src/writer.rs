@@ -3,7 +3,8 @@
 //! The writer leaves a provider that has nothing usable left in the pool, by itself or by an
 //! operator's word, as the policy says; by itself only to where something has answered since. When
 //! the proxy's own uplink dies, the first provider to look dead is no reason to move orders to the
-//! next one. It comes home only: to the provider that stands first in
+//! next one. It leaves as well where orders fail though reads succeed (`order_path`): at once for who
+//! never failed so, and for who did only once in a hold-down that grows. It comes home only: to the provider that stands first in
 //! the failover order, when that has been well for a whole ramp, or when an operator brings it
 //! home. While everything looks bad it stays: the detector that would move it is distrusted (P4).
 //!
@@ -11,6 +12,7 @@
 
 use crate::held::{Evidence, spoken};
 use crate::id::ProviderId;
+use crate::order_path::Fitness;
 use crate::policy::{Mover, OrderParams, Writer};
 use crate::table::Lane;
 use crate::time::Time;
@@ -45,6 +47,8 @@ pub(crate) struct Scene<'a> {
     pub settling: bool,
     /// An operator wants the writer home.
     pub called_home: bool,
+    /// Long enough since it last moved because orders failed: who failed so as well may be tried.
+    pub may_try: bool,
     pub now: Time,
 }
 
@@ -84,7 +88,12 @@ impl Scene<'_> {
 
     /// Whether a provider has nothing that could take orders.
     pub(crate) fn is_lost(&self, provider: ProviderId) -> bool {
-        !self.panic && !self.serves(provider) && !self.is_awaited(provider)
+        !self.panic && !self.takes_orders(provider) && !self.is_awaited(provider)
+    }
+
+    /// Whether all that a provider has serves reads, and orders fail there.
+    pub(crate) fn fails_orders(&self, provider: ProviderId) -> bool {
+        self.serves(provider) && !self.takes_orders(provider)
     }
 
     /// When time alone may bring it home.
@@ -150,14 +159,28 @@ impl Scene<'_> {
             .any(|lane| lane.provider == provider && lane.usable)
     }
 
+    fn takes_orders(&self, provider: ProviderId) -> bool {
+        let mut lanes = self.lanes.iter().zip(self.views);
+        lanes.any(|(lane, view)| {
+            lane.provider == provider && lane.usable && fitness(lane, view) < Fitness::Unfit
+        })
+    }
+
     /// To the next provider in tier order that has something, best to one that is not on its ramp.
     fn away(&self, current: ProviderId) -> Option<Move> {
         let by_operator = self.is_kept_away(current);
         if !by_operator && (self.orders.moves == Mover::Operator || self.settling) {
             return None;
         }
+        let fails = self.fails_orders(current) && !by_operator;
+        let may = |lane: &Lane, view: &LaneView| match fitness(lane, view) {
+            _ if !fails => true,
+            Fitness::Fit | Fitness::Silent => true,
+            Fitness::OnTrial => self.may_try,
+            Fitness::Unfit => false,
+        };
         let lanes = || self.lanes.iter().zip(self.views).zip(self.answered_at);
-        let usable = || lanes().filter(|((lane, _), _)| lane.usable);
+        let usable = || lanes().filter(|((lane, view), _)| lane.usable && may(lane, view));
         // A word is no sign of trouble: what ever answered is as good as before.
         let good = |at: &Option<Time>| {
             if by_operator {
@@ -167,12 +190,11 @@ impl Scene<'_> {
             }
         };
         let proved = || usable().filter(|(_, at)| good(at));
-        let whole = |view: &LaneView| view.ramp.is_none();
-        let best = proved()
-            .find(|((_, view), _)| whole(view))
-            .or_else(|| proved().next());
+        let rank = |lane: &Lane, view: &LaneView| (fitness(lane, view), view.ramp.is_some());
+        let best = proved().min_by_key(|((lane, view), _)| rank(lane, view));
         // The next in the failover order may only need a moment more to answer.
-        let awaited = usable().find(|((_, view), _)| whole(view));
+        let whole = (Fitness::Fit, false);
+        let awaited = usable().find(|((lane, view), _)| rank(lane, view) == whole);
         let at = |found: &Option<((&Lane, &LaneView), _)>| {
             found.as_ref().map(|((lane, _), _)| lane.provider)
         };
@@ -185,16 +207,18 @@ impl Scene<'_> {
         let ((to, _), _) = detour
             .or(best)
             .or_else(|| usable().next().filter(|_| by_operator))?;
-        let cause = if by_operator {
-            Cause::Operator
-        } else {
-            Cause::WriterLost
+        let cause = match by_operator {
+            true => Cause::Operator,
+            false if fails => Cause::OrdersFail,
+            false => Cause::WriterLost,
         };
-        let usable = format!(
-            "0 of {}",
-            self.lanes.iter().filter(|l| l.provider == current).count()
-        );
-        let mut evidence = vec![("usable_sites", usable)];
+        let all = self.lanes.iter().filter(|l| l.provider == current).count();
+        let fact = if fails {
+            "sites_that_take_orders"
+        } else {
+            "usable_sites"
+        };
+        let mut evidence = vec![(fact, format!("0 of {all}"))];
         if self.orders.fenced {
             evidence.push(("fenced", "yes".to_owned()));
         }
@@ -240,9 +264,11 @@ impl Scene<'_> {
             .iter()
             .zip(self.views)
             .filter(|(l, _)| l.provider == provider);
-        lanes
-            .all(|(lane, view)| lane.usable && view.ramp.is_none() && !view.left && !view.kept_away)
-            && self.serves(provider)
+        lanes.all(|(lane, view)| {
+            let fit = |e: &crate::trust::EndpointView| e.orders < Fitness::Unfit;
+            let well = lane.usable && view.ramp.is_none() && !view.left && !view.kept_away;
+            well && view.endpoints.iter().all(fit)
+        }) && self.serves(provider)
     }
 
     fn home_since(&self) -> Time {
@@ -252,6 +278,17 @@ impl Scene<'_> {
             .map(|(_, since)| *since)
             .max()
             .unwrap_or(Time::NEVER)
+    }
+}
+
+/// The best of what a lane has for orders.
+fn fitness(lane: &Lane, view: &LaneView) -> Fitness {
+    let takes = lane.endpoints.iter().zip(&view.endpoints);
+    let takes = takes.filter(|(e, _)| e.order_weight > 0.0);
+    let best = takes.map(|(_, seen)| seen.orders).min();
+    match best {
+        None if view.endpoints.is_empty() => Fitness::Fit,
+        best => best.unwrap_or(Fitness::Unfit),
     }
 }
 

@@ -100,6 +100,7 @@ impl Stage {
             panic: self.panic,
             settling: self.settling,
             called_home: self.called_home,
+            may_try: true,
             now: self.now,
         };
         let moved = scene.decide(Some(writer))?;
@@ -219,6 +220,7 @@ fn it_waits_for_a_home_that_may_still_come() {
         panic: false,
         settling: false,
         called_home: false,
+        may_try: true,
         now: Time::ZERO,
     };
     assert_eq!(scene.decide(Some(HOME)), None);

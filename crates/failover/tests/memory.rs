@@ -62,6 +62,7 @@ fn endpoint(number: u32, site: &str, held: HeldMemory) -> EndpointMemory {
         address: address(number),
         held,
         word: None,
+        orders: None,
     }
 }
 

@@ -86,7 +86,14 @@ stories! {
     a_hang_is_evacuated_once_a_probe_confirms_it
     a_blackhole_is_evacuated_for_its_dead_paths
     slow_answers_with_green_probes
+    orders_fail_and_an_operator_moves_the_writer
+    orders_fail_at_one_of_two_endpoints
+    orders_fail_everywhere
+    orders_fail_while_reads_succeed
+    orders_hang_while_reads_are_answered
     orders_make_a_detour_where_they_are_fenced
+    orders_of_one_client_fail
+    orders_pause_and_come_back
     a_detour_is_no_way_out_when_all_is_silent
     server_errors_of_the_application_move_nothing
     a_full_backend_is_not_a_sick_one
@@ -94,6 +101,7 @@ stories! {
     a_provider_is_suspect_while_one_of_its_three_sites_is_down
     a_little_traffic_that_fails_is_seen_in_the_end
     a_reused_connection_that_was_closed_is_nobodys_failure
+    the_writer_comes_home_after_orders_failed
     tls_handshakes_fail_at_home
     an_expired_certificate_hides_behind_connections_that_stand
     bodies_are_cut_in_the_middle

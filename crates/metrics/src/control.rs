@@ -91,7 +91,7 @@ impl State {
 
 /// Decisions that people are woken for. They start at 0, so that the first one shows in a rate; the
 /// rest of `leeward_decisions_total`, several hundred series, appear when they first happen.
-static ALERTED: [(SubjectKind, &str, Cause); 20] = [
+static ALERTED: [(SubjectKind, &str, Cause); 22] = [
     (SubjectKind::Endpoint, "down", Cause::ProbesFailed),
     (SubjectKind::Endpoint, "down", Cause::ConnectFailures),
     (SubjectKind::Endpoint, "down", Cause::ConsecutiveFailures),
@@ -109,6 +109,8 @@ static ALERTED: [(SubjectKind, &str, Cause); 20] = [
     (SubjectKind::Pool, "writer", Cause::WriterLost),
     (SubjectKind::Pool, "writer", Cause::WriterHome),
     (SubjectKind::Pool, "writer", Cause::Operator),
+    (SubjectKind::Pool, "writer", Cause::OrdersFail),
+    (SubjectKind::Pool, "orders_held", Cause::OrdersFail),
     (SubjectKind::Pool, "panic", Cause::AllBad),
     (SubjectKind::Pool, "panic", Cause::NotAllBad),
     (SubjectKind::Policy, "endpoints", Cause::PolicyLoaded),
@@ -163,6 +165,12 @@ impl Metrics {
         }
     }
 
+    /// Whether orders fail at a pool's writer and it stays.
+    pub fn set_orders_held(&self, pool: &str, held: bool) {
+        let numbers = &mut self.lock().numbers;
+        numbers.set(&family::POOL_ORDERS_HELD, &[pool], one_if(held));
+    }
+
     /// What an operator said of a site.
     pub fn set_site_operator(&self, site: &str, provider: &str, word: OperatorWord) {
         let numbers = &mut self.lock().numbers;
@@ -204,6 +212,7 @@ impl Metrics {
         let numbers = &mut self.lock().numbers;
         for family in [
             &family::POOL_PANIC,
+            &family::POOL_ORDERS_HELD,
             &family::POOL_ACTIVE_TIER,
             &family::POOL_WRITER,
             &concentration::POOL_TIERS,

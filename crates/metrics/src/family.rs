@@ -275,6 +275,11 @@ pub(crate) static POOL_WRITER: Family = gauge(
     &["pool", "provider"],
     "1 for the provider that takes a pool's orders, 0 for the others; all 0 when orders go where reads go.",
 );
+pub(crate) static POOL_ORDERS_HELD: Family = gauge(
+    "leeward_pool_orders_held",
+    &["pool"],
+    "1 while orders fail at a pool's writer, reads succeed there and nobody else takes its orders, else 0.",
+);
 
 // Probes.
 

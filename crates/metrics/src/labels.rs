@@ -300,13 +300,15 @@ pub const fn change_word(change: &Change) -> &'static str {
         Change::Tier { .. } => "tier",
         Change::Writer { .. } => "writer",
         Change::Detour { .. } => "detour",
+        Change::OrderPath { .. } => "order_path",
+        Change::OrdersHeld { .. } => "orders_held",
         Change::Panic { .. } => "panic",
         Change::Endpoints { .. } => "endpoints",
     }
 }
 
 /// Every word of [`change_word`].
-pub(crate) const CHANGES: [&str; 12] = [
+pub(crate) const CHANGES: [&str; 14] = [
     Verdict::Unknown.as_str(),
     Verdict::Healthy.as_str(),
     Verdict::Suspect.as_str(),
@@ -317,6 +319,8 @@ pub(crate) const CHANGES: [&str; 12] = [
     "tier",
     "writer",
     "detour",
+    "order_path",
+    "orders_held",
     "panic",
     "endpoints",
 ];

@@ -85,6 +85,7 @@ pub(crate) static PARTS: [Part; 13] = [
         title: "Pools",
         families: &[
             &family::POOL_PANIC,
+            &family::POOL_ORDERS_HELD,
             &family::POOL_ACTIVE_TIER,
             &concentration::POOL_TIERS,
             &concentration::POOL_TIERS_USABLE,

@@ -125,6 +125,7 @@ fn busy() -> Metrics {
         Some("aws"),
         &["aws".to_owned(), "gcp".to_owned()],
     );
+    metrics.set_orders_held("trading", false);
     metrics.probe(&endpoint(), Ok(Duration::from_millis(2)));
     metrics.event(SubjectKind::Provider, "down", Cause::SitesDown);
     metrics.policy_loaded("5f3a", 1_760_000_000.0);

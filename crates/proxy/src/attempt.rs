@@ -96,7 +96,7 @@ pub(crate) async fn attempt(
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Result<Box<Answer>, Ended> {
     let started = plan.started;
-    let waits = Wait::begin(worker, upstream, started, plan.usual);
+    let waits = Wait::begin(worker, upstream, started, plan.usual, plan.order);
     let (mut lease, at) = match upstream.lend_at_once(plan.need, plan.protocol, started) {
         Some(lease) => (lease, started),
         // Apart: a future that connects is large, and few requests need one.
@@ -120,7 +120,7 @@ pub(crate) async fn attempt(
     let waited = wait(worker, &mut answer, limits, may_leave).await;
     drop(waits);
     let now = std::time::Instant::now();
-    if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now) {
+    if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now, order) {
         // The engine believes it to be silent.
         worker.tallies.hurry();
     }

@@ -8,9 +8,7 @@ use crate::operator::{self, Saying};
 use crate::record::Driven;
 use crate::serving::Serving;
 use crate::worker::Shared;
-use leeward_failover::{
-    BackendId, EndpointId, Engine, Input, Overdue, ProbeResult, Status, Tally, Time,
-};
+use leeward_failover::{BackendId, EndpointId, Engine, Input, ProbeResult, Status, Tally, Time};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,8 +23,8 @@ pub(crate) const INBOX: usize = 4096;
 pub(crate) enum ControlMessage {
     /// What requests of one worker met.
     Traffic(Vec<(EndpointId, Tally)>),
-    /// Endpoints that say nothing to requests of one worker that wait for them.
-    Silence(Vec<(EndpointId, Overdue)>),
+    /// Endpoints that say nothing to requests, or to orders, of one worker that wait for them.
+    Silence(Vec<Input>),
     /// Somebody asks for everything that is known.
     Status(oneshot::Sender<Status>),
     /// Somebody wants to try something on a copy of the engine, under the policy that it goes by.
@@ -108,8 +106,8 @@ pub(crate) async fn run(
                 }
             }
             Some(ControlMessage::Silence(silent)) => {
-                for (endpoint, overdue) in silent {
-                    engine.handle(Input::Silence { endpoint, overdue }, shared.now());
+                for input in silent {
+                    engine.handle(input, shared.now());
                 }
             }
             Some(ControlMessage::Status(to)) => give(to, engine.status(shared.now())),

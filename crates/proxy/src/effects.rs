@@ -307,6 +307,7 @@ impl Effects {
                 pool.writer.as_deref(),
                 &providers,
             );
+            metrics.set_orders_held(&pool.name, pool.orders_held);
             self.show_capacity(pool);
             for endpoint in &pool.endpoints {
                 if let Some(Some(io)) = self.endpoints.get(endpoint.id.index()) {
@@ -371,6 +372,11 @@ fn in_words(change: &Change) -> String {
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
         Change::Detour { from, to } => format!("orders {from} -> {to}"),
+        Change::OrderPath { from, to } => {
+            format!("order path {} -> {}", from.as_str(), to.as_str())
+        }
+        Change::OrdersHeld { on: true } => "orders fail, nobody else takes them".into(),
+        Change::OrdersHeld { on: false } => "orders fail no more".into(),
         Change::Panic { on: true } => "panic on".into(),
         Change::Panic { on: false } => "panic off".into(),
         Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),

@@ -15,6 +15,7 @@ use leeward_config::policy::Affinity;
 use leeward_failover::select::affinity_key;
 use leeward_failover::{Class, Leaving, Outcome};
 use leeward_metrics::{RefusedReason, RequestOutcome};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -43,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) call: bool,
     /// How the names of the request's fields were written; `None` where they are in lower case.
     pub(crate) names: Option<Rc<Names>>,
+    /// Whose it is, by its affinity key; known of every order and cancel.
+    key: Cell<u64>,
     /// Its notes for the access log, where there is one.
     pub(crate) account: Option<Box<Account>>,
     ended: bool,
@@ -63,6 +66,7 @@ impl Exchange {
             started: Instant::now(),
             call: false,
             names: None,
+            key: Cell::new(0),
             ended: false,
         }
     }
@@ -111,31 +115,33 @@ impl Exchange {
 
     /// What keeps this client's requests on one path; `None` when nothing does.
     pub(crate) fn affinity<B>(&self, wanted: &Affinity, request: &Request<B>) -> Option<u64> {
-        if let Some(key) = header_key(wanted, request.headers()) {
-            return Some(key);
-        }
-        if !self.class.goes_to_writer() {
+        let by_field = header_key(wanted, request.headers());
+        if by_field.is_none() && !self.class.goes_to_writer() {
             return None;
         }
-        Some(if self.client == self.conn.peer.ip() {
-            self.conn.address_key
-        } else {
-            address_key(self.client)
-        })
+        let key = by_field.unwrap_or_else(|| {
+            if self.client == self.conn.peer.ip() {
+                self.conn.address_key
+            } else {
+                address_key(self.client)
+            }
+        });
+        self.key.set(key);
+        Some(key)
     }
 
     /// Tallies one attempt at `upstream`.
     pub(crate) fn note(&self, upstream: &Upstream, outcome: Outcome, head: Head) {
-        let Head { latency, late } = head;
         self.log(|account| account.noted(upstream.io.id, outcome));
+        let client = self.class.goes_to_writer().then(|| self.key.get());
         self.worker
             .tallies
-            .note(upstream.io.id, outcome, latency, late);
+            .note(upstream.io.id, outcome, head, client);
         self.worker.cells.inc(upstream.io.slots.attempts(outcome));
         if outcome == Outcome::Success {
             self.worker
                 .cells
-                .observe(upstream.io.provider.head, latency);
+                .observe(upstream.io.provider.head, head.latency);
         }
     }
 

@@ -4,6 +4,7 @@
 //! When the control task is behind, counts gather here: nothing is lost and nothing grows.
 
 use crate::control::ControlMessage;
+use crate::exchange::Head;
 use leeward_failover::{EndpointId, Outcome, Tally};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -24,14 +25,13 @@ pub(crate) struct Tallies {
 }
 
 impl Tallies {
-    /// Counts one attempt; `latency` is the time to its response head, and `late` whether that was
-    /// longer than usual.
+    /// Counts one attempt; of an order or a cancel `client` is whose it was, by its affinity key.
     pub(crate) fn note(
         &self,
         endpoint: EndpointId,
         outcome: Outcome,
-        latency: Duration,
-        late: bool,
+        Head { latency, late }: Head,
+        client: Option<u64>,
     ) {
         let mut by_endpoint = self.by_endpoint.borrow_mut();
         if by_endpoint.len() <= endpoint.index() {
@@ -42,6 +42,9 @@ impl Tallies {
         tally.add(outcome, latency);
         if late {
             tally.add_late();
+        }
+        if let Some(client) = client {
+            tally.add_order(outcome, client, late);
         }
         if first {
             let mut touched = self.touched.borrow_mut();

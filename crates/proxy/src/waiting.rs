@@ -2,14 +2,15 @@
 //!
 //! Each attempt is noted while it waits. Now and then the worker looks at the endpoints at which any
 //! does: where requests are overdue and nothing was answered since they were sent, the engine is
-//! told, with what the kernel knows of their paths. It judges nothing: what a silence means is the
+//! told, with what the kernel knows of their paths. Orders are looked at for themselves as well: an
+//! endpoint may answer reads and no order. It judges nothing: what a silence means is the
 //! engine's to say.
 
 use crate::control::ControlMessage;
 use crate::upstream::Upstream;
 use crate::upstream_io::Wire;
 use crate::worker::Worker;
-use leeward_failover::{EndpointId, Overdue};
+use leeward_failover::{Input, Overdue};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -48,12 +49,20 @@ pub(crate) struct Waiting {
     /// The worker looks at it.
     looked_at: Cell<bool>,
     /// What was last told of it, and when.
-    told: Cell<Option<(Overdue, Instant)>>,
+    told: Cell<Told>,
+    /// The same of its orders alone.
+    order_answered: Cell<Instant>,
+    orders_told: Cell<Told>,
 }
+
+/// What was last told of an endpoint, and when.
+type Told = Option<(Overdue, Instant)>;
 
 /// One attempt that waits.
 struct Slot {
     since: Instant,
+    /// It must not happen twice.
+    order: bool,
     /// From when on it is overdue; `None` while nothing is known of its route.
     overdue: Option<Instant>,
     /// `None` until it has a connection.
@@ -79,13 +88,16 @@ impl Waiting {
             answered: Cell::new(Instant::now()),
             looked_at: Cell::new(false),
             told: Cell::new(None),
+            order_answered: Cell::new(Instant::now()),
+            orders_told: Cell::new(None),
         }
     }
 
     /// An attempt begins to wait; the number is to be given back.
-    fn enter(&self, since: Instant, patience: Option<Duration>) -> usize {
+    fn enter(&self, since: Instant, patience: Option<Duration>, order: bool) -> usize {
         let slot = Slot {
             since,
+            order,
             overdue: patience.map(|patience| since + patience),
             path: None,
         };
@@ -119,11 +131,15 @@ impl Waiting {
         self.free.borrow_mut().push(number);
     }
 
-    /// The endpoint answered something. True where it was told to be silent.
-    pub(crate) fn answered(&self, now: Instant) -> bool {
+    /// The endpoint answered something, or an order. True where it was told to be silent.
+    pub(crate) fn answered(&self, now: Instant, order: bool) -> bool {
         self.answered.set(now);
         self.given_up.borrow_mut().drain(..).for_each(Slot::end);
-        self.told.take().is_some()
+        let told_of_orders = order && {
+            self.order_answered.set(now);
+            self.orders_told.take().is_some()
+        };
+        self.told.take().is_some() || told_of_orders
     }
 
     /// The attempt that began at `since` or just after it is given up because another one beside it
@@ -148,6 +164,7 @@ impl Waiting {
         }
         given_up.push_back(Slot {
             since,
+            order: false,
             overdue: Some(since + patience),
             path,
         });
@@ -162,18 +179,26 @@ impl Waiting {
         given_up.is_empty() && self.slots.borrow().len() == self.free.borrow().len()
     }
 
-    /// What is to be told of it now, if anything.
-    fn look(&self, now: Instant) -> Option<Overdue> {
-        let overdue = self.overdue(now)?;
-        let again = self.told.get().is_none_or(|(told, at)| {
-            let worse =
-                overdue.requests >= told.requests * 2 || overdue.dead_paths > told.dead_paths;
-            worse || now.duration_since(at) >= TELL_AGAIN
-        });
-        again.then(|| {
-            self.told.set(Some((overdue, now)));
-            overdue
-        })
+    /// What is to be told of it now, and of its orders alone, if anything.
+    fn look(&self, now: Instant) -> [Option<Overdue>; 2] {
+        [
+            news(&self.told, self.overdue(now), now),
+            news(&self.orders_told, self.orders_overdue(now), now),
+        ]
+    }
+
+    /// The orders that are overdue and were sent after the last answer to one.
+    fn orders_overdue(&self, now: Instant) -> Option<Overdue> {
+        let mut found = Overdue::default();
+        let slots = self.slots.borrow();
+        let orders = slots.iter().flatten().filter(|slot| slot.order);
+        let unanswered = orders.filter(|slot| slot.since >= self.order_answered.get());
+        for slot in unanswered.filter(|slot| slot.overdue.is_some_and(|at| at <= now)) {
+            found.requests += 1;
+            let age = now.saturating_duration_since(slot.since);
+            found.oldest = found.oldest.max(age);
+        }
+        (found.requests > 0).then_some(found)
     }
 
     /// The requests that are overdue and were sent after the last answer.
@@ -199,6 +224,19 @@ impl Waiting {
         }
         (found.requests > 0).then_some(found)
     }
+}
+
+/// What is told of it, where it is news.
+fn news(told: &Cell<Told>, overdue: Option<Overdue>, now: Instant) -> Option<Overdue> {
+    let overdue = overdue?;
+    let again = told.get().is_none_or(|(told, at)| {
+        let worse = overdue.requests >= told.requests * 2 || overdue.dead_paths > told.dead_paths;
+        worse || now.duration_since(at) >= TELL_AGAIN
+    });
+    again.then(|| {
+        told.set(Some((overdue, now)));
+        overdue
+    })
 }
 
 impl Slot {
@@ -236,8 +274,9 @@ impl<'a> Wait<'a> {
         upstream: &'a Rc<Upstream>,
         since: Instant,
         patience: Option<Duration>,
+        order: bool,
     ) -> Self {
-        let number = upstream.waiting.enter(since, patience);
+        let number = upstream.waiting.enter(since, patience, order);
         worker.watched.watch(upstream);
         Self { upstream, number }
     }
@@ -274,7 +313,7 @@ impl Watched {
         }
     }
 
-    fn look(&self, now: Instant) -> Vec<(EndpointId, Overdue)> {
+    fn look(&self, now: Instant) -> Vec<Input> {
         let mut silent = Vec::new();
         self.upstreams.borrow_mut().retain(|upstream| {
             let waiting = &upstream.waiting;
@@ -282,10 +321,11 @@ impl Watched {
                 waiting.looked_at.set(false);
                 return false;
             }
-            if silent.len() < MOST_TOLD
-                && let Some(overdue) = waiting.look(now)
-            {
-                silent.push((upstream.io.id, overdue));
+            if silent.len() < MOST_TOLD {
+                let endpoint = upstream.io.id;
+                let [all, orders] = waiting.look(now);
+                silent.extend(all.map(|overdue| Input::Silence { endpoint, overdue }));
+                silent.extend(orders.map(|overdue| Input::OrdersWait { endpoint, overdue }));
             }
             true
         });
@@ -332,7 +372,7 @@ mod tests {
         let waiting = Waiting::new();
         let start = Instant::now();
         for n in 0..3 {
-            waiting.enter(start + ms(n * 10), Some(PATIENCE));
+            waiting.enter(start + ms(n * 10), Some(PATIENCE), false);
         }
         (waiting, start)
     }
@@ -348,29 +388,29 @@ mod tests {
     #[test]
     fn an_answer_excuses_what_was_sent_before_it() {
         let (waiting, start) = three();
-        assert!(!waiting.answered(start + ms(15)));
+        assert!(!waiting.answered(start + ms(15), false));
         let overdue = waiting.overdue(start + ms(100)).unwrap();
         assert_eq!((overdue.requests, overdue.oldest), (1, ms(80)));
-        waiting.answered(start + ms(101));
+        waiting.answered(start + ms(101), false);
         assert_eq!(waiting.overdue(start + ms(200)), None);
     }
 
     #[test]
     fn a_silence_is_told_at_once_when_it_grows_and_now_and_then_when_not() {
         let (waiting, start) = three();
-        assert!(waiting.look(start + ms(50)).is_some());
-        assert!(waiting.look(start + ms(55)).is_none());
-        assert!(waiting.look(start + ms(60)).is_some(), "it has doubled");
-        assert!(waiting.look(start + ms(70)).is_none());
-        assert!(waiting.look(start + ms(125)).is_some());
-        assert!(waiting.answered(start + ms(126)), "it was told");
+        assert!(waiting.look(start + ms(50))[0].is_some());
+        assert!(waiting.look(start + ms(55))[0].is_none());
+        assert!(waiting.look(start + ms(60))[0].is_some(), "it has doubled");
+        assert!(waiting.look(start + ms(70))[0].is_none());
+        assert!(waiting.look(start + ms(125))[0].is_some());
+        assert!(waiting.answered(start + ms(126), false), "it was told");
     }
 
     #[test]
     fn a_connection_that_does_not_come_about_is_a_dead_path() {
         let waiting = Waiting::new();
         let start = Instant::now();
-        waiting.enter(start, None);
+        waiting.enter(start, None, false);
         assert_eq!(waiting.overdue(start + ms(240)), None);
         let overdue = waiting.overdue(start + ms(250)).unwrap();
         assert_eq!((overdue.requests, overdue.dead_paths), (1, 1));
@@ -386,7 +426,7 @@ mod tests {
         assert_eq!(waiting.overdue(start + ms(60)).map(|o| o.requests), Some(2));
         assert!(!waiting.is_empty(start + ms(400)));
         assert!(waiting.is_empty(start + ms(600)));
-        waiting.answered(start + ms(700));
+        waiting.answered(start + ms(700), false);
         waiting.give_up(start + ms(650), PATIENCE);
         assert_eq!(
             waiting.overdue(start + ms(900)),
@@ -396,10 +436,23 @@ mod tests {
     }
 
     #[test]
+    fn orders_that_wait_are_told_of_though_reads_are_answered() {
+        let waiting = Waiting::new();
+        let start = Instant::now() + ms(1);
+        waiting.enter(start, Some(PATIENCE), true);
+        waiting.enter(start, Some(PATIENCE), false);
+        waiting.answered(start + ms(40), false);
+        let [all, orders] = waiting.look(start + ms(60));
+        assert_eq!((all, orders.map(|o| o.requests)), (None, Some(1)));
+        assert!(waiting.answered(start + ms(61), true), "it was told");
+        assert_eq!(waiting.look(start + ms(200)), [None, None]);
+    }
+
+    #[test]
     fn slots_are_used_again() {
         let (waiting, start) = three();
         waiting.leave(1);
-        assert_eq!(waiting.enter(start, None), 1);
+        assert_eq!(waiting.enter(start, None, false), 1);
         (0..3).for_each(|number| waiting.leave(number));
         assert!(waiting.is_empty(start));
     }

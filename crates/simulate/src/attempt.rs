@@ -221,6 +221,7 @@ impl World {
         let (class, in_time) = (request.class, self.now < request.deadline);
         let pool = request.pool.index();
         let attempts = request.tried.len() as u32 + 1;
+        let client = self.client_of(id);
         let late = self.answered(attempt.endpoint, pool, class, latency);
         let head = (latency, late);
         if !whole {
@@ -236,14 +237,14 @@ impl World {
                 if let Some(request) = self.requests.get_mut(&id) {
                     request.spare = Some(code);
                 }
-                self.note(attempt.endpoint, said, head);
+                self.note(attempt.endpoint, said, head, client);
                 self.place(id, reach);
                 return;
             }
         }
         self.left(id, attempt, Sent::Maybe);
         self.end(id, Told::Answered(code));
-        self.note(attempt.endpoint, said, head);
+        self.note(attempt.endpoint, said, head, client);
     }
 
     /// Patience is over, or time is.
@@ -311,7 +312,8 @@ impl World {
 
     fn failed(&mut self, id: u64, attempt: &Attempt, outcome: Outcome) {
         self.left(id, attempt, Sent::Nothing);
-        self.note(attempt.endpoint, outcome, (Duration::ZERO, false));
+        let client = self.client_of(id);
+        self.note(attempt.endpoint, outcome, (Duration::ZERO, false), client);
     }
 
     /// Another attempt, or the end.

@@ -245,6 +245,12 @@ fn trouble(plan: &mut Plan, draft: &Draft, dice: &mut Dice) {
         };
         phase.label.push_str(" (flapping)");
     }
+    // Now and then it is the orders alone that fail, drawn apart: worlds without it stay what they are.
+    let mut apart = Dice::new(plan.seed, 7700 + plan.phases.len() as u64);
+    if matches!(mode, Mode::Http | Mode::AcceptHang) && apart.chance(0.25) {
+        phase.classes = vec![Class::Order, Class::Cancel];
+        phase.label.push_str(" (orders alone)");
+    }
     let lies = (mode == Mode::Http || mode == Mode::AcceptHang) && dice.chance(0.5);
     if mode == Mode::DnsMove {
         move_names(plan, &mut phase);

@@ -124,6 +124,11 @@ fn in_words(change: &Change) -> String {
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
         Change::Detour { from, to } => format!("orders {from} -> {to}"),
+        Change::OrderPath { from, to } => {
+            format!("order path {} -> {}", from.as_str(), to.as_str())
+        }
+        Change::OrdersHeld { on: true } => "orders fail, nobody else takes them".into(),
+        Change::OrdersHeld { on: false } => "orders fail no more".into(),
         Change::Panic { on: true } => "panic".into(),
         Change::Panic { on: false } => "panic over".into(),
         Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),

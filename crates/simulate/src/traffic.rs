@@ -185,12 +185,20 @@ impl World {
         next
     }
 
-    /// Counts one attempt. A failure goes to the engine at once.
+    /// Whose request it is, where it is an order or a cancel.
+    pub(crate) fn client_of(&self, id: u64) -> Option<u64> {
+        let request = self.requests.get(&id)?;
+        request.key.filter(|_| request.class.goes_to_writer())
+    }
+
+    /// Counts one attempt; of an order or a cancel with whose it was. A failure goes to the engine at
+    /// once.
     pub(crate) fn note(
         &mut self,
         endpoint: EndpointId,
         outcome: Outcome,
         (latency, late): (Duration, bool),
+        client: Option<u64>,
     ) {
         let known = self
             .tallies
@@ -201,6 +209,9 @@ impl World {
             tally.add(outcome, latency);
             if late {
                 tally.add_late();
+            }
+            if let Some(client) = client {
+                tally.add_order(outcome, client, late);
             }
         };
         match known {

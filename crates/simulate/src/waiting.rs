@@ -44,6 +44,9 @@ pub(crate) struct Waiting {
     answered: BTreeMap<EndpointId, Time>,
     /// What was last told of each, and when.
     told: BTreeMap<EndpointId, (Overdue, Time)>,
+    /// The same of orders alone.
+    order_answered: BTreeMap<EndpointId, Time>,
+    orders_told: BTreeMap<EndpointId, (Overdue, Time)>,
     planned: bool,
 }
 
@@ -76,26 +79,41 @@ impl World {
     /// Workers look at what waits.
     pub(crate) fn look_at_waiting(&mut self) {
         self.waiting.planned = false;
-        let silent = self.overdue();
-        let mut any = false;
-        for (endpoint, overdue) in silent {
-            let again = self.waiting.told.get(&endpoint).is_none_or(|(told, at)| {
-                let worse =
-                    overdue.requests >= told.requests * 2 || overdue.dead_paths > told.dead_paths;
-                worse || self.now.since(*at) >= TELL_AGAIN
-            });
-            if again {
-                self.waiting.told.insert(endpoint, (overdue, self.now));
-                self.tell(Input::Silence { endpoint, overdue });
-                any = true;
-            }
+        let now = self.now;
+        let (all, orders) = (self.overdue(), self.orders_overdue());
+        let mut inputs = Vec::new();
+        for (endpoint, overdue) in news(&mut self.waiting.told, all, now) {
+            inputs.push(Input::Silence { endpoint, overdue });
         }
+        for (endpoint, overdue) in news(&mut self.waiting.orders_told, orders, now) {
+            inputs.push(Input::OrdersWait { endpoint, overdue });
+        }
+        let any = !inputs.is_empty();
+        inputs.into_iter().for_each(|input| self.tell(input));
         if any {
             self.apply();
         }
         if self.requests.values().any(|r| r.attempt.is_some()) {
             self.watch();
         }
+    }
+
+    /// Orders that wait longer than usual where none was answered since they were sent.
+    fn orders_overdue(&self) -> BTreeMap<EndpointId, Overdue> {
+        let mut silent: BTreeMap<EndpointId, Overdue> = BTreeMap::new();
+        let orders = self.requests.values().filter(|r| r.class == Class::Order);
+        for (request, attempt) in orders.filter_map(|r| Some((r, r.attempt.as_ref()?))) {
+            let answered = self.waiting.order_answered.get(&attempt.endpoint);
+            let age = self.now.since(attempt.began);
+            let usual = self.overdue_after(request.pool.index(), request.class);
+            let waits = answered.is_none_or(|at| *at <= attempt.began);
+            if waits && usual.is_some_and(|usual| age >= usual) {
+                let overdue = silent.entry(attempt.endpoint).or_default();
+                overdue.requests += 1;
+                overdue.oldest = overdue.oldest.max(age);
+            }
+        }
+        silent
     }
 
     fn overdue(&self) -> BTreeMap<EndpointId, Overdue> {
@@ -156,9 +174,12 @@ impl World {
             .overdue_after(pool, class)
             .is_some_and(|usual| took >= usual);
         self.waiting.answered.insert(endpoint, self.now);
-        if self.waiting.told.remove(&endpoint).is_some() {
-            self.tallies.hurry = true;
+        let mut told = self.waiting.told.remove(&endpoint).is_some();
+        if class == Class::Order {
+            self.waiting.order_answered.insert(endpoint, self.now);
+            told |= self.waiting.orders_told.remove(&endpoint).is_some();
         }
+        self.tallies.hurry |= told;
         let pace = self.waiting.paces.entry((pool, class)).or_default();
         pace.record(took);
         late
@@ -207,4 +228,25 @@ impl World {
         let writes = request.is_some_and(|r| r.class.goes_to_writer());
         !writes || writer.is_none() || writer != provider
     }
+}
+
+/// What is told of silences: those that are new, worse, or last.
+fn news(
+    told: &mut BTreeMap<EndpointId, (Overdue, Time)>,
+    silent: BTreeMap<EndpointId, Overdue>,
+    now: Time,
+) -> Vec<(EndpointId, Overdue)> {
+    let mut news = Vec::new();
+    for (endpoint, overdue) in silent {
+        let again = told.get(&endpoint).is_none_or(|(told, at)| {
+            let worse =
+                overdue.requests >= told.requests * 2 || overdue.dead_paths > told.dead_paths;
+            worse || now.since(*at) >= TELL_AGAIN
+        });
+        if again {
+            told.insert(endpoint, (overdue, now));
+            news.push((endpoint, overdue));
+        }
+    }
+    news
 }

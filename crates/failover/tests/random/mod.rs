@@ -2,8 +2,8 @@
 
 use leeward_failover::{
     Backend, BackendId, EndpointId, FailoverParams, HealthParams, Input, Mover, OperatorWord,
-    OrderParams, Outcome, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult, Provider,
-    ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally, Target, TierSite, Writer,
+    OrderParams, Outcome, Overdue, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult,
+    Provider, ProviderId, ProviderKind, RetryParams, Site, SiteId, Tally, Target, TierSite, Writer,
 };
 use proptest::prelude::*;
 use std::net::SocketAddr;
@@ -157,12 +157,32 @@ fn probes() -> impl Strategy<Value = Input> {
 
 fn traffic() -> impl Strategy<Value = Input> {
     let outcomes = prop::collection::vec((0..Outcome::ALL.len(), 1..40_u32), 0..4);
-    (endpoints(), outcomes).prop_map(|(endpoint, outcomes)| {
+    let clients = prop::option::of(1..9_u64);
+    (endpoints(), outcomes, clients).prop_map(|(endpoint, outcomes, clients)| {
         let mut tally = Tally::default();
         for (outcome, count) in outcomes {
-            (0..count).for_each(|_| tally.add(Outcome::ALL[outcome], Duration::from_millis(3)));
+            let outcome = Outcome::ALL[outcome];
+            for number in 0..count {
+                tally.add(outcome, Duration::from_millis(3));
+                if let Some(clients) =
+                    clients.filter(|_| outcome != Outcome::Success || number % 2 == 0)
+                {
+                    tally.add_order(outcome, u64::from(number) % clients, false);
+                }
+            }
         }
         Input::Traffic { endpoint, tally }
+    })
+}
+
+fn orders_wait() -> impl Strategy<Value = Input> {
+    (endpoints(), 0..6_u32, 0..3000_u64).prop_map(|(endpoint, requests, oldest)| {
+        let overdue = Overdue {
+            requests,
+            oldest: Duration::from_millis(oldest),
+            dead_paths: requests / 2,
+        };
+        Input::OrdersWait { endpoint, overdue }
     })
 }
 
@@ -204,6 +224,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
         8 => probes(),
         8 => traffic(),
+        2 => orders_wait(),
         1 => addresses(),
         2 => words(),
         1 => policies().prop_map(|policy| Input::Policy(Box::new(policy))),

@@ -11,6 +11,9 @@
 //! [at TIME] requests PLACE [OUTCOME N].. once, now
 //! [at TIME] waits PLACE N [dead M]       from now on, N requests wait there without an answer, M of
 //!                                        them on dead paths; 0 ends it
+//! [at TIME] orders PLACE [of N] [OUTCOME N]..  from now on, every 100 ms, wherever orders go there:
+//!                                        orders of N clients (8) in turn
+//! [at TIME] orders_wait PLACE N          from now on, N orders wait there without an answer; 0 ends it
 //! [at TIME] resolve SITE ADDRESS.. [keeping ADDRESS..]
 //!                                        what the name of the site's first backend resolves to, and
 //!                                        what is kept of before; `resolve SITE expired` keeps nothing
@@ -44,7 +47,9 @@ pub(crate) enum Action {
     Probes(String, Option<(ProbeFailure, String)>),
     Traffic(String, Tally),
     Requests(String, Tally),
+    Orders(String, Tally),
     Waits(String, Overdue),
+    OrdersWait(String, Overdue),
     Resolve(String, Vec<String>),
     Operator {
         word: OperatorWord,
@@ -91,7 +96,15 @@ fn action(verb: &str, rest: &[&str]) -> Result<Action, String> {
         "probes" => Action::Probes(word(0)?, probes(&rest[1..])?),
         "traffic" => Action::Traffic(word(0)?, tally(&rest[1..])?),
         "requests" => Action::Requests(word(0)?, tally(&rest[1..])?),
+        "orders" => {
+            let orders = match rest.get(1) {
+                Some(&"of") => tally(&[&["orders_of"], &rest[2..]].concat())?,
+                _ => tally(&[&["orders_of", "8"], &rest[1..]].concat())?,
+            };
+            Action::Orders(word(0)?, orders)
+        }
         "waits" => Action::Waits(word(0)?, overdue(&rest[1..])?),
+        "orders_wait" => Action::OrdersWait(word(0)?, overdue(&rest[1..])?),
         "resolve" => Action::Resolve(
             word(0)?,
             rest[1..].iter().map(|a| (*a).to_owned()).collect(),
@@ -135,9 +148,11 @@ fn probes(rest: &[&str]) -> Result<Option<(ProbeFailure, String)>, String> {
     }
 }
 
-/// Failures come after successes, so that a batch with both ends badly.
+/// Failures come after successes, so that a batch with both ends badly. What comes after `orders_of 3`
+/// are orders, of three clients in turn.
 fn tally(rest: &[&str]) -> Result<Tally, String> {
     let mut tally = Tally::default();
+    let mut clients: Option<u32> = None;
     for pair in rest.chunks(2) {
         let [outcome, count] = pair else {
             return Err(format!("how many of {}?", pair[0]));
@@ -148,15 +163,26 @@ fn tally(rest: &[&str]) -> Result<Tally, String> {
                 .map_err(|_| format!("not a number: {count}"))?;
             continue;
         }
+        if *outcome == "orders_of" {
+            clients = Some(
+                count
+                    .parse()
+                    .map_err(|_| format!("not a number: {count}"))?,
+            );
+            continue;
+        }
         let known = Outcome::ALL
             .into_iter()
             .find(|known| known.as_str() == *outcome);
         let known = known.ok_or_else(|| format!("no such outcome: {outcome}"))?;
-        for _ in 0..count
-            .parse::<u32>()
-            .map_err(|_| format!("not a number: {count}"))?
-        {
+        let count: u32 = count
+            .parse()
+            .map_err(|_| format!("not a number: {count}"))?;
+        for number in 0..count {
             tally.add(known, Duration::from_millis(2));
+            if let Some(clients) = clients {
+                tally.add_order(known, u64::from(number % clients), false);
+            }
         }
     }
     Ok(tally)

@@ -11,6 +11,10 @@ pub(crate) fn spoken(event: &Event) -> String {
         Change::Tier { from, to } => format!("tier {from} -> {to}"),
         Change::Writer { from, to } => format!("writer {from} -> {to}"),
         Change::Detour { from, to } => format!("orders {from} -> {to}"),
+        Change::OrderPath { from, to } => {
+            format!("order path {} -> {}", from.as_str(), to.as_str())
+        }
+        Change::OrdersHeld { on } => format!("orders held {}", if *on { "on" } else { "off" }),
         Change::Panic { on } => format!("panic {}", if *on { "on" } else { "off" }),
         Change::Endpoints { added, removed } => format!("endpoints +{added} -{removed}"),
     };

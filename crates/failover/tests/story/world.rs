@@ -4,7 +4,7 @@ use super::draft::Draft;
 use super::script::{Action, Command};
 use super::words::{shown, spoken};
 use leeward_failover::{
-    Backend, BackendId, EndpointId, Engine, Input, Output, Overdue, Policy, ProbeFailure,
+    Backend, BackendId, EndpointId, Engine, Input, Lane, Output, Overdue, Policy, ProbeFailure,
     ProbeResult, ProviderId, SiteId, Tally, Target, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,9 @@ pub(crate) struct World {
     traffic: Vec<(String, Tally)>,
     /// What waits for an answer, and since when.
     waits: Vec<(String, Time, Overdue)>,
+    /// What orders meet, and those that wait.
+    orders: Vec<(String, Tally)>,
+    orders_wait: Vec<(String, Time, Overdue)>,
     /// Probes under way, by when they end.
     under_way: BTreeSet<(Time, EndpointId)>,
     next_tick: Time,
@@ -49,6 +52,8 @@ impl World {
             probes: Vec::new(),
             traffic: Vec::new(),
             waits: Vec::new(),
+            orders: Vec::new(),
+            orders_wait: Vec::new(),
             under_way: BTreeSet::new(),
             next_tick: Time::ZERO + TICK,
             endpoints: BTreeMap::new(),
@@ -82,7 +87,11 @@ impl World {
             Action::Load => self.load(),
             Action::Probes(place, behaviour) => self.probes.push((place, behaviour)),
             Action::Traffic(place, tally) => self.traffic.push((place, tally)),
+            Action::Orders(place, tally) => self.orders.push((place, tally)),
             Action::Waits(place, overdue) => self.waits.push((place, self.now, overdue)),
+            Action::OrdersWait(place, overdue) => {
+                self.orders_wait.push((place, self.now, overdue));
+            }
             Action::Requests(place, tally) => self.requests(&place, tally)?,
             Action::Resolve(site, addresses) => self.resolve(&site, &addresses)?,
             Action::Operator {
@@ -128,6 +137,7 @@ impl World {
             } else if next == self.next_tick {
                 self.next_tick = self.next_tick + TICK;
                 self.tick();
+                self.order();
                 self.wait();
             } else {
                 self.tell(Input::Wake);
@@ -175,6 +185,32 @@ impl World {
                     endpoint,
                     tally: *tally,
                 });
+            }
+        }
+    }
+
+    /// Orders end, wherever they go.
+    fn order(&mut self) {
+        for endpoint in self.endpoints.keys().copied().collect::<Vec<_>>() {
+            let takes = self.engine.table().pools.iter().any(|pool| {
+                let writes = |lane: &&Lane| pool.writer.is_none_or(|w| w == lane.provider);
+                let mut here = pool.lanes.iter().filter(writes).flat_map(|l| &l.endpoints);
+                here.any(|e| e.id == endpoint && e.order_weight > 0.0)
+            });
+            let mut said = self.orders.iter().rev();
+            let said = said.find(|(place, _)| self.stands(endpoint, place));
+            if let Some((_, tally)) = said.filter(|(_, tally)| takes && !tally.is_empty()) {
+                let tally = *tally;
+                self.tell(Input::Traffic { endpoint, tally });
+            }
+            let said = self.orders_wait.iter().rev();
+            let said = said
+                .clone()
+                .find(|(place, ..)| self.stands(endpoint, place));
+            if let Some((_, since, overdue)) = said.filter(|(_, _, o)| o.requests > 0).cloned() {
+                let oldest = self.now.since(since);
+                let overdue = Overdue { oldest, ..overdue };
+                self.tell(Input::OrdersWait { endpoint, overdue });
             }
         }
     }

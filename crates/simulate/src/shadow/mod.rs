@@ -197,7 +197,7 @@ impl Shadow {
 
     /// A request ended.
     pub(crate) fn ended(&mut self, world: &World, done: &Done) {
-        self.orders.ended(world, done, &mut self.found);
+        self.orders.ended(world, done, &self.quiet, &mut self.found);
         self.reads.ended(world, done, &self.quiet, &mut self.found);
     }
 

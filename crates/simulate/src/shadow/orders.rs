@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Orders may have nowhere to go for this long while somebody could take them.
 const STUCK: Duration = Duration::from_secs(12);
+/// Orders that fail one after the other that are enough to say that it lasts.
+const MANY: u32 = 30;
 /// The writer may leave for what happened this long ago.
 const REASON: Duration = Duration::from_secs(30);
 
@@ -21,6 +23,8 @@ const REASON: Duration = Duration::from_secs(30);
 pub(crate) struct Orders {
     /// By pool: since when orders have nowhere to go.
     stuck_since: BTreeMap<usize, Time>,
+    /// By pool: since when orders fail one after the other, and how many.
+    failing: BTreeMap<usize, (Time, u32)>,
     /// Whether the next table is a new process's first.
     fresh: bool,
 }
@@ -61,7 +65,8 @@ impl Orders {
         }
     }
 
-    pub(crate) fn ended(&mut self, world: &World, done: &Done, found: &mut Found) {
+    pub(crate) fn ended(&mut self, world: &World, done: &Done, quiet: &Quiet, found: &mut Found) {
+        self.fails_for_long(world, done, quiet, found);
         let Some(trail) = world.ledger.orders.get(&done.id) else {
             return;
         };
@@ -78,6 +83,41 @@ impl Orders {
         {
             let what = format!("order {} is said to be executed, and was not", done.id);
             found.broken(world.now, "P1", what);
+        }
+    }
+
+    /// Orders do not fail one after the other for long while another provider could take them.
+    fn fails_for_long(&mut self, world: &World, done: &Done, quiet: &Quiet, found: &mut Found) {
+        let failed = matches!(done.told, Told::Answered(500..) | Told::Unknown);
+        if done.class != Class::Order || done.tried.is_empty() {
+            return;
+        }
+        if !failed {
+            self.failing.remove(&done.pool);
+            return;
+        }
+        let (since, count) = self.failing.entry(done.pool).or_insert((done.at, 0));
+        *count += 1;
+        let (since, count) = (*since, *count);
+        let params = &world.rules.engine.pools[done.pool];
+        let may_move = params.orders.moves == Mover::Automatic;
+        let long = world.now.since(since) > STUCK && count >= MANY;
+        let upset = quiet.is_upset(world.now, STUCK) || quiet.has_words(world.now);
+        if !long || !may_move || upset {
+            return;
+        }
+        // Whoever was hurt within the longest hold-down may be on its way home.
+        let before = since - params.failover.hold_down_max - REASON;
+        let well = world.servers.iter().enumerate().find(|(index, server)| {
+            server.pool == params.name && !world.is_hurt_since(*index, before)
+        });
+        if let Some((_, server)) = well {
+            let what = format!(
+                "{count} orders of {} in a row fail though {} is well",
+                params.name,
+                server.provider()
+            );
+            found.broken(world.now, "P4", what);
         }
     }
 
@@ -267,6 +307,7 @@ impl Orders {
     pub(crate) fn restarted(&mut self) {
         self.fresh = true;
         self.stuck_since.clear();
+        self.failing.clear();
     }
 }
 

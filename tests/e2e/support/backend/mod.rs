@@ -59,6 +59,7 @@ struct Shared {
     act: Mutex<Act>,
     next: Mutex<VecDeque<Act>>,
     probe: Mutex<Act>,
+    posts: Mutex<Option<Act>>,
     capacity: Mutex<Option<Capacity>>,
     log: Mutex<Log>,
     switches: Switches,
@@ -112,6 +113,7 @@ impl Backend {
             act: Mutex::new(Act::Serve),
             next: Mutex::default(),
             probe: Mutex::new(Act::Serve),
+            posts: Mutex::default(),
             capacity: Mutex::default(),
             log: Mutex::default(),
             switches: Switches {
@@ -154,6 +156,11 @@ impl Backend {
     /// What it does with the next request alone; several queue up.
     pub(crate) fn act_once(&self, act: Act) {
         self.shared.next.lock().unwrap().push_back(act);
+    }
+
+    /// What it does with each POST from now on; `None` where that is what it does with the rest.
+    pub(crate) fn act_on_posts(&self, act: impl Into<Option<Act>>) {
+        *self.shared.posts.lock().unwrap() = act.into();
     }
 
     /// What it does with probes: requests for `/healthz`.

@@ -183,7 +183,7 @@ impl Conversation<'_> {
         let act = if dying {
             Act::Serve
         } else {
-            self.shared.act_for(probe)
+            self.shared.act_for(probe, &head)
         };
         if let Act::Early(steps) = &act {
             let next = self.play(steps).await;
@@ -333,9 +333,14 @@ impl Shared {
         death
     }
 
-    fn act_for(&self, probe: bool) -> Act {
+    fn act_for(&self, probe: bool, head: &Head) -> Act {
         if probe {
             return self.probe.lock().unwrap().clone();
+        }
+        if head.method() == "POST"
+            && let Some(act) = self.posts.lock().unwrap().clone()
+        {
+            return act;
         }
         self.next
             .lock()

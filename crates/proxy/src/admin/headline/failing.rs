@@ -16,6 +16,7 @@ impl Answer<'_> {
                 pool.name
             ));
         }
+        self.say_orders_that_fail();
         let mut told: Vec<&str> = Vec::new();
         for place in status.providers.iter().chain(&status.sites) {
             if place.verdict == Verdict::Down || place.operator != OperatorWord::Active {
@@ -40,6 +41,30 @@ impl Answer<'_> {
         self.say_single_endpoints(&told);
         if self.parts.is_empty() {
             self.say_that_all_serve();
+        }
+    }
+
+    /// Orders that fail where reads succeed: at a writer that stays, or at endpoints beside it.
+    fn say_orders_that_fail(&mut self) {
+        for pool in self.facts.status.pools.iter().filter(|pool| !pool.panic) {
+            let failing = pool.endpoints.iter();
+            let failing = failing.filter(|e| e.orders.verdict == Verdict::Down);
+            let Some(first) = failing.clone().min_by_key(|e| e.orders.since) else {
+                continue;
+            };
+            let sites: BTreeSet<&str> = failing.map(|e| e.site.as_str()).collect();
+            let sites: Vec<&str> = sites.into_iter().collect();
+            let since = clock(self.facts.began, first.orders.since, self.facts.status.at);
+            let (level, stays) = match pool.orders_held {
+                true => (Level::Outage, ", and nobody else takes them"),
+                false => (Level::Watch, ""),
+            };
+            self.rise(level);
+            self.parts.push(format!(
+                "orders of pool {} fail at {} since {since} while reads succeed{stays}",
+                pool.name,
+                list(&sites)
+            ));
         }
     }
 

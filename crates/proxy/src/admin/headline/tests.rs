@@ -43,6 +43,7 @@ impl World {
             panic: false,
             active_tier: 1,
             writer: Some("aws".to_owned()),
+            orders_held: false,
             shares: Vec::new(),
             demand: None,
             capacity: Vec::new(),

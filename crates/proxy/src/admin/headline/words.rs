@@ -16,6 +16,7 @@ pub(super) const fn cause(cause: Cause) -> &'static str {
         Cause::ConnectFailures => "connections fail",
         Cause::ConsecutiveFailures => "one request after another fails",
         Cause::FailureRatio => "too many requests fail",
+        Cause::OrdersFail => "orders fail",
         Cause::Overdue => "requests are overdue",
         Cause::Silent => "it went silent",
         Cause::PathDead => "what is sent does not arrive",

@@ -24,7 +24,7 @@ function head(pool, standing, samples) {
   return h(
     "div",
     { class: "pool-head" },
-    h("div", {}, h("h3", {}, pool.name), h("p", { class: "small muted" }, facts.join(" · ")), pool.panic ? h("p", { class: "error" }, "Everything looks bad: leeward distrusts its detector and serves from what is least bad.") : null),
+    h("div", {}, h("h3", {}, pool.name), h("p", { class: "small muted" }, facts.join(" · ")), pool.panic ? h("p", { class: "error" }, "Everything looks bad: leeward distrusts its detector and serves from what is least bad.") : null, pool.orders_held ? h("p", { class: "error" }, `Orders fail at ${pool.writer} while reads succeed, and nobody else takes them.`) : null),
     h("div", { class: "trio" }, line("attempts", of("rate"), (value) => `${rate(value)}/s`, "is-plain"), line("failed", of("failed"), (value) => `${rate(value)}/s`, "is-bad"), line("p95", of("p95_ms"), millis, "is-plain")),
   );
 }
@@ -75,6 +75,7 @@ function row(state, pool, endpoint, samples) {
       "td",
       { "data-name": "Verdict" },
       h("details", {}, h("summary", {}, chip(endpoint)), h("p", { class: "small muted" }, `${inWords(endpoint.cause)} · since `, moment(unix(state, endpoint.since))), evidence(endpoint), h("p", { class: "small muted" }, endpoint.last_probe ? `last probe: ${endpoint.last_probe}` : "not probed yet")),
+      endpoint.orders.verdict === "healthy" ? null : h("p", { class: "small error", title: inWords(endpoint.orders.cause) }, endpoint.orders.verdict === "down" ? "orders fail here" : "orders are on trial here"),
     ),
     h("td", { "data-name": "Share", class: "number" }, percent(endpoint.share)),
     cell("Attempts", of(0), (value) => `${rate(value)}/s`, "is-plain"),

@@ -107,6 +107,10 @@ function change(event) {
   switch (event.change) {
     case "panic":
       return event.on ? "distrusts its detector" : "trusts its detector again";
+    case "order_path":
+      return `order path ${event.from} → ${event.to}`;
+    case "orders_held":
+      return event.on ? "orders fail, and nobody else takes them" : "orders fail no more";
     case "endpoints":
       return `${event.added} endpoints came, ${event.removed} went`;
     case "detour":
@@ -122,7 +126,7 @@ function change(event) {
   }
 }
 
-const icon = (event) => (event.change === "verdict" ? event.to : event.change === "operator" ? "operator" : event.change === "panic" && event.on ? "down" : "table");
+const icon = (event) => (event.change === "verdict" ? event.to : event.change === "operator" ? "operator" : (event.change === "panic" || event.change === "orders_held") && event.on ? "down" : "table");
 
 // An endpoint by its site and address: its pool and URL stand in the evidence.
 function subject({ kind, name }) {
