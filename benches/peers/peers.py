@@ -141,7 +141,8 @@ class Site:
         """Fills a template into the folder; its words stand between two @."""
         words = self.words | more | {"name": name}
         text = re.sub(r"@(\w+)@", lambda word: str(words[word[1]]), (HERE / template).read_text())
-        path = self.folder / f"{name}-{template}"
+        # There may be two of a name.
+        path = self.folder / f"{name}-{words.get('plain', '')}-{template}"
         path.write_text(text)
         return path
 
@@ -152,7 +153,8 @@ def start(proxies):
         peer.start()
     for peer in proxies:
         peer.wait_for_answers(peer.plain)
-        if answer(peer.plain, "GET", "/forwarded") != b"127.0.0.1":
+        # Envoy names the machine's own address in place of loopback.
+        if not re.fullmatch(rb"[\d.]{7,15}", answer(peer.plain, "GET", "/forwarded")):
             raise SystemExit(f"{peer.name} does not send X-Forwarded-For: not the same job")
     time.sleep(2.5)  # The checks of every peer have passed twice.
 

@@ -73,7 +73,9 @@ impl Backends {
 
     fn choose(&self) -> Option<usize> {
         let turn = self.turn.fetch_add(1, Relaxed);
-        let mut order = [0, 2].into_iter().flat_map(|tier| [tier + turn % 2, tier + (turn + 1) % 2]);
+        let mut order = [0, 2]
+            .into_iter()
+            .flat_map(|tier| [tier + turn % 2, tier + (turn + 1) % 2]);
         order.find(|place| self.all[*place].1.load(Relaxed))
     }
 

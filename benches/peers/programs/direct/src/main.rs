@@ -113,8 +113,10 @@ async fn forward(
     client: SocketAddr,
     backends: Arc<Backends>,
 ) -> Result<Response<Relayed>, Failure> {
-    if let (false, Some(host)) = (request.headers().contains_key(HOST), request.uri().authority())
-    {
+    if let (false, Some(host)) = (
+        request.headers().contains_key(HOST),
+        request.uri().authority(),
+    ) {
         let host = HeaderValue::from_str(host.as_str())?;
         request.headers_mut().insert(HOST, host);
     }

@@ -19,10 +19,16 @@ pub(crate) struct Connection {
 impl Connection {
     /// Begins to connect.
     pub(crate) fn open(port: u16, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::IPV4,
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
         socket.set_tcp_nodelay(true)?;
         match socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()) {
-            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+            Err(error)
+                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+            {
                 return Err(error);
             }
             _ => {}
@@ -92,6 +98,8 @@ impl Connection {
         let mut answer = None;
         loop {
             match tls.reader().read(buffer) {
+                // The end may have come with the answer.
+                Ok(0) if answer.is_some() => return Ok(answer),
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(bytes) if answer.is_none() => answer = self.reader.take(&buffer[..bytes])?,
                 Ok(_) => return Err(ErrorKind::InvalidData.into()),

@@ -50,7 +50,10 @@ impl Pools {
             for pool in &mut self.pools {
                 pool.credit += pool.share;
             }
-            let next = self.pools.iter_mut().max_by(|a, b| a.credit.total_cmp(&b.credit));
+            let next = self
+                .pools
+                .iter_mut()
+                .max_by(|a, b| a.credit.total_cmp(&b.credit));
             if let Some(pool) = next {
                 pool.credit -= 1.0;
                 pool.waiting.push_back(self.next);

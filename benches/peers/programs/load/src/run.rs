@@ -81,7 +81,11 @@ impl<'a> Run<'a> {
             plan,
             tls,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            requests: plan.kinds.iter().map(|kind| kind.request(plan.fresh)).collect(),
+            requests: plan
+                .kinds
+                .iter()
+                .map(|kind| kind.request(plan.fresh))
+                .collect(),
             slots: slots.collect(),
             tallies: plan.kinds.iter().map(|_| Tally::default()).collect(),
             pools: None,
@@ -137,14 +141,19 @@ impl<'a> Run<'a> {
         };
         Report {
             seconds,
-            kinds: named.map(|(kind, tally)| (kind.name.clone(), tally.seen())).collect(),
+            kinds: named
+                .map(|(kind, tally)| (kind.name.clone(), tally.seen()))
+                .collect(),
             late_us: latency(&self.late),
         }
     }
 
     /// Counts the held connections that the proxy has not ended.
     pub(crate) fn still_open(&mut self) -> StillOpen {
-        let connections = self.slots.iter_mut().filter_map(|slot| slot.connection.as_mut());
+        let connections = self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.connection.as_mut());
         let open = connections.filter_map(|connection| connection.read(&mut self.buffer).ok());
         StillOpen { open: open.count() }
     }
@@ -162,7 +171,11 @@ impl<'a> Run<'a> {
             }
             self.pools = Some(pools);
         } else {
-            let first = if self.plan.hold { AT_ONCE } else { self.slots.len() };
+            let first = if self.plan.hold {
+                AT_ONCE
+            } else {
+                self.slots.len()
+            };
             self.again = (0..first.min(self.slots.len())).collect();
             self.start = Instant::now();
         }
@@ -183,7 +196,9 @@ impl<'a> Run<'a> {
         if now < self.end {
             return false;
         }
-        self.pools.is_none() || now > self.end + GRACE || self.slots.iter().all(|slot| slot.due.is_none())
+        self.pools.is_none()
+            || now > self.end + GRACE
+            || self.slots.iter().all(|slot| slot.due.is_none())
     }
 
     /// Sends what is due and has a connection.
@@ -194,7 +209,9 @@ impl<'a> Run<'a> {
         pools.fall_due(now, self.end);
         for kind in 0..self.tallies.len() {
             self.tallies[kind].counts.unsent += pools.give_up(kind, now);
-            while now < self.end && let Some((slot, due)) = pools.next(kind) {
+            while now < self.end
+                && let Some((slot, due)) = pools.next(kind)
+            {
                 self.late.push((Instant::now() - due).as_secs_f64() * 1e6);
                 self.ask(slot, due)?;
             }
@@ -254,7 +271,8 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let mut answer = Ok(None);
-        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP)
+        {
             answer = connection.read(&mut self.buffer);
         }
         let more = connection.write(&self.requests[slot.kind]);
@@ -325,6 +343,11 @@ impl Slot {
             true => epoll::EventFlags::IN | epoll::EventFlags::OUT,
             false => epoll::EventFlags::IN,
         };
-        Ok(epoll::modify(epoll, &connection.socket, epoll::EventData::new_u64(self.key), flags)?)
+        Ok(epoll::modify(
+            epoll,
+            &connection.socket,
+            epoll::EventData::new_u64(self.key),
+            flags,
+        )?)
     }
 }

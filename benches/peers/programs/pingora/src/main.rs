@@ -95,10 +95,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         _context: &mut (),
     ) -> pingora_core::Result<()> {
-        if let Some(client) = session
-            .client_addr()
-            .and_then(|address| address.as_inet())
-        {
+        if let Some(client) = session.client_addr().and_then(|address| address.as_inet()) {
             request.insert_header("X-Forwarded-For", client.ip().to_string())?;
         }
         Ok(())
