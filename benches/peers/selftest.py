@@ -76,8 +76,9 @@ class Tables(unittest.TestCase):
 
     def test_errors_are_told_at_the_top(self):
         runs = [run("a", 0, 10), run("b", 0, 20, errors=7)]
-        facts = {"command": "", "machine": "", "minutes": 1, "versions": {}, "samples": [], "summary": tables.summary(runs, ["a", "b"], "a")}
+        facts = {"command": "", "machine": "", "minutes": 1, "versions": {}, "failed": ["idle caddy"], "samples": [], "summary": tables.summary(runs, ["a", "b"], "a")}
         self.assertIn("b in h1-1k (7)", tables.head(facts))
+        self.assertIn("Failed: idle caddy", tables.head(facts))
 
     def test_what_became_of_a_class_adds_up(self):
         part = overload.kind({"kinds": {"order": seen(answered=50, refused={"503": 25}, unsent=15, errors=5, unanswered=5)}}, "order")

@@ -13,7 +13,9 @@ KEYS = ("_us", "_second", "_cores", "_mib", "errors")
 
 def summary(runs, names, reference):
     """A row for each workload and peer: median, lowest and highest of each figure."""
-    return [row(runs, workload, peer, reference) for workload in dict.fromkeys(run["workload"] for run in runs) for peer in names]
+    have = {(run["workload"], run["peer"]) for run in runs}
+    return [row(runs, workload, peer, reference) for workload in dict.fromkeys(run["workload"] for run in runs)
+            for peer in names if (workload, peer) in have]
 
 
 def row(runs, workload, peer, reference):
@@ -46,6 +48,8 @@ def head(facts):
     bad = [f"{row['peer']} in {row['workload']} ({row['errors']['highest']:.0f})" for row in facts["summary"] if row["errors"]["highest"]]
     if bad:
         lines += ["", f"Errors, at most in a sample: {', '.join(bad)}."]
+    if facts["failed"]:
+        lines += ["", f"Failed: {', '.join(facts['failed'])}."]
     return "\n".join(lines)
 
 
@@ -64,7 +68,7 @@ def grid(facts, title, cell):
     rows = {(row["peer"], row["workload"]): row for row in facts["summary"]}
     lines = [f"{title}:", "", "| peer | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for peer in facts["peers"]:
-        lines.append(f"| {peer} | " + " | ".join(cell(rows[peer, name]) for name in names) + " |")
+        lines.append(f"| {peer} | " + " | ".join(cell(rows[peer, name]) if (peer, name) in rows else "-" for name in names) + " |")
     return "\n".join(lines)
 
 
@@ -86,11 +90,12 @@ def details(facts):
 def idle(facts):
     count = min(row["connections"] for row in facts["idle"])
     lines = [f"Memory of an idle client connection, {count:,} open (PSS):", "",
-             "| peer | KiB plain | KiB over TLS | MiB without | MiB with them, plain, TLS |", "|---|---:|---:|---:|---:|"]
+             "| peer | KiB plain | KiB over TLS | MiB without them | MiB with them |", "|---|---:|---:|---:|---:|"]
     for peer in dict.fromkeys(row["peer"] for row in facts["idle"]):
-        plain, tls = (next(row for row in facts["idle"] if (row["peer"], row["tls"]) == (peer, tls)) for tls in (False, True))
-        lines.append(f"| {peer} | {plain['connection_kib']:.1f} | {tls['connection_kib']:.1f} | {plain['empty_mib']:.0f} "
-                     f"| {plain['full_mib']:.0f}, {tls['full_mib']:.0f} |")
+        rows = {row["tls"]: row for row in facts["idle"] if row["peer"] == peer}
+        told = lambda key, digits: [f"{rows[tls][key]:.{digits}f}" if tls in rows else "-" for tls in (False, True)]
+        (plain, tls), empty, full = told("connection_kib", 1), told("empty_mib", 0), told("full_mib", 0)
+        lines.append(f"| {peer} | {plain} | {tls} | {', '.join(empty)} | {', '.join(full)} |")
     return "\n".join(lines)
 
 

@@ -34,9 +34,9 @@ WORKLOADS = {
     "post-4k": Workload("POST of 4 KiB, 1 KiB back", body=4096),
     "tls-1k": Workload("GET over TLS 1.3, 1 KiB", tls=True),
     "h2-1k": Workload("GET over HTTP/2 and TLS, 1 KiB", tls=True, http2=True, connections=16),
-    "conn": Workload("GET on a new connection, 1 KiB", fresh=True),
-    "conn-tls": Workload("GET after a full TLS handshake, 1 KiB", tls=True, fresh=True, connections=32),
-    "rate": Workload("GET, 1 KiB, 2,500 a second whatever happens", rate=2500),
+    "conn": Workload("GET, new connection, 1 KiB", fresh=True),
+    "conn-tls": Workload("GET, new TLS connection, 1 KiB", tls=True, fresh=True, connections=32),
+    "rate": Workload("GET, 1 KiB, 2,500 a second", rate=2500),
 }
 STREAMS = 32
 
