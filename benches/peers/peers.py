@@ -1,8 +1,9 @@
-"""The programs that `run` compares: where they come from, how they start and end.
+"""What stands on the machine while it is measured: the proxies, the backends, their configurations.
 
-Every proxy gets the same job (its configuration stands beside this file): HTTP/1.1 with kept-alive
-connections, plain and TLS, to two backends in the first tier and two in the second, an active check
-each second where it has one, X-Forwarded-For, one worker, no access log, 1 s to connect, 60 s idle.
+Every proxy gets the same job (its configuration stands beside this file, that of `direct` and `pingora`
+in `programs/`): HTTP/1.1 and HTTP/2 with kept-alive connections, plain and TLS, to two backends in the
+first tier and two in the second, an active check each second where it has one, X-Forwarded-For, one
+worker, no access log, 1 s to connect, 60 s idle.
 """
 
 import http.client
@@ -10,18 +11,19 @@ import os
 import pathlib
 import random
 import re
-import shutil
+import resource
 import signal
 import socket
 import subprocess
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
-# Programs that are not installed are unpacked here, beside the build: the system stays as it is.
-UNPACKED = REPOSITORY / "target" / "peers"
-CONFIGURATIONS = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "leeward": "leeward.yaml"}
+from install import HERE, REPOSITORY, UNPACKED, environment, fetch, find  # noqa: F401 (others take them from here)
+
+# The first is what the others are compared with.
+CONFIGURATIONS = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "envoy": "envoy.yaml", "caddy": "Caddyfile",
+                  "pingora": None, "direct": None, "leeward": "leeward.yaml"}
 START_TIMEOUT = 20
+SIZES = {"1k": 1 << 10, "64k": 1 << 16, "1m": 1 << 20}
 # The client decides, so that every server does the same cryptography.
 CLIENT_TLS = """openssl_conf = all
 [all]
@@ -35,51 +37,22 @@ Groups = X25519
 """
 
 
-def find(program):
-    """The path of a program of this system or of `UNPACKED`; None when it is in neither."""
-    folders = [os.environ.get("PATH", ""), "/usr/sbin", UNPACKED / "usr/sbin", UNPACKED / "usr/bin"]
-    return shutil.which(program, path=os.pathsep.join(map(str, folders)))
-
-
-def fetch(packages):
-    """Unpacks Debian packages, and what they need beyond this system, into `UNPACKED`."""
-    if shutil.which("apt-get") is None:
-        raise SystemExit(f"not a Debian machine: install {' '.join(packages)} by hand")
-    archives = UNPACKED / "archives"
-    (archives / "partial").mkdir(parents=True, exist_ok=True)
-    download = ["apt-get", "install", "--yes", "--no-install-recommends", "--download-only",
-                "-o", f"Dir::Cache::archives={archives}", "-o", "Debug::NoLocking=1", *packages]
-    done = subprocess.run(download, capture_output=True, text=True)
-    if done.returncode != 0:
-        # The lists may be missing or old; only root may renew them.
-        subprocess.run(["apt-get", "update"], capture_output=True)
-        done = subprocess.run(download, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{done.stderr}cannot fetch {' '.join(packages)}")
-    for archive in archives.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "--extract", archive, UNPACKED], check=True)
-
-
-def environment(**more):
-    """The environment of every program; unpacked ones find the libraries unpacked with them."""
-    libraries = [str(path) for path in (UNPACKED / "usr/lib").glob("*-linux-gnu*")]
-    known = [path for path in [os.environ.get("LD_LIBRARY_PATH")] if path]
-    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(known + libraries), **more}
-
-
 class Program:
-    """A process of ours, in a process group of its own, on one CPU, with its log in a file."""
+    """A process of ours, in a process group of its own, on some CPUs, with its log in a file."""
 
-    def __init__(self, name, cpu, folder, command):
+    def __init__(self, name, cpus, folder, command):
         self.name = name
-        self.command = ["taskset", "-c", str(cpu), *map(str, command)]
+        self.command = ["taskset", "-c", str(cpus), *map(str, command)]
         self.log = folder / f"{name}.log"
         self.process = None
+        # Caddy keeps its things in the home folder, and takes a thread for each CPU.
+        self.environ = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "GOMAXPROCS": "1"} \
+            if name == "caddy" else {}
 
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(),
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(**self.environ),
                 start_new_session=True)
 
     def stop(self):
@@ -99,7 +72,10 @@ class Program:
         found = [self.process.pid]
         for pid in found:
             for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
+                try:
+                    found += map(int, (task / "children").read_text().split())
+                except FileNotFoundError:
+                    pass  # A thread that has just ended.
         return found
 
     def wait_until(self, holds, what):
@@ -112,7 +88,8 @@ class Program:
 
     def wait_for_answers(self, port):
         """Waits until it serves what the workloads ask for."""
-        for method, path, size in [("GET", "/health", 2), ("GET", "/1k", 1024), ("GET", "/64k", 65536), ("POST", "/1k", 1024)]:
+        paths = [("GET", "/health", 2), *(("GET", f"/{name}", size) for name, size in SIZES.items()), ("POST", "/1k", 1024)]
+        for method, path, size in paths:
             self.wait_until(lambda: len(answer(port, method, path)) == size, f"answer to {method} {path}")
 
 
@@ -128,33 +105,58 @@ class Site:
              "-keyout", key, "-out", cert], check=True, capture_output=True)
         pem.write_text(cert.read_text() + key.read_text())
         (folder / "openssl.cnf").write_text(CLIENT_TLS)
-        (folder / "64k").write_bytes(b"x" * 65536)
+        for name in ("64k", "1m"):
+            (folder / name).write_bytes(b"x" * SIZES[name])
         self.backend_ports = free_ports(4)
-        self.words = {"folder": folder, "cert": cert, "key": key, "pem": pem, "1k": "x" * 1024,
+        # A proxied connection takes two files; a few are needed for the rest.
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self.connections = min(10000, (files - 200) // 2)
+        self.words = {"folder": folder, "cert": cert, "key": key, "pem": pem, "1k": "x" * 1024, "workers": 1,
+                      "connections": self.connections, "files": 2 * self.connections,
                       "user": "user root;" if os.geteuid() == 0 else "", **dict(zip("abcd", self.backend_ports))}
         self.backend = Program("backend", load_cpu, folder, nginx(self.configure("backend", "backend.conf"), folder))
+        # Whoever asks the site itself asks a backend.
+        self.plain = self.backend_ports[0]
 
-    def proxy(self, name, leeward):
+    def proxy(self, name, leeward, workers=1, cpus=None):
         """A proxy, configured and not yet started. `leeward` is the path of its binary."""
-        plain, tls = free_ports(2)
-        config = self.configure(name, CONFIGURATIONS[name], plain=plain, tls=tls)
-        if name == "haproxy":
-            command = [find("haproxy"), "-db", "-f", config]
-        elif name == "nginx":
-            command = nginx(config, self.folder)
-        else:
-            command = [leeward, "run", config, "--log-level", "warn"]
-        proxy = Program(name, self.proxy_cpu, self.folder, command)
-        proxy.plain, proxy.tls = plain, tls
+        plain, tls, admin = free_ports(3)
+        words = {"plain": plain, "tls": tls, "admin": admin, "workers": workers}
+        config = CONFIGURATIONS[name] and self.configure(name, CONFIGURATIONS[name], **words)
+        files = [self.words["cert"], self.words["key"], *(f"127.0.0.1:{port}" for port in self.backend_ports)]
+        command = {
+            "haproxy": lambda: [find("haproxy"), "-db", "-f", config],
+            "nginx": lambda: nginx(config, self.folder),
+            "envoy": lambda: [find("envoy"), "-c", config, "--log-level", "error", "--concurrency", "1", "--disable-hot-restart"],
+            "caddy": lambda: [find("caddy"), "run", "--config", config, "--adapter", "caddyfile"],
+            "pingora": lambda: [find("pingora"), plain, tls, *files],
+            "direct": lambda: [find("direct"), plain, tls, *files],
+            "leeward": lambda: [leeward, "run", config, "--log-level", "warn"],
+        }[name]()
+        proxy = Program(name, self.proxy_cpu if cpus is None else cpus, self.folder, command)
+        proxy.plain, proxy.tls, proxy.admin = plain, tls, admin
         return proxy
 
-    def configure(self, name, template, **ports):
+    def configure(self, name, template, **more):
         """Fills a template into the folder; its words stand between two @."""
-        words = self.words | ports | {"name": name}
+        words = self.words | more | {"name": name}
         text = re.sub(r"@(\w+)@", lambda word: str(words[word[1]]), (HERE / template).read_text())
-        path = self.folder / f"{name}-{template}"
+        # There may be two of a name.
+        path = self.folder / f"{name}-{words.get('plain', '')}-{template}"
         path.write_text(text)
         return path
+
+
+def start(proxies):
+    """Starts proxies and waits until each does its job."""
+    for peer in proxies:
+        peer.start()
+    for peer in proxies:
+        peer.wait_for_answers(peer.plain)
+        # Envoy names the machine's own address in place of loopback.
+        if not re.fullmatch(rb"[\d.]{7,15}", answer(peer.plain, "GET", "/forwarded")):
+            raise SystemExit(f"{peer.name} does not send X-Forwarded-For: not the same job")
+    time.sleep(2.5)  # The checks of every peer have passed twice.
 
 
 def nginx(config, folder):
@@ -180,7 +182,7 @@ def answer(port, method, path):
     """The body of a 200 from a local port, else nothing."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request(method, path, body=b"x" * 4096 if method == "POST" else None)
+        connection.request(method, path, body=b"x" * 4096 if method == "POST" else None, headers={"Host": "localhost"})
         response = connection.getresponse()
         body = response.read()
         return body if response.status == 200 else b""

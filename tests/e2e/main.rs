@@ -62,6 +62,8 @@ mod outage;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod reload;

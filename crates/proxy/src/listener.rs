@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 /// Connections that the kernel holds for us between two accepts.
 const BACKLOG: i32 = 4096;
@@ -225,28 +227,42 @@ async fn run(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, liste
     let Ok(_place) = place(worker, peer, listener) else {
         return;
     };
-    let held = worker.snapshot();
-    let io = &held.serving.listeners[listener];
-    let Some(config) = io.tls().cloned() else {
-        let h2c = io.h2c;
-        drop(held);
-        if h2c {
-            return Box::pin(serve_detected(worker, stream, peer, listener)).await;
-        }
-        return Box::pin(serve(worker, stream, peer, listener, false)).await;
+    // Each in a box of its own: a connection keeps the room of what it has become, and of nothing before.
+    let (tls, h2c) = {
+        let held = worker.snapshot();
+        let io = &held.serving.listeners[listener];
+        (io.tls().cloned(), io.h2c)
     };
-    let slots = io.slots;
-    let limit = held.serving.policy.limits.tls_handshake;
-    drop(held);
+    match tls {
+        None if h2c => Box::pin(serve_detected(worker, stream, peer, listener)).await,
+        None => Box::pin(serve(worker, stream, peer, listener, false)).await,
+        Some(config) => match Box::pin(shake(worker, config, stream, peer, listener)).await {
+            Some((stream, true)) => Box::pin(serve_h2(worker, stream, peer, listener, true)).await,
+            Some((stream, false)) => Box::pin(serve(worker, stream, peer, listener, true)).await,
+            None => {}
+        },
+    }
+}
+
+/// The TLS handshake; the stream, and whether HTTP/2 was agreed to. `None` when it has failed.
+async fn shake(
+    worker: &Rc<Worker>,
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+) -> Option<(TlsStream<TcpStream>, bool)> {
+    let (slots, limit) = {
+        let held = worker.snapshot();
+        let limit = held.serving.policy.limits.tls_handshake;
+        (held.serving.listeners[listener].slots, limit)
+    };
     let acceptor = tokio_rustls::TlsAcceptor::from(config);
     match tokio::time::timeout(limit, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             worker.cells.inc(slots.tls_handshakes);
-            if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
-                Box::pin(serve_h2(worker, stream, peer, listener, true)).await;
-            } else {
-                Box::pin(serve(worker, stream, peer, listener, true)).await;
-            }
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+            return Some((stream, http2));
         }
         Ok(Err(error)) => {
             worker
@@ -258,6 +274,7 @@ async fn run(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, liste
             .cells
             .inc(slots.refused(ConnectionRefusal::TlsTimeout)),
     }
+    None
 }
 
 /// Who is at the other end: the peer itself, or whom it names where the policy wants a PROXY header

@@ -162,23 +162,15 @@ pub(crate) async fn serve<S: ClientStream>(
     let mut http = builder(&limits).serve_connection(TokioIo::new(io), service);
     let left = drive(&mut http, &conn, &watch, &limits).await;
     let parts = http.into_parts();
-    let io = parts.io.into_inner();
-    match (left, conn.tunnel.take()) {
-        (Left::Ended(Ok(())), Some(tunnel)) => {
-            let (stream, held) = io.into_inner();
-            tunnel
-                .run(worker, &conn, stream, &[&parts.read_buf, &held])
-                .await;
-        }
-        (Left::Ended(result), _) => {
-            if result.is_err() || conn.cut.get() {
-                reset_if(conn.cut.get(), io.get_ref());
-            } else {
-                close(io.into_inner().0).await;
-            }
-        }
-        (Left::Overdue, _) => reset_if(conn.cut.get(), io.get_ref()),
-    }
+    // Boxed: an idle connection keeps no room for how it may end.
+    Box::pin(end(
+        worker,
+        &conn,
+        left,
+        parts.io.into_inner(),
+        parts.read_buf,
+    ))
+    .await;
     let slots = worker
         .snapshot()
         .serving
@@ -188,6 +180,30 @@ pub(crate) async fn serve<S: ClientStream>(
     if let Some(slots) = slots {
         worker.cells.add(slots.received_bytes, watch.bytes_in());
         worker.cells.add(slots.sent_bytes, watch.bytes_out());
+    }
+}
+
+/// What follows once hyper is done: another protocol, a close, a reset.
+async fn end<S: ClientStream>(
+    worker: &Rc<Worker>,
+    conn: &ClientConn,
+    left: Left,
+    io: ClientIo<S>,
+    read: bytes::Bytes,
+) {
+    match (left, conn.tunnel.take()) {
+        (Left::Ended(Ok(())), Some(tunnel)) => {
+            let (stream, held) = io.into_inner();
+            tunnel.run(worker, conn, stream, &[&read, &held]).await;
+        }
+        (Left::Ended(result), _) => {
+            if result.is_err() || conn.cut.get() {
+                reset_if(conn.cut.get(), io.get_ref());
+            } else {
+                close(io.into_inner().0).await;
+            }
+        }
+        (Left::Overdue, _) => reset_if(conn.cut.get(), io.get_ref()),
     }
 }
 
