@@ -226,6 +226,7 @@ fn pools(
                 newborn_until: now + NEWBORN,
                 window_open: false,
                 demand: Demand::default(),
+                decided: 0,
                 table: Arc::default(),
             },
         });

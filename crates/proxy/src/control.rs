@@ -70,6 +70,10 @@ pub(crate) enum Report {
     },
 }
 
+/// Facts that are decided on together at most: enough that a thousand failures at once are a few
+/// decisions, and few enough that none of them takes long.
+const MOST_TOGETHER: usize = 64;
+
 /// Ready at the latest after this, whatever the probes say.
 const READY_AT_LATEST: Duration = Duration::from_secs(5);
 
@@ -84,14 +88,17 @@ pub(crate) async fn run(
     loop {
         effects.look_at_windows(&mut engine);
         effects.apply(&mut engine);
-        if engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST {
+        let is_ready = || engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST;
+        if !effects.is_ready() && is_ready() {
             effects.ready();
         }
         let message = tokio::select! {
             biased;
             Some(message) = inbox.recv() => Some(message),
             Some(report) = reports.recv() => {
-                engine.handle(input(report), shared.now());
+                let more = std::iter::from_fn(|| reports.try_recv().ok());
+                let facts: Vec<Input> = std::iter::once(report).chain(more.take(MOST_TOGETHER - 1)).map(input).collect();
+                tell(&mut engine, facts, shared.now());
                 None
             }
             () = until(&engine, &shared, &effects) => {
@@ -102,9 +109,15 @@ pub(crate) async fn run(
         match message {
             None => {}
             Some(ControlMessage::Traffic(batch)) => {
-                let now = shared.now();
-                for (endpoint, tally) in batch {
-                    engine.handle(Input::Traffic { endpoint, tally }, now);
+                for batch in batch.chunks(MOST_TOGETHER) {
+                    let facts = batch.iter().map(|(endpoint, tally)| Input::Traffic {
+                        endpoint: *endpoint,
+                        tally: *tally,
+                    });
+                    tell(&mut engine, facts.collect(), shared.now());
+                    // What was decided does not wait for the rest, and probes go on meanwhile.
+                    effects.apply(&mut engine);
+                    tokio::task::yield_now().await;
                 }
             }
             Some(ControlMessage::Silence(silent)) => {
@@ -138,6 +151,29 @@ pub(crate) async fn run(
                 return;
             }
         }
+    }
+}
+
+/// Tells what came together in as few words as may be: what follows is decided once. Addresses change
+/// what the rest is about, so that they stand alone.
+fn tell(engine: &mut Driven, facts: Vec<Input>, now: Time) {
+    let mut together = Vec::new();
+    for fact in facts {
+        if matches!(fact, Input::Addresses { .. }) {
+            tell_at_once(engine, std::mem::take(&mut together), now);
+            engine.handle(fact, now);
+        } else {
+            together.push(fact);
+        }
+    }
+    tell_at_once(engine, together, now);
+}
+
+fn tell_at_once(engine: &mut Driven, mut facts: Vec<Input>, now: Time) {
+    match facts.len() {
+        0 => {}
+        1 => facts.drain(..).for_each(|fact| engine.handle(fact, now)),
+        _ => engine.handle(Input::Together(facts), now),
     }
 }
 

@@ -34,6 +34,7 @@ mod exchange;
 pub mod explain;
 mod forwarding;
 mod framing;
+mod gauges;
 mod handler;
 mod headers;
 mod job;

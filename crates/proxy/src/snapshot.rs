@@ -56,6 +56,26 @@ pub(crate) struct EndpointIo {
     pub(crate) room: Room,
 }
 
+/// The I/O side of every endpoint of `table`, where `before` was made under the same policy: whoever
+/// was there is the same object, and only those that came are made.
+pub(crate) fn moved(
+    serving: &Serving,
+    table: &Table,
+    before: &Endpoints,
+    metrics: &Metrics,
+) -> Endpoints {
+    let make = |(position, info): (usize, &Option<EndpointInfo>)| {
+        let info = info.as_ref()?;
+        let known = before.get(position).and_then(Option::as_ref);
+        // An id is never given twice.
+        Some(known.cloned().unwrap_or_else(|| {
+            let id = EndpointId::from(position);
+            Arc::new(EndpointIo::new(id, info, serving, metrics))
+        }))
+    };
+    table.endpoints.iter().enumerate().map(make).collect()
+}
+
 /// The I/O side of every endpoint of `table` under `serving`. What has not changed since `before`
 /// is the same object, so that its connections stay.
 pub(crate) fn endpoints(
