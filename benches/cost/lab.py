@@ -6,7 +6,6 @@ Programs that are not installed are unpacked below target/ by the helpers of `be
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -134,11 +133,10 @@ class Lab:
                 lines.append(f'      - {{ url: "http://{address(number)}:{self.port}", site: {site} }}')
             lines += [f"    probe: {{ path: /health, interval: {interval} }}",
                       "    failover: { tiers: [[one], [two]], keep_warm: 0% }", "    idle_timeout: 600s"]
-        lines.append("routes:")
+        lines += ["routes:", "  - { match: { methods: [POST] }, class: order, pool: p0 }"]
         for route in range(size.routes):
-            match, pool = f"path_prefix: {size.path(route, '')}", f"p{route % size.pools}"
-            lines += [f"  - {{ match: {{ {match}, methods: [POST] }}, class: order, pool: {pool} }}",
-                      f"  - {{ match: {{ {match} }}, class: public_read, pool: {pool} }}"]
+            match = f"path_prefix: {size.path(route, '')}"
+            lines.append(f"  - {{ match: {{ {match} }}, class: public_read, pool: p{route % size.pools} }}")
         return "\n".join(lines) + "\n"
 
 
@@ -150,7 +148,7 @@ class Leeward(peers.Program):
         self.plain, self.tls, self.admin = ports
         self.policy = lab.folder / f"{name}.yaml"
         self.policy.write_text(lab.policy(size, interval, ports))
-        command = [*wrapper, lab.leeward, "run", self.policy, "--log-level", "warn", "--seed", "1"]
+        command = [*wrapper, lab.leeward, "run", self.policy, "--log-level", "warn,leeward_proxy::reload=info", "--seed", "1"]
         super().__init__(name, lab.proxy_cpu, lab.folder, command)
         self.lab = lab
 
@@ -172,11 +170,6 @@ class Leeward(peers.Program):
             os.kill(self.pids()[-1], signal.SIGTERM)
             self.process.wait(peers.START_TIMEOUT)
             self.process = None
-
-    def status(self):
-        """All that the admin side says."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/api/v1/status", timeout=60) as answer:
-            return json.load(answer)
 
     def threads(self):
         """Nanoseconds of CPU time so far, by thread."""

@@ -85,19 +85,28 @@ impl Metrics {
             )
         };
         let mut totals = Totals::default();
-        for (labels, count) in counters(attempts) {
-            let [pool, provider, site, backend, address, outcome] = labels.as_ref() else {
+        // The outcomes of one endpoint follow each other: its labels are copied once.
+        let attempts: Vec<_> = counters(attempts).collect();
+        for of_one in attempts.chunk_by(|(a, _), (b, _)| {
+            a.split_last().map(|(_, rest)| rest) == b.split_last().map(|(_, rest)| rest)
+        }) {
+            let Some(([pool, provider, site, backend, address, _], _)) = of_one
+                .first()
+                .map(|(labels, count)| (labels.as_ref(), count))
+            else {
                 continue;
             };
             let key = [pool, provider, site, backend, address].map(Clone::clone);
             let sum = totals.endpoints.entry(key).or_default();
-            sum.all += count;
-            let failed = Outcome::ALL.iter().filter(|known| known.is_failure());
-            if failed
-                .map(|known| known.as_str())
-                .any(|known| known == outcome)
-            {
-                sum.failed += count;
+            for (labels, count) in of_one {
+                sum.all += count;
+                let failed = Outcome::ALL.iter().filter(|known| known.is_failure());
+                if failed
+                    .map(|known| known.as_str())
+                    .any(|known| labels.last().is_some_and(|outcome| outcome == known))
+                {
+                    sum.failed += count;
+                }
             }
         }
         for (labels, count) in counters(classes) {

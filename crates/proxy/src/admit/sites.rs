@@ -4,7 +4,7 @@
 
 use leeward_config::policy::Policy;
 use leeward_failover::{PoolId, SiteId};
-use leeward_metrics::{Metrics, SiteSlots};
+use leeward_metrics::{Gauge, Metrics, SiteSlots};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -50,6 +50,11 @@ pub(crate) fn sites(policy: &Policy, before: Option<&Sites>, metrics: &Metrics) 
 }
 
 impl SiteIo {
+    /// What its endpoints take, as learned.
+    pub(crate) fn learned(&self) -> Gauge {
+        self.slots.learned
+    }
+
     fn new(name: [String; 3], metrics: &Metrics) -> Self {
         let [pool, provider, site] = &name;
         Self {
