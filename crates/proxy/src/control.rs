@@ -96,9 +96,7 @@ pub(crate) async fn run(
             biased;
             Some(message) = inbox.recv() => Some(message),
             Some(report) = reports.recv() => {
-                let more = std::iter::from_fn(|| reports.try_recv().ok());
-                let facts: Vec<Input> = std::iter::once(report).chain(more.take(MOST_TOGETHER - 1)).map(input).collect();
-                tell(&mut engine, facts, shared.now());
+                hear(&mut engine, report, &mut reports, shared.now());
                 None
             }
             () = until(&engine, &shared, &effects) => {
@@ -109,16 +107,7 @@ pub(crate) async fn run(
         match message {
             None => {}
             Some(ControlMessage::Traffic(batch)) => {
-                for batch in batch.chunks(MOST_TOGETHER) {
-                    let facts = batch.iter().map(|(endpoint, tally)| Input::Traffic {
-                        endpoint: *endpoint,
-                        tally: *tally,
-                    });
-                    tell(&mut engine, facts.collect(), shared.now());
-                    // What was decided does not wait for the rest, and probes go on meanwhile.
-                    effects.apply(&mut engine);
-                    tokio::task::yield_now().await;
-                }
+                count(&mut engine, &shared, &mut effects, &batch).await;
             }
             Some(ControlMessage::Silence(silent)) => {
                 for (endpoint, overdue) in silent {
@@ -151,6 +140,37 @@ pub(crate) async fn run(
                 return;
             }
         }
+    }
+}
+
+/// Takes in a report, and those that came meanwhile.
+fn hear(
+    engine: &mut Driven,
+    report: Report,
+    reports: &mut mpsc::UnboundedReceiver<Report>,
+    now: Time,
+) {
+    let more = std::iter::from_fn(|| reports.try_recv().ok()).take(MOST_TOGETHER - 1);
+    let facts = std::iter::once(report).chain(more).map(input).collect();
+    tell(engine, facts, now);
+}
+
+/// Takes in what requests met, in parts: what was decided does not wait for the rest, and probes go on
+/// meanwhile.
+async fn count(
+    engine: &mut Driven,
+    shared: &Shared,
+    effects: &mut Effects,
+    batch: &[(EndpointId, Tally)],
+) {
+    for batch in batch.chunks(MOST_TOGETHER) {
+        let facts = batch.iter().map(|(endpoint, tally)| Input::Traffic {
+            endpoint: *endpoint,
+            tally: *tally,
+        });
+        tell(engine, facts.collect(), shared.now());
+        effects.apply(engine);
+        tokio::task::yield_now().await;
     }
 }
 

@@ -139,7 +139,7 @@ impl EndpointIo {
             // Thousands of labels need not be looked up again.
             slots: before
                 .filter(|before| before.labels == labels)
-                .map_or_else(|| metrics.endpoint(&labels), |before| before.slots.clone()),
+                .map_or_else(|| metrics.endpoint(&labels), |before| before.slots),
             room: Room::new(
                 serving
                     .sites
