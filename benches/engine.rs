@@ -15,6 +15,8 @@ use std::time::Duration;
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 const POOL: usize = 10;
+/// Facts that the control task tells together.
+const TOGETHER: usize = 64;
 
 fn main() {
     divan::main();
@@ -106,9 +108,15 @@ impl World {
         }
     }
 
+    /// The same from every endpoint, as the control task tells it: in parts.
     fn tell_all(&mut self, endpoints: usize, tally: Tally) {
-        for endpoint in (0..endpoints).map(EndpointId::from) {
-            self.tell(Input::Traffic { endpoint, tally });
+        let endpoints: Vec<EndpointId> = (0..endpoints).map(EndpointId::from).collect();
+        for part in endpoints.chunks(TOGETHER) {
+            let traffic = part.iter().map(|endpoint| Input::Traffic {
+                endpoint: *endpoint,
+                tally,
+            });
+            self.tell(Input::Together(traffic.collect()));
         }
     }
 }

@@ -110,6 +110,7 @@ impl Engine {
             } => self.speak(&targets, word, lasts, reason, forced),
             Input::Window { pool, open } => self.window(pool, open),
             Input::Memory { memory, away } => self.recall(&memory, away),
+            Input::Together(facts) => self.observe_all(facts),
             Input::Wake => {}
         }
         self.fire();
@@ -117,6 +118,19 @@ impl Engine {
         self.publish();
         #[cfg(debug_assertions)]
         self.check_invariants();
+    }
+
+    /// Takes in what came together: a thousand endpoints that fail at once are one decision.
+    fn observe_all(&mut self, facts: Vec<Input>) {
+        for fact in facts {
+            match fact {
+                Input::Probe { endpoint, result } => self.probed(endpoint, &result),
+                Input::Traffic { endpoint, tally } => self.served(endpoint, tally),
+                Input::Silence { endpoint, overdue } => self.waited_for(endpoint, overdue),
+                Input::OrdersWait { endpoint, overdue } => self.orders_wait(endpoint, overdue),
+                _ => {}
+            }
+        }
     }
 
     /// When to call [`Engine::handle`] with [`Input::Wake`] at the latest; [`Time::NEVER`] when

@@ -112,6 +112,8 @@ pub(crate) struct PoolState {
     pub window_open: bool,
     /// How much it is asked for.
     pub demand: Demand,
+    /// How often it was decided anew.
+    pub decided: u64,
     /// As published.
     pub table: Arc<PoolTable>,
 }

@@ -102,6 +102,9 @@ pub enum Input {
         /// How long ago that was, by the wall clock; zero where nobody can tell.
         away: Duration,
     },
+    /// Probes, traffic and silences that came together: each is taken in, and what follows is decided
+    /// once. Anything else among them is ignored.
+    Together(Vec<Input>),
     /// The deadline has come.
     Wake,
 }

@@ -49,6 +49,7 @@ impl Engine {
         self.arm(Timer::Pool(id), next);
         let leaving = self.leaving(&self.fleet.pools[id.index()], trust);
         let pool = &mut self.fleet.pools[id.index()];
+        pool.decided += 1;
         if !newborn {
             pool.newborn_until = Time::ZERO;
         }

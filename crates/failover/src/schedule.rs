@@ -1,7 +1,8 @@
 //! When the next probe of an endpoint is due.
 //!
 //! Every endpoint is probed each interval, down or not (constant work, P8), with a tenth of jitter
-//! so that no two stay in step (P7). One probe of an endpoint is under way at a time; one whose
+//! so that no two stay in step (P7). A probe that traffic asks for is one more: the regular ones keep
+//! their places, or endpoints that failed together would be probed together from then on. One probe of an endpoint is under way at a time; one whose
 //! result never came is given up. It knows nothing of what probes found.
 
 use crate::policy::ProbeParams;
@@ -28,8 +29,10 @@ pub(crate) fn first_round(endpoints: usize) -> Duration {
 /// The probes of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    /// When the next one is due.
+    /// When the next regular one is due.
     next: Time,
+    /// When one more is due before that; never where nobody asked.
+    extra: Time,
     /// When the one that is under way began.
     started: Option<Time>,
     /// When the last one began.
@@ -44,6 +47,7 @@ impl Slot {
         let next = now + spread.mul_f64(rng.fraction());
         Slot {
             next,
+            extra: Time::NEVER,
             started: None,
             last: None,
             spans_jump: false,
@@ -54,7 +58,7 @@ impl Slot {
     pub(crate) fn deadline(&self, params: &ProbeParams) -> Time {
         match self.started {
             Some(started) => started + patience(params),
-            None => self.next,
+            None => self.next(),
         }
     }
 
@@ -65,7 +69,7 @@ impl Slot {
 
     /// When the next probe begins.
     pub(crate) fn next(&self) -> Time {
-        self.next
+        self.next.min(self.extra)
     }
 
     /// Whether a probe begins now.
@@ -76,7 +80,7 @@ impl Slot {
             }
             self.started = None;
         }
-        if now < self.next {
+        if now < self.next() {
             return false;
         }
         // The second round is spread over a whole interval, the later ones keep their distance.
@@ -85,7 +89,14 @@ impl Slot {
         } else {
             0.9 + 0.2 * rng.fraction()
         };
-        self.next = now + params.interval.max(Duration::from_millis(1)).mul_f64(part);
+        let gap = params.interval.max(Duration::from_millis(1)).mul_f64(part);
+        if now >= self.next {
+            self.next = now + gap;
+        } else if self.next < now + LEAST_GAP {
+            // This one stands for the regular one that would follow at once.
+            self.next = self.next + gap;
+        }
+        self.extra = Time::NEVER;
         self.started = Some(now);
         self.last = Some(now);
         self.spans_jump = false;
@@ -103,14 +114,14 @@ impl Slot {
     pub(crate) fn hurry(&mut self, now: Time) {
         if self.started.is_none() {
             let soonest = self.last.map_or(now, |last| now.max(last + LEAST_GAP));
-            self.next = self.next.min(soonest);
+            self.extra = self.extra.min(soonest);
         }
     }
 
     /// Much hangs on the next probe: it is due at once.
     pub(crate) fn rush(&mut self, now: Time) {
         if self.started.is_none() {
-            self.next = self.next.min(now);
+            self.extra = self.extra.min(now);
         }
     }
 
@@ -121,6 +132,7 @@ impl Slot {
             self.started = Some(now);
             self.spans_jump = true;
         }
+        self.extra = Time::NEVER;
         let spread = params.interval.min(FIRST_ROUND_LONGEST);
         self.next = self.next.max(now + spread.mul_f64(rng.fraction()));
     }

@@ -21,6 +21,27 @@ use crate::verdict::Verdict;
 impl Engine {
     /// All that is known, for people, as of `now`.
     pub fn status(&self, now: Time) -> Status {
+        let (providers, sites) = self.place_status(now);
+        Status {
+            at: now.max(self.now),
+            providers,
+            sites,
+            pools: (0..self.fleet.pools.len())
+                .map(|pool| self.pool_status(pool.into(), now))
+                .collect(),
+        }
+    }
+
+    /// How often each pool was decided anew, by [`PoolId`], and the requests per second that its load
+    /// is spread by. While the first stays, nothing else of [`Engine::pool_status`] has changed that
+    /// is a decision.
+    pub fn decided(&self) -> impl Iterator<Item = (u64, Option<f64>)> {
+        let pools = self.fleet.pools.iter();
+        pools.map(|pool| (pool.decided, pool.demand.rate()))
+    }
+
+    /// What is held of all providers, and of all sites.
+    pub fn place_status(&self, now: Time) -> (Vec<PlaceStatus>, Vec<PlaceStatus>) {
         let now = now.max(self.now);
         let fleet = &self.fleet;
         let count = |sites: &mut dyn Iterator<Item = &SiteState>| {
@@ -52,17 +73,12 @@ impl Engine {
                     now,
                 )
             });
-        Status {
-            at: now,
-            providers: providers.collect(),
-            sites: sites.collect(),
-            pools: (0..fleet.pools.len())
-                .map(|pool| self.pool_status(pool.into(), now))
-                .collect(),
-        }
+        (providers.collect(), sites.collect())
     }
 
-    pub(crate) fn pool_status(&self, id: PoolId, now: Time) -> PoolStatus {
+    /// What is held of a pool, which the policy has to name.
+    pub fn pool_status(&self, id: PoolId, now: Time) -> PoolStatus {
+        let now = now.max(self.now);
         let pool = &self.fleet.pools[id.index()];
         let warm: f64 = pool.table.lanes.iter().map(|lane| lane.warm).sum();
         let share = |lane: &Lane| lane.share * (1.0 - warm) + lane.warm;

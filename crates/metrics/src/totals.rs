@@ -7,7 +7,7 @@ use crate::Metrics;
 use crate::cells::{BOUNDS, BUCKETS};
 use crate::family;
 use crate::labels::RequestOutcome;
-use crate::series::Value;
+use crate::series::{Labels, Value};
 use leeward_failover::Outcome;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,19 +85,24 @@ impl Metrics {
             )
         };
         let mut totals = Totals::default();
-        for (labels, count) in counters(attempts) {
-            let [pool, provider, site, backend, address, outcome] = labels.as_ref() else {
+        // The outcomes of one endpoint follow each other: its labels are copied once.
+        let attempts: Vec<_> = counters(attempts).collect();
+        let endpoint = |labels: &Labels| labels.len().saturating_sub(1);
+        let same = |a: &Labels, b: &Labels| a[..endpoint(a)] == b[..endpoint(b)];
+        for of_one in attempts.chunk_by(|(a, _), (b, _)| same(a, b)) {
+            let labels = of_one.first().map(|(labels, _)| labels.as_ref());
+            let Some([pool, provider, site, backend, address, _]) = labels else {
                 continue;
             };
             let key = [pool, provider, site, backend, address].map(Clone::clone);
             let sum = totals.endpoints.entry(key).or_default();
-            sum.all += count;
-            let failed = Outcome::ALL.iter().filter(|known| known.is_failure());
-            if failed
-                .map(|known| known.as_str())
-                .any(|known| known == outcome)
-            {
-                sum.failed += count;
+            for (labels, count) in of_one {
+                sum.all += count;
+                let failed = Outcome::ALL.iter().filter(|known| known.is_failure());
+                let mut failed = failed.map(|known| known.as_str());
+                if failed.any(|known| labels.last().is_some_and(|outcome| outcome == known)) {
+                    sum.failed += count;
+                }
             }
         }
         for (labels, count) in counters(classes) {

@@ -4,7 +4,7 @@
 //! takes force; never on the way of a request.
 
 use crate::serving::Serving;
-use leeward_failover::{Lane, Policy, PoolId, PoolTable, ProviderId, Table};
+use leeward_failover::{Lane, Policy, PoolId, PoolTable, ProviderId};
 use leeward_metrics::{Concentration, Metrics, ProviderPart};
 use std::collections::BTreeSet;
 
@@ -21,19 +21,22 @@ pub(crate) fn show_policy(serving: &Serving, metrics: &Metrics) {
     metrics.set_certificates(&listeners.collect::<Vec<_>>());
 }
 
-/// Shows what each pool of `table` has at each provider.
-pub(crate) fn show_table(policy: &Policy, table: &Table, metrics: &Metrics) {
-    for (pool, lanes) in table.pools.iter().enumerate() {
-        let concentration = of(policy, pool.into(), lanes);
-        metrics.set_concentration(&policy.pools[pool].name, &concentration);
-    }
+/// Shows what a pool has at each of the providers that it has anything at.
+pub(crate) fn show_pool(
+    policy: &Policy,
+    (pool, providers): (PoolId, &BTreeSet<ProviderId>),
+    table: &PoolTable,
+    metrics: &Metrics,
+) {
+    let concentration = of(policy, (pool, providers), table);
+    metrics.set_concentration(&policy.pools[pool.index()].name, &concentration);
 }
 
-fn of<'a>(policy: &'a Policy, pool: PoolId, table: &PoolTable) -> Concentration<'a> {
-    let backends = policy.backends.iter().filter(|b| b.pool == pool);
-    let providers: BTreeSet<ProviderId> = backends
-        .map(|backend| policy.sites[backend.site.index()].provider)
-        .collect();
+fn of<'a>(
+    policy: &'a Policy,
+    (pool, providers): (PoolId, &BTreeSet<ProviderId>),
+    table: &PoolTable,
+) -> Concentration<'a> {
     let warm: f64 = table.lanes.iter().map(|lane| lane.warm).sum();
     let share = |lane: &Lane| lane.share * (1.0 - warm) + lane.warm;
     let declared = table.lanes.iter().all(|lane| lane.rate.is_some());
@@ -43,11 +46,11 @@ fn of<'a>(policy: &'a Policy, pool: PoolId, table: &PoolTable) -> Concentration<
         let own = table.lanes.iter().filter(|lane| lane.provider == provider);
         own.map(amount).sum()
     };
-    let parts = providers.into_iter().map(|provider| ProviderPart {
+    let parts = providers.iter().map(|provider| ProviderPart {
         provider: &policy.providers[provider.index()].name,
-        share: at(provider, &share),
+        share: at(*provider, &share),
         capacity: if all > 0.0 {
-            at(provider, &capacity) / all
+            at(*provider, &capacity) / all
         } else {
             0.0
         },
@@ -146,11 +149,12 @@ routes: [{ pool: main }]
                 ..PoolTable::default()
             },
         );
+        let at = [ProviderId::from(0), ProviderId::from(1)].into();
         let Concentration {
             providers,
             tiers,
             usable_tiers,
-        } = of(&policy, PoolId::from(0), &table);
+        } = of(&policy, (PoolId::from(0), &at), &table);
         assert_eq!(tiers, 2);
         let parts = providers
             .into_iter()

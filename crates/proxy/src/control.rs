@@ -68,6 +68,10 @@ pub(crate) enum Report {
     },
 }
 
+/// Facts that are decided on together at most: enough that a thousand failures at once are a few
+/// decisions, and few enough that none of them takes long.
+const MOST_TOGETHER: usize = 64;
+
 /// Ready at the latest after this, whatever the probes say.
 const READY_AT_LATEST: Duration = Duration::from_secs(5);
 
@@ -82,14 +86,15 @@ pub(crate) async fn run(
     loop {
         effects.look_at_windows(&mut engine);
         effects.apply(&mut engine);
-        if engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST {
+        let is_ready = || engine.probed_once() || shared.began.elapsed() >= READY_AT_LATEST;
+        if !effects.is_ready() && is_ready() {
             effects.ready();
         }
         let message = tokio::select! {
             biased;
             Some(message) = inbox.recv() => Some(message),
             Some(report) = reports.recv() => {
-                engine.handle(input(report), shared.now());
+                hear(&mut engine, report, &mut reports, shared.now());
                 None
             }
             () = until(&engine, &shared, &effects) => {
@@ -100,10 +105,7 @@ pub(crate) async fn run(
         match message {
             None => {}
             Some(ControlMessage::Traffic(batch)) => {
-                let now = shared.now();
-                for (endpoint, tally) in batch {
-                    engine.handle(Input::Traffic { endpoint, tally }, now);
-                }
+                count(&mut engine, &shared, &mut effects, &batch).await;
             }
             Some(ControlMessage::Silence(silent)) => {
                 for input in silent {
@@ -136,6 +138,60 @@ pub(crate) async fn run(
                 return;
             }
         }
+    }
+}
+
+/// Takes in a report, and those that came meanwhile.
+fn hear(
+    engine: &mut Driven,
+    report: Report,
+    reports: &mut mpsc::UnboundedReceiver<Report>,
+    now: Time,
+) {
+    let more = std::iter::from_fn(|| reports.try_recv().ok()).take(MOST_TOGETHER - 1);
+    let facts = std::iter::once(report).chain(more).map(input).collect();
+    tell(engine, facts, now);
+}
+
+/// Takes in what requests met, in parts: what was decided does not wait for the rest, and probes go on
+/// meanwhile.
+async fn count(
+    engine: &mut Driven,
+    shared: &Shared,
+    effects: &mut Effects,
+    batch: &[(EndpointId, Tally)],
+) {
+    for batch in batch.chunks(MOST_TOGETHER) {
+        let facts = batch.iter().map(|(endpoint, tally)| Input::Traffic {
+            endpoint: *endpoint,
+            tally: *tally,
+        });
+        tell(engine, facts.collect(), shared.now());
+        effects.apply(engine);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Tells what came together in as few words as may be: what follows is decided once. Addresses change
+/// what the rest is about, so that they stand alone.
+fn tell(engine: &mut Driven, facts: Vec<Input>, now: Time) {
+    let mut together = Vec::new();
+    for fact in facts {
+        if matches!(fact, Input::Addresses { .. }) {
+            tell_at_once(engine, std::mem::take(&mut together), now);
+            engine.handle(fact, now);
+        } else {
+            together.push(fact);
+        }
+    }
+    tell_at_once(engine, together, now);
+}
+
+fn tell_at_once(engine: &mut Driven, mut facts: Vec<Input>, now: Time) {
+    match facts.len() {
+        0 => {}
+        1 => facts.drain(..).for_each(|fact| engine.handle(fact, now)),
+        _ => engine.handle(Input::Together(facts), now),
     }
 }
 

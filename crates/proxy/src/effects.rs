@@ -5,28 +5,23 @@
 use crate::concentration;
 use crate::control::{Report, Reports};
 use crate::dns::Names;
+use crate::gauges::Gauges;
 use crate::journal::{Entry, Journal};
 use crate::leaving;
 use crate::probe::{ProbeSpec, probe};
 use crate::record::Driven;
 use crate::serving::Serving;
-use crate::snapshot::{Endpoints, Snapshot, endpoints};
+use crate::snapshot::{Endpoints, Snapshot, endpoints, moved};
 use crate::state_dir::Keeper;
 use crate::windows::Windows;
 use crate::worker::Shared;
-use leeward_failover::{
-    Change, EndpointId, Engine, Event, Input, Output, PoolStatus, PoolTable, ProbeResult, SiteId,
-    Status, Table, Time,
-};
+use leeward_failover::{Change, EndpointId, Engine, Event, Input, Output, ProbeResult, Table};
 use leeward_metrics::EndpointLabels;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Gauges are set with each decision, and this often while there is traffic: what is asked for changes
-/// without one.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// What applying takes.
 pub(crate) struct Effects {
@@ -41,8 +36,10 @@ pub(crate) struct Effects {
     names: Names,
     reports: Reports,
     windows: Windows,
-    /// When gauges were set last.
-    shown_at: Time,
+    gauges: Gauges,
+    /// What served under policies before this one and is still in use: it is large, and freed here
+    /// and not by the worker whose request used it last.
+    retired: Vec<(Arc<Serving>, Arc<Endpoints>)>,
     /// What outlives the process; `None` without a `state_dir`.
     keeper: Option<Keeper>,
 }
@@ -66,6 +63,8 @@ impl Effects {
         Self {
             endpoints: snapshot.endpoints.clone(),
             probes: probes(&serving),
+            gauges: Gauges::new(&serving.policy.engine),
+            retired: Vec::new(),
             shared,
             journal,
             ready,
@@ -73,7 +72,6 @@ impl Effects {
             names,
             reports,
             windows: Windows::default(),
-            shown_at: Time::ZERO,
             keeper,
         }
     }
@@ -95,9 +93,13 @@ impl Effects {
         let known = engine.memory(self.shared.now()).backends;
         self.names.follow(&self.serving.policy, &known);
         self.windows.forget();
-        self.refresh_endpoints(engine.table());
+        let metrics = &self.shared.metrics;
+        let now = endpoints(&self.serving, engine.table(), &self.endpoints, metrics);
+        let endpoints_before = self.take_endpoints(now);
         self.publish(engine.table().clone());
         self.forget(&before);
+        self.gauges.begin(&self.serving.policy.engine);
+        self.retired.push((before, endpoints_before));
         concentration::show_policy(&self.serving, &self.shared.metrics);
     }
 
@@ -105,19 +107,17 @@ impl Effects {
     fn forget(&self, before: &Serving) {
         let (before, now) = (&before.policy.engine, &self.serving.policy.engine);
         let metrics = &self.shared.metrics;
-        for pool in before
-            .pools
-            .iter()
-            .filter(|p| now.pools.iter().all(|n| n.name != p.name))
-        {
-            metrics.forget_pool(&pool.name);
+        let pools: HashSet<&str> = now.pools.iter().map(|pool| pool.name.as_str()).collect();
+        for pool in &before.pools {
+            if !pools.contains(pool.name.as_str()) {
+                metrics.forget_pool(&pool.name);
+            }
         }
-        for site in before
-            .sites
-            .iter()
-            .filter(|s| now.sites.iter().all(|n| n.name != s.name))
-        {
-            metrics.forget_site(&site.name, &before.providers[site.provider.index()].name);
+        let sites: HashSet<&str> = now.sites.iter().map(|site| site.name.as_str()).collect();
+        for site in &before.sites {
+            if !sites.contains(site.name.as_str()) {
+                metrics.forget_site(&site.name, &before.providers[site.provider.index()].name);
+            }
         }
         for provider in &before.providers {
             if now
@@ -132,7 +132,6 @@ impl Effects {
 
     /// Does everything that the engine has to say.
     pub(crate) fn apply(&mut self, engine: &mut Driven) {
-        let mut newest = None;
         let mut changed = false;
         while let Some(output) = engine.poll_output() {
             match output {
@@ -140,11 +139,9 @@ impl Effects {
                 // At the start, the table of the policy alone is older than the one that remembers.
                 Output::Table(table) if !Arc::ptr_eq(&table, engine.table()) => {}
                 Output::Table(table) => {
-                    if !self.knows_endpoints_of(&table) {
-                        self.refresh_endpoints(&table);
-                    }
-                    self.publish(table.clone());
-                    newest = Some(table);
+                    self.refresh_endpoints(&table);
+                    self.publish(table);
+                    changed = true;
                 }
                 Output::Event(event) => {
                     changed = true;
@@ -152,11 +149,13 @@ impl Effects {
                 }
             }
         }
-        let now = self.shared.now();
-        if newest.is_some() || changed || now.since(self.shown_at) >= SHOW_EVERY {
-            self.shown_at = now;
-            self.show(&engine.status(now), engine.table());
-        }
+        let policy = &self.serving.policy.engine;
+        self.gauges
+            .follow(changed, engine, policy, &self.endpoints, &self.shared);
+        let in_use = |(serving, endpoints): &(Arc<Serving>, Arc<Endpoints>)| {
+            Arc::strong_count(serving) > 1 || Arc::strong_count(endpoints) > 1
+        };
+        self.retired.retain(in_use);
         if let Some(keeper) = &mut self.keeper {
             keeper.keep(engine, &self.shared);
         }
@@ -165,7 +164,8 @@ impl Effects {
     /// How long it is until [`Effects::apply`] has to be called though nothing happened.
     pub(crate) fn due_in(&self) -> Duration {
         let keeper = self.keeper.as_ref().map_or(Duration::MAX, Keeper::due_in);
-        keeper.min(self.windows.due_in(since_1970()))
+        let gauges = self.gauges.due_in(self.shared.now());
+        keeper.min(gauges).min(self.windows.due_in(since_1970()))
     }
 
     /// The end: what is known now is kept.
@@ -188,34 +188,27 @@ impl Effects {
         self.ready.load(Ordering::Relaxed)
     }
 
-    fn knows_endpoints_of(&self, table: &Table) -> bool {
-        self.endpoints.len() == table.endpoints.len()
-            && self
-                .endpoints
-                .iter()
-                .zip(table.endpoints.iter())
-                .all(|(io, info)| match (io, info) {
-                    (Some(io), Some(info)) => io.address == info.address,
-                    (None, None) => true,
-                    _ => false,
-                })
+    /// Makes the I/O side of new endpoints and gives up that of those that are gone, where the table
+    /// has others than the one before: most have not.
+    fn refresh_endpoints(&mut self, table: &Table) {
+        let published = self.shared.snapshot.load();
+        if Arc::ptr_eq(&published.table.endpoints, &table.endpoints) {
+            return;
+        }
+        let now = moved(&self.serving, table, &self.endpoints, &self.shared.metrics);
+        self.take_endpoints(now);
     }
 
-    /// Makes the I/O side of new endpoints and gives up that of those that are gone.
-    fn refresh_endpoints(&mut self, table: &Table) {
-        let metrics = &self.shared.metrics;
-        let endpoints = endpoints(&self.serving, table, &self.endpoints, metrics);
-        let kept =
-            |labels: &EndpointLabels| endpoints.iter().flatten().any(|io| io.labels == *labels);
-        for gone in self
-            .endpoints
-            .iter()
-            .flatten()
-            .filter(|io| !kept(&io.labels))
-        {
-            metrics.retire_endpoint(&gone.labels);
+    /// Takes these endpoints over and retires the metrics of those that are gone; gives back what there
+    /// was before.
+    fn take_endpoints(&mut self, now: Endpoints) -> Arc<Endpoints> {
+        let kept: HashSet<&EndpointLabels> = now.iter().flatten().map(|io| &io.labels).collect();
+        for gone in self.endpoints.iter().flatten() {
+            if !kept.contains(&gone.labels) {
+                self.shared.metrics.retire_endpoint(&gone.labels);
+            }
         }
-        self.endpoints = Arc::new(endpoints);
+        std::mem::replace(&mut self.endpoints, Arc::new(now))
     }
 
     fn publish(&self, table: Arc<Table>) {
@@ -278,44 +271,6 @@ impl Effects {
         }
         self.journal.write(entry);
     }
-
-    /// Sets every gauge that shows a verdict or a share.
-    fn show(&self, status: &Status, table: &Table) {
-        let metrics = &self.shared.metrics;
-        let engine = &self.serving.policy.engine;
-        let providers: Vec<String> = engine.providers.iter().map(|p| p.name.clone()).collect();
-        for (site, held) in status.sites.iter().enumerate() {
-            let provider = &providers[engine.sites[site].provider.index()];
-            let share = mean_share(&table.pools, |lane| lane == SiteId::from(site));
-            metrics.set_site(&held.name, provider, held.verdict, share);
-            metrics.set_site_operator(&held.name, provider, held.operator);
-        }
-        for (provider, held) in status.providers.iter().enumerate() {
-            let share = mean_share(&table.pools, |lane| {
-                engine.sites[lane.index()].provider.index() == provider
-            });
-            metrics.set_provider(&held.name, held.verdict, share);
-            metrics.set_provider_operator(&held.name, held.operator);
-        }
-        concentration::show_table(engine, table, metrics);
-        for pool in &status.pools {
-            let tier = pool.active_tier;
-            metrics.set_pool(
-                &pool.name,
-                pool.panic,
-                tier,
-                pool.writer.as_deref(),
-                &providers,
-            );
-            metrics.set_orders_held(&pool.name, pool.orders_held);
-            self.show_capacity(pool);
-            for endpoint in &pool.endpoints {
-                if let Some(Some(io)) = self.endpoints.get(endpoint.id.index()) {
-                    metrics.set_endpoint(&io.labels, endpoint.verdict, endpoint.share);
-                }
-            }
-        }
-    }
 }
 
 /// By the wall clock.
@@ -325,40 +280,12 @@ fn since_1970() -> Duration {
         .unwrap_or_default()
 }
 
-impl Effects {
-    fn show_capacity(&self, pool: &PoolStatus) {
-        let rates = pool.capacity.iter().filter_map(|lane| {
-            let (provider, _) = lane.site.split_once('/')?;
-            Some((provider, lane.site.as_str(), lane.rate?))
-        });
-        let rates: Vec<(&str, &str, f64)> = rates.collect();
-        let metrics = &self.shared.metrics;
-        metrics.set_capacity(&pool.name, pool.demand, &rates);
-    }
-}
-
 fn probes(serving: &Serving) -> Vec<Rc<ProbeSpec>> {
     let policy = &serving.policy;
     let pools = policy.pools.iter().zip(&policy.engine.pools);
     pools
         .map(|(io, engine)| Rc::new(ProbeSpec::new(io, engine.probe.timeout)))
         .collect()
-}
-
-/// The share of reads that goes to some sites, over all pools alike.
-fn mean_share(pools: &[Arc<PoolTable>], wanted: impl Fn(SiteId) -> bool) -> f64 {
-    if pools.is_empty() {
-        return 0.0;
-    }
-    let of = |pool: &PoolTable| -> f64 {
-        pool.lanes
-            .iter()
-            .filter(|lane| wanted(lane.site))
-            .map(|lane| lane.share)
-            .sum()
-    };
-    let shares: f64 = pools.iter().map(|pool| of(pool)).sum();
-    shares / pools.len() as f64
 }
 
 const fn change_word(change: &Change) -> &'static str {

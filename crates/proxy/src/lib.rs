@@ -35,6 +35,7 @@ mod exchange;
 pub mod explain;
 mod forwarding;
 mod framing;
+mod gauges;
 mod grpc;
 mod handler;
 mod headers;

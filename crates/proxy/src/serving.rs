@@ -11,7 +11,7 @@ use crate::error::StartError;
 use crate::per_client::PerClient;
 use crate::route::RouteTable;
 use crate::tls::{self, ClientTls, ServerTls};
-use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol};
+use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol, Route};
 use leeward_failover::Class;
 use leeward_metrics::{
     AccessLogSlots, DownstreamSlots, ListenerSlots, Metrics, PoolSlots, ProviderSlots,
@@ -19,6 +19,7 @@ use leeward_metrics::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -40,6 +41,9 @@ pub(crate) struct Serving {
     pub(crate) log_slots: AccessLogSlots,
     client_tls: Vec<ClientTls>,
 }
+
+/// Where the routes of the policy before stand, by name and class.
+type RoutesBefore<'a> = HashMap<(&'a str, Class), usize>;
 
 /// What serving one listener needs.
 pub(crate) struct ListenerIo {
@@ -87,6 +91,11 @@ impl Serving {
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
         let known = before.map_or(&[][..], |before| &before.listeners);
+        let routes = before.map_or(&[][..], |before| &before.policy.routes);
+        let routes: RoutesBefore<'_> = (0..)
+            .zip(routes)
+            .map(|(position, route)| ((route.name.as_str(), route.class), position))
+            .collect();
         let count = ids
             .iter()
             .map(|id| id + 1)
@@ -98,7 +107,8 @@ impl Serving {
             let wanted = ids.iter().position(|wanted| *wanted == id);
             listeners.push(match (wanted, known.get(id)) {
                 (Some(at), known) => {
-                    ListenerIo::new(&policy, &policy.listeners[at], known, metrics)?
+                    let before = known.map(|known| (known, &routes));
+                    ListenerIo::new(&policy, &policy.listeners[at], before, metrics)?
                 }
                 (None, Some(known)) => known.close(),
                 (None, None) => return Err(StartError::new("listener ids have a gap")),
@@ -136,9 +146,23 @@ impl ListenerIo {
     fn new(
         policy: &Policy,
         listener: &Listener,
-        before: Option<&Self>,
+        before: Option<(&Self, &RoutesBefore<'_>)>,
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
+        let name = listener.name.as_str();
+        let routes_before = before.filter(|(before, _)| before.name == name);
+        let before = before.map(|(before, _)| before);
+        // Thousands of labels need not be looked up again.
+        let route_slots = |route: &Route| {
+            let known = routes_before.and_then(|(before, routes)| {
+                let position = routes.get(&(route.name.as_str(), route.class))?;
+                before.route_slots.get(*position)
+            });
+            known.map_or_else(
+                || metrics.route(name, &route.name, route.class),
+                RouteSlots::clone,
+            )
+        };
         let tls = match listener.certificates.as_slice() {
             [] => None,
             certificates => {
@@ -146,7 +170,6 @@ impl ListenerIo {
                 Some(tls::server(certificates, listener.http2, before)?)
             }
         };
-        let name = listener.name.as_str();
         Ok(Self {
             name: name.to_owned(),
             closed: false,
@@ -162,11 +185,7 @@ impl ListenerIo {
             open: before.map(|before| before.open.clone()).unwrap_or_default(),
             slots: metrics.listener(name),
             refused: metrics.refused(name),
-            route_slots: policy
-                .routes
-                .iter()
-                .map(|route| metrics.route(name, &route.name, route.class))
-                .collect(),
+            route_slots: policy.routes.iter().map(route_slots).collect(),
             downstream: Class::ALL
                 .iter()
                 .map(|c| metrics.downstream(name, *c))

@@ -56,6 +56,26 @@ pub(crate) struct EndpointIo {
     pub(crate) room: Room,
 }
 
+/// The I/O side of every endpoint of `table`, where `before` was made under the same policy: whoever
+/// was there is the same object, and only those that came are made.
+pub(crate) fn moved(
+    serving: &Serving,
+    table: &Table,
+    before: &Endpoints,
+    metrics: &Metrics,
+) -> Endpoints {
+    let make = |(position, info): (usize, &Option<EndpointInfo>)| {
+        let info = info.as_ref()?;
+        let known = before.get(position).and_then(Option::as_ref);
+        // An id is never given twice.
+        Some(known.cloned().unwrap_or_else(|| {
+            let id = EndpointId::from(position);
+            Arc::new(EndpointIo::new(id, info, serving, None, metrics))
+        }))
+    };
+    table.endpoints.iter().enumerate().map(make).collect()
+}
+
 /// The I/O side of every endpoint of `table` under `serving`. What has not changed since `before`
 /// is the same object, so that its connections stay.
 pub(crate) fn endpoints(
@@ -67,8 +87,9 @@ pub(crate) fn endpoints(
     let known = |position: usize| before.get(position).and_then(Option::as_ref);
     let make = |(position, info): (usize, &Option<EndpointInfo>)| {
         let info = info.as_ref()?;
-        let mut made = EndpointIo::new(EndpointId::from(position), info, serving, metrics);
-        match known(position) {
+        let (id, known) = (EndpointId::from(position), known(position));
+        let mut made = EndpointIo::new(id, info, serving, known, metrics);
+        match known {
             Some(known) if known.is_like(&made) => return Some(known.clone()),
             // It is reached in another way now; what is open there stays open.
             Some(known) => made.streams = known.streams.clone(),
@@ -80,7 +101,13 @@ pub(crate) fn endpoints(
 }
 
 impl EndpointIo {
-    fn new(id: EndpointId, info: &EndpointInfo, serving: &Serving, metrics: &Metrics) -> Self {
+    fn new(
+        id: EndpointId,
+        info: &EndpointInfo,
+        serving: &Serving,
+        before: Option<&Arc<Self>>,
+        metrics: &Metrics,
+    ) -> Self {
         let policy = &serving.policy;
         let engine = &policy.engine;
         let backend = &engine.backends[info.backend.index()];
@@ -109,11 +136,22 @@ impl EndpointIo {
                 order_within: pool.order_reuse_within,
             },
             authority: io.authority.clone(),
-            slots: metrics.endpoint(&labels),
+            // Thousands of labels need not be looked up again.
+            slots: before
+                .filter(|before| before.labels == labels)
+                .map_or_else(|| metrics.endpoint(&labels), |before| before.slots),
             room: Room::new(
-                metrics
-                    .site(&labels.pool, &labels.provider, &labels.site)
-                    .learned,
+                serving
+                    .sites
+                    .get(backend.pool.index())
+                    .and_then(|sites| {
+                        let site = sites.get(info.site.index())?.as_ref()?;
+                        Some(site.learned())
+                    })
+                    .unwrap_or_else(|| {
+                        let site = metrics.site(&labels.pool, &labels.provider, &labels.site);
+                        site.learned
+                    }),
             ),
             probe_took: AtomicU64::new(0),
             streams: Arc::default(),

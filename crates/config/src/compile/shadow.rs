@@ -6,20 +6,26 @@
 use super::routes::Draft;
 use crate::policy::{Match, PathMatch};
 use crate::report::Report;
+use std::collections::HashMap;
 
 /// Comparisons of hosts that are made at most: past that, hidden routes go unnoticed.
-const MAX_STEPS: usize = 50_000_000;
+const MAX_STEPS: usize = 10_000_000;
 
 /// Warns of every route that an earlier one hides.
 pub(super) fn warn(report: &Report<'_>, drafts: &[Draft]) {
     let mut steps = MAX_STEPS;
-    for (index, later) in drafts.iter().enumerate() {
-        let earlier = drafts.iter().take(index).find(|earlier| {
-            let (a, b) = (&earlier.matches, &later.matches);
+    let mut index = Index::default();
+    for (number, later) in drafts.iter().enumerate() {
+        let hides = |earlier: &usize| {
+            let (a, b) = (&drafts[*earlier].matches, &later.matches);
             steps = steps.saturating_sub(1 + a.hosts.len() * b.hosts.len());
             steps > 0 && covers(a, b)
-        });
-        let Some(earlier) = earlier else { continue };
+        };
+        let earlier = index.candidates(&later.matches).into_iter().find(hides);
+        index.add(number, &later.matches);
+        let Some(earlier) = earlier.map(|number| &drafts[number]) else {
+            continue;
+        };
         let place = report.place(earlier.pos, later.pos);
         let text = match &later.name {
             Some((name, _)) => format!("route `{name}` is never reached"),
@@ -27,6 +33,71 @@ pub(super) fn warn(report: &Report<'_>, drafts: &[Draft]) {
         };
         let hint = format!("the route at {place} matches all that it matches: put this one first");
         report.warning(later.pos, text, hint);
+    }
+}
+
+/// Earlier routes by host and path, so that thousands of routes are not compared each with each.
+#[derive(Default)]
+struct Index<'a>(HashMap<(Host<'a>, Path<'a>), Vec<usize>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Host<'a> {
+    Any,
+    Named(&'a str),
+    /// Every host of one label more.
+    Below(&'a str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Path<'a> {
+    Any,
+    Exact(&'a str),
+    Prefix(&'a str),
+}
+
+impl<'a> Index<'a> {
+    fn add(&mut self, number: usize, matches: &'a Match) {
+        let path = match &matches.path {
+            PathMatch::Any => Path::Any,
+            PathMatch::Exact(path) => Path::Exact(path),
+            PathMatch::Prefix(path) => Path::Prefix(path),
+        };
+        let mut add = |host| self.0.entry((host, path)).or_default().push(number);
+        if matches.hosts.is_empty() {
+            add(Host::Any);
+        }
+        for host in &matches.hosts {
+            add(host
+                .strip_prefix("*.")
+                .map_or(Host::Named(host), Host::Below));
+        }
+    }
+
+    /// The routes so far that may cover this one, in order: whoever covers it covers its first host
+    /// and its path.
+    fn candidates(&self, of: &Match) -> Vec<usize> {
+        let mut hosts = vec![Host::Any];
+        if let Some(first) = of.hosts.first() {
+            hosts.push(Host::Named(first));
+            hosts.extend(first.split_once('.').map(|(_, rest)| Host::Below(rest)));
+        }
+        let mut paths = vec![Path::Any];
+        if let PathMatch::Exact(path) | PathMatch::Prefix(path) = &of.path {
+            paths.extend([Path::Exact(path), Path::Prefix(path)]);
+            for (at, _) in path.match_indices('/') {
+                paths.push(Path::Prefix(&path[..at]));
+                paths.push(Path::Prefix(&path[..=at]));
+            }
+        }
+        let mut found: Vec<usize> = hosts
+            .iter()
+            .flat_map(|host| paths.iter().filter_map(|path| self.0.get(&(*host, *path))))
+            .flatten()
+            .copied()
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 }
 

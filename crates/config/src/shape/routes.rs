@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub(crate) const MAX_PROVIDERS: usize = 256;
 pub(crate) const MAX_SITES: usize = 1024;
-pub(crate) const MAX_ROUTES: usize = 4096;
+pub(crate) const MAX_ROUTES: usize = 16_384;
 pub(crate) const MAX_LISTENERS: usize = 64;
 pub(crate) const MAX_HOSTS: usize = 64;
 pub(crate) const MAX_METHODS: usize = 32;

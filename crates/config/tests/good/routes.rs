@@ -61,3 +61,21 @@ routes:
     );
     assert_eq!(parse("good.yaml", &text, Path::new("")).problems, []);
 }
+
+#[test]
+fn ten_thousand_routes_are_a_policy_and_the_one_that_is_hidden_is_found() {
+    let mut text =
+        format!("{HEAD}pools:\n  web:\n{BACKENDS}    orders: {{ move: operator }}\nroutes:\n");
+    for number in 0..10_000 {
+        let matches = format!("host: \"*.h{number}.example\", path_prefix: /api/v{number}");
+        text.push_str(&format!("  - {{ match: {{ {matches} }}, pool: web }}\n"));
+    }
+    let hidden = "host: a.h5000.example, path: /api/v5000/order";
+    text.push_str(&format!(
+        "  - {{ name: late, match: {{ {hidden} }}, pool: web }}\n"
+    ));
+    let parsed = parse("good.yaml", &text, Path::new(""));
+    let texts: Vec<&str> = parsed.problems.iter().map(|p| p.text.as_str()).collect();
+    assert_eq!(texts, ["route `late` is never reached"]);
+    assert_eq!(parsed.policy.expect("a policy").routes.len(), 10_001);
+}

@@ -9,6 +9,7 @@ use leeward_failover::select::Want;
 use leeward_failover::{Class, EndpointId, Lane, Outcome, PoolId, SiteId, Time};
 use leeward_metrics::{Cells, SiteSlots};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +40,13 @@ impl Gates {
     /// Follows a policy: a site that was there before keeps what was learned of it.
     pub(crate) fn follow(&self, sites: &Sites, cells: &Cells) {
         let mut pools = self.pools.borrow_mut();
-        let before: Vec<Rc<Gate>> = pools.drain(..).flat_map(|p| p.sites).flatten().collect();
+        let before = pools.drain(..).flat_map(|p| p.sites).flatten();
+        // A request that is under way sees how long this takes.
+        let before: HashMap<*const SiteIo, Rc<Gate>> =
+            before.map(|gate| (Arc::as_ptr(&gate.site), gate)).collect();
         let gate = |site: &Option<Arc<SiteIo>>| {
             let site = site.as_ref()?;
-            let known = before.iter().find(|gate| Arc::ptr_eq(&gate.site, site));
+            let known = before.get(&Arc::as_ptr(site));
             Some(known.map_or_else(|| Gate::new(site.clone(), cells.clone()), Rc::clone))
         };
         pools.extend(sites.iter().map(|sites| PoolGates {

@@ -4,7 +4,8 @@
 
 use leeward_config::policy::Policy;
 use leeward_failover::{PoolId, SiteId};
-use leeward_metrics::{Metrics, SiteSlots};
+use leeward_metrics::{Gauge, Metrics, SiteSlots};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// By `PoolId`, then by `SiteId`; `None` where the pool has nothing.
@@ -21,13 +22,16 @@ pub(crate) struct SiteIo {
 /// over.
 pub(crate) fn sites(policy: &Policy, before: Option<&Sites>, metrics: &Metrics) -> Sites {
     let engine = &policy.engine;
-    let known = |name: &[String; 3]| {
-        let all = before?.iter().flatten().flatten();
-        all.into_iter().find(|site| site.name == *name).cloned()
-    };
+    let before = before.into_iter().flatten().flatten().flatten();
+    let before: HashMap<&[String; 3], &Arc<SiteIo>> =
+        before.map(|site| (&site.name, site)).collect();
+    let known = |name: &[String; 3]| before.get(name).map(|site| Arc::clone(site));
+    let backends = engine.backends.iter();
+    let used: HashSet<(PoolId, SiteId)> = backends.map(|b| (b.pool, b.site)).collect();
     let make = |pool: PoolId, site: SiteId| {
-        let has = |b: &leeward_failover::Backend| b.pool == pool && b.site == site;
-        engine.backends.iter().find(|backend| has(backend))?;
+        if !used.contains(&(pool, site)) {
+            return None;
+        }
         let place = &engine.sites[site.index()];
         let name = [
             engine.pools[pool.index()].name.clone(),
@@ -46,6 +50,11 @@ pub(crate) fn sites(policy: &Policy, before: Option<&Sites>, metrics: &Metrics) 
 }
 
 impl SiteIo {
+    /// What its endpoints take, as learned.
+    pub(crate) fn learned(&self) -> Gauge {
+        self.slots.learned
+    }
+
     fn new(name: [String; 3], metrics: &Metrics) -> Self {
         let [pool, provider, site] = &name;
         Self {
