@@ -131,7 +131,8 @@ class Lab:
             for number in range(pool * each, (pool + 1) * each):
                 site = "two/there" if number % 2 else "one/here"
                 lines.append(f'      - {{ url: "http://{address(number)}:{self.port}", site: {site} }}')
-            lines += [f"    probe: {{ path: /health, interval: {interval} }}",
+            # Whether a second attempt is made is a matter of time, and what is counted must not be.
+            lines += [f"    probe: {{ path: /health, interval: {interval} }}", "    retry: { hedge: 0% }",
                       "    failover: { tiers: [[one], [two]], keep_warm: 0% }", "    idle_timeout: 600s"]
         lines += ["routes:", "  - { match: { methods: [POST] }, class: order, pool: p0 }"]
         for route in range(size.routes):

@@ -174,6 +174,11 @@ pub(crate) static POOL_UNPLACED: Family = counter(
     &["pool"],
     "Requests for which the pool had no endpoint.",
 );
+pub(crate) static POOL_BEHIND: Family = counter(
+    "leeward_pool_behind_total",
+    &["pool"],
+    "Requests shed because leeward itself had more to do than it can.",
+);
 pub(crate) static POOL_STREAMS_ENDED: Family = counter(
     "leeward_pool_streams_ended_total",
     &["pool", "reason"],

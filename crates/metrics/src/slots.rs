@@ -84,6 +84,8 @@ pub struct PoolSlots {
     pub retry_budget_exhausted: Counter,
     /// Requests for which there was no endpoint.
     pub unplaced: Counter,
+    /// Requests for which the worker had no time.
+    pub behind: Counter,
     streams_ended: [Counter; 2],
     attempts: [Counter; Class::ALL.len()],
     retries: [Counter; Class::ALL.len()],
@@ -226,6 +228,7 @@ impl Metrics {
         PoolSlots {
             retry_budget_exhausted: registry.counter(&family::POOL_BUDGET_EXHAUSTED, &[pool]),
             unplaced: registry.counter(&family::POOL_UNPLACED, &[pool]),
+            behind: registry.counter(&family::POOL_BEHIND, &[pool]),
             hedges: registry.counter(&family::POOL_HEDGES, &[pool]),
             streams_ended: STREAMS_ENDED
                 .map(|why| registry.counter(&family::POOL_STREAMS_ENDED, &[pool, why])),

@@ -28,7 +28,7 @@ use crate::upstream::Upstream;
 use crate::worker::{Held, Worker};
 use http::{Response, StatusCode};
 use leeward_failover::select::{Full, Pick, Want, select_beside};
-use leeward_failover::{EndpointId, SiteId, Time};
+use leeward_failover::{EndpointId, PoolId, SiteId, Time};
 use leeward_metrics::RequestOutcome;
 use std::rc::Rc;
 
@@ -118,9 +118,23 @@ impl Seen {
 
 /// The answer to a request for which there is no room: none of it was sent anywhere.
 pub(crate) fn shed(exchange: Exchange) -> Response<ResponseBody> {
+    let text = "every backend that could take this request is full; it was not sent";
+    turned_away(exchange, text)
+}
+
+/// The answer to a request that a worker has no time for.
+pub(crate) fn shed_behind(exchange: Exchange, pool: PoolId) -> Response<ResponseBody> {
+    let slots = exchange.held.serving.pools.get(pool.index());
+    if let Some(slots) = slots {
+        exchange.worker.cells.inc(slots.behind);
+    }
+    let text = "leeward has more to do than it can; the request was not sent";
+    turned_away(exchange, text)
+}
+
+fn turned_away(exchange: Exchange, text: &'static str) -> Response<ResponseBody> {
     let seconds = 1 + exchange.worker.draw(|rng| rng.next_u64()) % 3;
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let text = "every backend that could take this request is full; it was not sent";
     exchange.end_with(RequestOutcome::Shed, status, text);
     respond::unanswered(respond::Fate::Shed, status, text, seconds)
 }

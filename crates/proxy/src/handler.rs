@@ -2,6 +2,7 @@
 //!
 //! Called by `serve` and `serve_h2` for each request of a client connection.
 
+use crate::admit;
 use crate::body::ResponseBody;
 use crate::body_guard::BodyGuard;
 use crate::client_io::ClientWatch;
@@ -16,6 +17,7 @@ use crate::worker::Worker;
 use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use leeward_failover::select::Rng;
 use leeward_metrics::{RefusedReason, RequestOutcome};
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -116,7 +118,16 @@ async fn route(
         return respond::refused(status, text, false);
     };
     exchange.route = Some(found);
-    exchange.class = exchange.held.serving.policy.routes[found].class;
+    let found = &exchange.held.serving.policy.routes[found];
+    let pool = found.pool;
+    exchange.class = found.class;
+    let worker = &exchange.worker;
+    if worker
+        .lag
+        .sheds(exchange.class, || worker.draw(Rng::fraction))
+    {
+        return admit::shed_behind(exchange, pool);
+    }
     let seen = exchange.forwarding().see(request.headers());
     exchange.see(&seen);
     // Boxed: it is moved a few times, and every future around it would have room for it.

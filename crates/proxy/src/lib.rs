@@ -41,6 +41,7 @@ mod handler;
 mod headers;
 mod job;
 mod journal;
+mod lag;
 mod lease;
 mod leaving;
 mod listener;

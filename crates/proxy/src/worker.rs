@@ -10,6 +10,7 @@ use crate::alarms::Alarms;
 use crate::budgets::Budgets;
 use crate::control::ControlMessage;
 use crate::drain::Phase;
+use crate::lag::{self, Lag};
 use crate::leaving::Departures;
 use crate::listener;
 use crate::reload::Reloads;
@@ -116,6 +117,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cells: Cells,
     pub(crate) tallies: Tallies,
+    /// Whether it keeps up.
+    pub(crate) lag: Lag,
     /// Wakes what waits.
     pub(crate) alarms: Alarms,
     /// Tells what is under way that its endpoint is left.
@@ -184,6 +187,7 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
             let worker = worker.clone();
             async move { worker.alarms.run().await }
         });
+        tokio::task::spawn_local(lag::watch(worker.clone()));
         tokio::task::spawn_local(housekeeping(worker.clone()));
         tokio::task::spawn_local(waiting::look(worker.clone()));
         obey(&worker, inbox, accepting).await;
@@ -295,6 +299,7 @@ impl Worker {
             cells: shared.metrics.worker(),
             shared,
             tallies: Tallies::default(),
+            lag: Lag::default(),
             alarms: Alarms::new(),
             departures: Departures::default(),
             gates: Gates::default(),

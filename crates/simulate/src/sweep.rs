@@ -36,10 +36,15 @@ pub fn play(seed: u64) -> Result<World, Bad> {
         let replays = replays(&world);
         (world, replays)
     }));
-    let Ok((world, replays)) = played else {
-        return Err(bad(vec![
-            "the engine panics: an invariant of its own".to_owned(),
-        ]));
+    let (world, replays) = match played {
+        Ok(played) => played,
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.unwrap_or("no words");
+            return Err(bad(vec![format!(
+                "the engine panics, an invariant of its own: {said}"
+            )]));
+        }
     };
     let violations = world.shadow.violations().iter();
     let mut found: Vec<String> = violations.map(ToString::to_string).collect();

@@ -31,7 +31,7 @@ bugs! {
     orders_go_where_reads_go: WriterIgnored, "P1";
     a_hold_down_is_over_as_soon_as_it_begins: NoHoldDown, "P7";
     a_hold_down_never_grows: HoldDownNeverGrows, "P7";
-    a_place_that_returns_gets_all_its_load_at_once: NoRamp, "P7";
+    a_place_that_returns_gets_all_its_load_at_once: NoRamp, "P7" | "of at most";
     nothing_is_chosen_while_everything_looks_bad: NothingInPanic, "P4";
     a_reload_forgets_that_an_endpoint_was_down: ReloadHeals, "P5" | "P10";
     a_name_that_says_nothing_empties_its_backend: EmptyNameEmpties, "P6";
