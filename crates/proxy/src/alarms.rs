@@ -13,9 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// What the times are rounded up to.
-const TICK: Duration = Duration::from_millis(1);
-/// Ticks that have a slot of their own; what is farther away is looked at once a round.
+/// Ticks (milliseconds) that have a slot of their own; what is farther away is looked at once a round.
 const SLOTS: u64 = 2048;
 
 /// The alarms of one worker.
@@ -73,10 +71,8 @@ impl Alarms {
         loop {
             let next = self.upcoming();
             self.next.set(next);
-            let due = u32::try_from(next)
-                .ok()
-                .and_then(|ticks| self.began.checked_add(TICK * ticks));
-            let Some(due) = due.filter(|_| self.set.get() > 0) else {
+            let due = self.began.checked_add(Duration::from_millis(next));
+            let Some(due) = due.filter(|_| next < u64::MAX) else {
                 self.earlier.notified().await;
                 continue;
             };
@@ -189,7 +185,8 @@ impl Drop for Alarm<'_> {
 mod tests {
     use super::*;
     use std::future::pending;
-    use std::rc::Rc;
+
+    const TICK: Duration = Duration::from_millis(1);
 
     /// Runs `test` beside the ringing, in simulated time.
     fn ringing<F: Future<Output = ()>>(test: impl FnOnce(Rc<Alarms>) -> F) {
@@ -225,6 +222,16 @@ mod tests {
                 let late = late(&alarms, micros).await;
                 assert!(late <= TICK * 2, "{micros}: {late:?} late");
             }
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_time_after_years() {
+        ringing(|alarms| async move {
+            late(&alarms, 3000).await;
+            tokio::time::advance(Duration::from_secs(1_000_000_000)).await;
+            let late = late(&alarms, 3000).await;
+            assert!(late <= TICK * 2, "{late:?} late");
         });
     }
 
