@@ -10,6 +10,8 @@ import re
 ASKING = re.compile(r"(mi_(heap_)?(m|z|c|re)alloc\w*|mi_(heap_)?rezalloc\w*|malloc|calloc|realloc|memalign|aligned_alloc|posix_memalign)(@.*)?$")
 GIVING_BACK = re.compile(r"(mi_free\w*|free|cfree)(@.*)?$")
 INSIDE = re.compile(r"(_?mi_|malloc|calloc|realloc|_int_|memalign|aligned_alloc|posix_memalign|operator new)")
+# Only data workers find routes and make attempts for them.
+SERVING = "leeward_proxy::job::Job"
 NAMED = re.compile(r"(c?fn)=\((\d+)\)(?: (.*))?$")
 
 
@@ -24,8 +26,7 @@ class Profile:
             if named := NAMED.match(line):
                 kind, number, name = named.groups()
                 names[number] = name = name or names[number]
-                # Only data workers read what clients send.
-                self.serves |= "leeward_proxy::client_io" in name
+                self.serves |= SERVING in name
                 if kind == "fn":
                     current = name
                 else:
