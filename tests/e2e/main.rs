@@ -62,7 +62,6 @@ mod outage;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
-mod peers;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

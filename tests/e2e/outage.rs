@@ -1,5 +1,6 @@
 //! The outage bench in its short form: a provider crashes, vanishes behind a blackhole and answers 503
-//! to everything, in network namespaces, under load. The bench judges; see docs/outage.md.
+//! to everything, in network namespaces, under load. The bench judges; see docs/outage.md. And what this
+//! bench and the one of peers say of themselves.
 //!
 //! It needs namespaces (root, or `unshare -rn`): where there are none it fails.
 
@@ -45,15 +46,23 @@ fn no_read_is_lost_and_no_order_done_twice_while_a_provider_dies() {
 /// The bench itself sees what it looks for.
 #[test]
 fn the_judge_of_the_outage_bench_sees_each_broken_promise() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/outage/selftest.py");
+    selftest("outage");
+}
+
+/// The bench of peers, too: samples that are no good, answers that are wrong.
+#[test]
+fn the_bench_of_peers_sees_errors_noise_and_wrong_answers() {
+    selftest("peers");
+}
+
+/// Runs what a bench says of itself.
+fn selftest(bench: &str) {
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    let script = benches.join(bench).join("selftest.py");
     let ran = Command::new("python3").arg(script).output();
     let ran = ran.expect("python3 can be started");
-    assert!(
-        ran.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&ran.stdout),
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    let said = [ran.stdout, ran.stderr].concat();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 fn all(events: &Value) -> Vec<&Value> {

@@ -256,16 +256,13 @@ impl Engine {
     /// Requests wait for an endpoint. It is probed at once: what the probe finds decides.
     fn waited_for(&mut self, id: EndpointId, overdue: Overdue) {
         let now = self.now;
-        if overdue.requests == 0 || self.stood_still_lately() {
+        if !self.is_silence(id, overdue) {
             return;
         }
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return;
         };
-        if endpoint.held.verdict == Verdict::Down {
-            return;
-        }
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let first = !endpoint.silence.is_suspicious();
         let changed = endpoint.waited_for(overdue, Rules { pool, now });
@@ -277,6 +274,15 @@ impl Engine {
         if first {
             self.hurry(id);
         }
+    }
+
+    /// Whether waiting says anything of an endpoint: not of one that is left already, nor when the
+    /// process itself stood still.
+    pub(crate) fn is_silence(&self, id: EndpointId, overdue: Overdue) -> bool {
+        let up = |endpoint: &crate::endpoint::Endpoint| endpoint.held.verdict != Verdict::Down;
+        overdue.requests > 0
+            && !self.stood_still_lately()
+            && self.fleet.endpoint(id).is_some_and(up)
     }
 
     /// Whether the process has only just gone on after it stood still.

@@ -78,16 +78,13 @@ impl Engine {
     /// Orders wait for an endpoint that answers none.
     pub(crate) fn orders_wait(&mut self, id: EndpointId, overdue: Overdue) {
         let now = self.now;
-        if overdue.requests == 0 || self.stood_still_lately() {
+        if !self.is_silence(id, overdue) {
             return;
         }
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return;
         };
-        if endpoint.held.verdict == Verdict::Down {
-            return;
-        }
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let before = endpoint.orders.fitness();
         let from = endpoint.orders.waited_for(overdue, pool, now);

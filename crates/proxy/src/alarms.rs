@@ -2,7 +2,7 @@
 //! its time is, and a timer of the runtime costs a request more than choosing its backend.
 //!
 //! Owns when whoever waits is woken: at the time asked for, or within a millisecond behind it. What is
-//! not waited for any more stays until its time and wakes nobody. Used by `turn` and `attempt`.
+//! not waited for any more is thrown out with others of its kind. Used by `turn` and `attempt`.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// Ticks (milliseconds) that have a slot of their own; what is farther away is looked at once a round.
 const SLOTS: u64 = 2048;
+/// Bells that nobody waits for are thrown out once there are more of them than this, and than of others:
+/// so the ring holds no more than is waited for, twice over, however far away its times are.
+const MOST_GONE: usize = 1024;
 
 /// The alarms of one worker.
 pub(crate) struct Alarms {
@@ -23,6 +26,8 @@ pub(crate) struct Alarms {
     ring: RefCell<Vec<Vec<Rc<Bell>>>>,
     /// In the ring.
     set: Cell<usize>,
+    /// Nobody waits for so many of them.
+    gone: Cell<usize>,
     /// The last tick whose bells were rung.
     rung: Cell<u64>,
     /// The tick that is slept for.
@@ -44,6 +49,7 @@ impl Alarms {
             began: Instant::now(),
             ring: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
             set: Cell::new(0),
+            gone: Cell::new(0),
             rung: Cell::new(0),
             next: Cell::new(u64::MAX),
             earlier: Notify::new(),
@@ -127,6 +133,7 @@ impl Alarms {
             let mut kept = Vec::new();
             for bell in bells {
                 let Some(waker) = bell.waker.take() else {
+                    self.gone.set(self.gone.get() - 1);
                     continue;
                 };
                 if bell.tick > now {
@@ -141,6 +148,38 @@ impl Alarms {
             self.ring.borrow_mut()[slot(tick)].append(&mut kept);
         }
         self.rung.set(now.max(self.rung.get()));
+    }
+
+    /// Nobody waits for this one any more.
+    fn leave(&self, bell: &Bell) {
+        // One that has been rung is in the ring no more.
+        if bell.waker.take().is_none() || bell.rung.get() {
+            return;
+        }
+        let gone = self.gone.get() + 1;
+        self.gone.set(gone);
+        if gone > MOST_GONE && gone * 2 > self.set.get() {
+            self.throw_out();
+        }
+    }
+
+    /// Throws out every bell that nobody waits for.
+    fn throw_out(&self) {
+        for bells in self.ring.borrow_mut().iter_mut() {
+            if bells.is_empty() {
+                continue;
+            }
+            let before = bells.len();
+            bells.retain(|bell| {
+                let waker = bell.waker.take();
+                let waits = waker.is_some();
+                bell.waker.set(waker);
+                waits
+            });
+            self.set.set(self.set.get() - (before - bells.len()));
+            bells.shrink_to_fit();
+        }
+        self.gone.set(0);
     }
 }
 
@@ -176,7 +215,7 @@ impl Future for Alarm<'_> {
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if let Some(bell) = &self.bell {
-            bell.waker.take();
+            self.alarms.leave(bell);
         }
     }
 }
@@ -271,6 +310,25 @@ mod tests {
             late(&alarms, 100_000).await;
             assert_eq!(alarms.set.get(), 0);
             assert!(start.elapsed() < Duration::from_secs(5));
+        });
+    }
+
+    #[test]
+    fn what_nobody_waits_for_does_not_pile_up_however_far_away_its_time_is() {
+        ringing(|alarms| async move {
+            let hour = Instant::now() + Duration::from_secs(3600);
+            let soon = Instant::now() + Duration::from_millis(20);
+            let mut waits = Box::pin(alarms.within(soon, pending::<()>()));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(waits.as_mut().poll(&mut context).is_pending());
+            for _ in 0..20_000 {
+                let mut left = Box::pin(alarms.within(hour, pending::<()>()));
+                assert!(left.as_mut().poll(&mut context).is_pending());
+            }
+            let held: usize = alarms.ring.borrow().iter().map(Vec::len).sum();
+            assert!(held <= 2 * MOST_GONE + 2, "{held} are held");
+            assert_eq!(held, alarms.set.get());
+            assert!(waits.await.is_none(), "who waits is woken all the same");
         });
     }
 

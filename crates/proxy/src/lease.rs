@@ -5,7 +5,8 @@
 
 use crate::body::{BodyError, ClientBody, RequestBody};
 use crate::framing::Names;
-use crate::upstream::{Busy, Connection, Upgraded, Upstream};
+use crate::upstream::{Busy, Upstream};
+use crate::upstream_h1::{Connection, Upgraded};
 use crate::upstream_h2::{H2Answer, StreamEnd, StreamFailed, Ticket};
 use crate::upstream_io::Wire;
 use bytes::Bytes;

@@ -69,6 +69,7 @@ mod tls;
 mod tunnel;
 mod turn;
 mod upstream;
+mod upstream_h1;
 mod upstream_h2;
 mod upstream_io;
 mod usual;

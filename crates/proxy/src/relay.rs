@@ -17,7 +17,7 @@ use crate::lease::{AnswerBody, Lease};
 use crate::leaving;
 use crate::respond;
 use crate::tunnel::Tunnel;
-use crate::upstream::Upgraded;
+use crate::upstream_h1::Upgraded;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};

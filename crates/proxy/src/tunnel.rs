@@ -9,7 +9,7 @@ use crate::access_log::{Flag, Side};
 use crate::leaving;
 use crate::relay::Settle;
 use crate::serve::{ClientConn, ClientStream};
-use crate::upstream::Upgraded;
+use crate::upstream_h1::Upgraded;
 use crate::worker::Worker;
 use leeward_metrics::RequestOutcome;
 use meter::{Meter, Tally};

@@ -5,30 +5,21 @@
 //! ends by reset, so that a backend never goes on with a request that nobody waits for. Uses
 //! `connect`; judges nothing.
 
-use crate::body::RequestBody;
-use crate::casing::{Cased, Casing};
 use crate::connect::{ConnectError, ConnectSpec, connect};
-use crate::framing::Names;
 use crate::lease::{Lease, Lent};
 use crate::snapshot::EndpointIo;
+use crate::upstream_h1::Connection;
 use crate::upstream_h2::{Dialed, Shared, SharedConnection, share};
-use crate::upstream_io::{UpstreamStream, Wire};
 use crate::waiting::Waiting;
-use bytes::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use leeward_config::policy::Protocol;
 use leeward_failover::Time;
 use leeward_failover::limit::Recent;
 use leeward_metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 
 /// One endpoint as one worker sees it.
 pub(crate) struct Upstream {
@@ -62,22 +53,6 @@ pub(crate) struct Reuse {
 struct Idle {
     connection: Connection,
     since: Instant,
-}
-
-/// hyper's handle of a connection and leeward's own.
-pub(crate) struct Connection {
-    sender: http1::SendRequest<RequestBody>,
-    wire: Rc<Wire>,
-    casing: Rc<Casing>,
-    task: AbortHandle,
-    upgrade: Rc<Cell<Option<oneshot::Sender<Upgraded>>>>,
-}
-
-/// The stream under a connection that switched protocols, and what came behind the 101.
-pub(crate) struct Upgraded {
-    pub(crate) stream: UpstreamStream,
-    pub(crate) wire: Rc<Wire>,
-    pub(crate) read_ahead: Bytes,
 }
 
 /// What an attempt asks of a connection.
@@ -199,7 +174,7 @@ impl Upstream {
             let made = within(spec.timeout, sharing).await?;
             Lent::Stream(self.shared.join(made))
         } else {
-            Lent::Connection(self.handshake(stream, wire).await?)
+            Lent::Connection(Connection::make(stream, wire, Open::new(self)).await?)
         };
         Ok(Lease::new(lent, false, busy))
     }
@@ -210,7 +185,7 @@ impl Upstream {
             return None;
         }
         let found = self.pop(need, now)?;
-        if found.connection.sender.is_ready() {
+        if found.connection.is_ready() {
             self.cells.inc(self.io.slots.reused);
             return Some(found.connection);
         }
@@ -226,7 +201,7 @@ impl Upstream {
         }
         while let Some(Idle { mut connection, .. }) = self.pop(need, Instant::now()) {
             // Ready at once unless the backend has just closed it.
-            if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
+            if connection.is_ready() || connection.becomes_ready().await {
                 self.cells.inc(self.io.slots.reused);
                 return Some(connection);
             }
@@ -242,7 +217,7 @@ impl Upstream {
     async fn connect_alone(self: &Rc<Self>) -> Result<Connection, ConnectError> {
         let (stream, wire) = connect(self.io.address, &self.io.connect).await?;
         self.cells.inc(self.io.slots.created);
-        self.handshake(stream, wire).await
+        Connection::make(stream, wire, Open::new(self)).await
     }
 
     /// Lends a stream of a shared connection. Where the backend turns out to speak HTTP/1.1 (and may),
@@ -281,16 +256,16 @@ impl Upstream {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.back() {
             let connection = &candidate.connection;
-            if connection.sender.is_closed()
+            if connection.is_closed()
                 || now.saturating_duration_since(candidate.since) > self.io.reuse.idle_timeout
             {
                 idle.pop_back();
                 continue;
             }
             let proven = need != Freshness::Proven
-                || (now.saturating_duration_since(connection.wire.last_read())
+                || (now.saturating_duration_since(connection.wire().last_read())
                     <= self.io.reuse.order_within
-                    && connection.wire.quiet());
+                    && connection.wire().quiet());
             // Those behind it are older still.
             return if proven { idle.pop_back() } else { None };
         }
@@ -321,57 +296,14 @@ impl Upstream {
                 detail: "the backend does not agree to HTTP/2".to_owned(),
             });
         }
-        let connection = self.handshake(stream, wire).await?;
+        let connection = Connection::make(stream, wire, Open::new(self)).await?;
         self.speaks_http1.set(true);
         self.put_back(connection, Instant::now());
         Ok(None)
     }
 
-    async fn handshake(
-        self: &Rc<Self>,
-        stream: UpstreamStream,
-        wire: Rc<Wire>,
-    ) -> Result<Connection, ConnectError> {
-        let (stream, casing) = Cased::new(stream);
-        let made = http1::Builder::new()
-            .handshake::<_, RequestBody>(TokioIo::new(stream))
-            .await;
-        let (sender, mut http) = made.map_err(|error| ConnectError {
-            step: crate::error::Step::Connect,
-            timed_out: false,
-            detail: error.to_string(),
-        })?;
-        let upgrade: Rc<Cell<Option<oneshot::Sender<Upgraded>>>> = Rc::default();
-        let open = Open::new(self);
-        let task = tokio::task::spawn_local({
-            let (upgrade, wire) = (upgrade.clone(), wire.clone());
-            async move {
-                let _open = open;
-                let ended = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
-                if let (Ok(()), Some(taker)) = (ended, upgrade.take()) {
-                    let parts = http.into_parts();
-                    let stream = parts.io.into_inner().into_inner();
-                    let read_ahead = parts.read_buf;
-                    // A taker that is gone leaves nobody to talk to.
-                    let _ = taker.send(Upgraded {
-                        stream,
-                        wire,
-                        read_ahead,
-                    });
-                }
-            }
-        });
-        Ok(Connection {
-            sender,
-            wire,
-            casing,
-            task: task.abort_handle(),
-            upgrade,
-        })
-    }
-
     pub(crate) fn put_back(&self, connection: Connection, now: Instant) {
-        if connection.sender.is_closed() {
+        if connection.is_closed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -388,46 +320,13 @@ impl Upstream {
     pub(crate) fn close_expired(&self, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         while idle.front().is_some_and(|oldest| {
-            oldest.connection.sender.is_closed()
+            oldest.connection.is_closed()
                 || now.duration_since(oldest.since) > self.io.reuse.idle_timeout
         }) {
             idle.pop_front();
         }
         drop(idle);
         self.shared.close_expired(self.io.reuse.idle_timeout, now);
-    }
-}
-
-impl Connection {
-    pub(crate) fn wire(&self) -> &Rc<Wire> {
-        &self.wire
-    }
-
-    /// Sends `request`; the future is hyper's own answer to it.
-    pub(crate) fn send(
-        &mut self,
-        request: http::Request<RequestBody>,
-        names: Option<Rc<Names>>,
-    ) -> impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + use<> {
-        self.casing.give(names);
-        self.casing.expect();
-        self.sender.send_request(request)
-    }
-
-    /// The names of the fields of the answer that came, as they were written.
-    pub(crate) fn names(&self) -> Option<Rc<Names>> {
-        self.casing.take()
-    }
-
-    /// Who gets the stream itself once the backend has switched protocols.
-    pub(crate) fn on_upgrade(&self, taker: oneshot::Sender<Upgraded>) {
-        self.upgrade.set(Some(taker));
-    }
-
-    /// Ends it by reset.
-    pub(crate) fn give_up(self) {
-        self.wire.reset();
-        self.task.abort();
     }
 }
 
@@ -471,7 +370,7 @@ impl Drop for Busy {
 }
 
 /// Counts an open connection for as long as it lives.
-struct Open(Rc<Upstream>);
+pub(crate) struct Open(Rc<Upstream>);
 
 impl Open {
     fn new(upstream: &Rc<Upstream>) -> Self {

@@ -203,13 +203,7 @@ impl World {
                 let tally = *tally;
                 self.tell(Input::Traffic { endpoint, tally });
             }
-            let said = self.orders_wait.iter().rev();
-            let said = said
-                .clone()
-                .find(|(place, ..)| self.stands(endpoint, place));
-            if let Some((_, since, overdue)) = said.filter(|(_, _, o)| o.requests > 0).cloned() {
-                let oldest = self.now.since(since);
-                let overdue = Overdue { oldest, ..overdue };
+            if let Some(overdue) = self.overdue(&self.orders_wait, endpoint) {
                 self.tell(Input::OrdersWait { endpoint, overdue });
             }
         }
@@ -218,16 +212,18 @@ impl World {
     /// What waits goes on waiting, wherever that is.
     fn wait(&mut self) {
         for endpoint in self.endpoints.keys().copied().collect::<Vec<_>>() {
-            let said = self.waits.iter().rev();
-            let said = said
-                .clone()
-                .find(|(place, ..)| self.stands(endpoint, place));
-            if let Some((_, since, overdue)) = said.filter(|(_, _, o)| o.requests > 0).cloned() {
-                let oldest = self.now.since(since);
-                let overdue = Overdue { oldest, ..overdue };
+            if let Some(overdue) = self.overdue(&self.waits, endpoint) {
                 self.tell(Input::Silence { endpoint, overdue });
             }
         }
+    }
+
+    /// What was last said to wait at an endpoint, by now.
+    fn overdue(&self, said: &[(String, Time, Overdue)], endpoint: EndpointId) -> Option<Overdue> {
+        let mut said = said.iter().rev();
+        let (_, since, overdue) = said.find(|(place, ..)| self.stands(endpoint, place))?;
+        let oldest = self.now.since(*since);
+        (overdue.requests > 0).then_some(Overdue { oldest, ..*overdue })
     }
 
     fn requests(&mut self, place: &str, tally: Tally) -> Result<(), String> {
