@@ -1,10 +1,10 @@
-//! How much a pool is asked for, measured from what its endpoints answered, and where that comes
-//! near what is declared.
+//! How much a pool is asked for, measured from what its endpoints answered and what was shed, and
+//! where that comes near what is declared.
 //!
 //! Owns the estimate and its hysteresis: noise decides nothing anew. Looks only at pools in which
 //! something declares a capacity. The engine tells it of each batch of traffic; `spread` uses what is
-//! in force. What is shed is answered by nobody and so not counted: that errs towards less, and a
-//! site that turns out full sends its load on by itself.
+//! in force. What is shed counts: a site that returns gets a larger part of its room while there is
+//! no room for all elsewhere.
 
 use crate::engine::Engine;
 use crate::id::{EndpointId, PoolId};
@@ -77,7 +77,7 @@ impl Engine {
         let rate = rate.and_then(|lane| lane.rate);
         let now = self.now;
         let demand = &mut self.fleet.pools[pool.index()].demand;
-        let mut changed = demand.count(tally.answers(), now);
+        let mut changed = demand.count(tally.asked(), now);
         if let Some(rate) = rate {
             let load = self.load_of(pool, site);
             let lanes = &self.fleet.pools[pool.index()].table.lanes;

@@ -435,6 +435,7 @@ impl Engine {
 fn successes_of(tally: &Tally) -> Tally {
     let mut successes = Tally {
         latency_micros: tally.latency_micros,
+        shed: tally.shed,
         ..Tally::default()
     };
     successes.counts[Outcome::Success as usize] = tally.count(Outcome::Success);

@@ -287,6 +287,10 @@ pub struct Tally {
     /// Those of them that were orders and cancels.
     #[serde(default, skip_serializing_if = "OrderTally::is_empty")]
     pub orders: OrderTally,
+    /// Requests for which no site had room. They were sent nowhere and say nothing of this endpoint,
+    /// which was the first that was full for them; they are part of what its pool is asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shed: u32,
 }
 
 impl Tally {
@@ -325,10 +329,28 @@ impl Tally {
         failures.fold(0, |sum, outcome| sum.saturating_add(self.count(*outcome)))
     }
 
+    /// Counts a request that was shed.
+    pub fn add_shed(&mut self) {
+        self.shed = self.shed.saturating_add(1);
+    }
+
+    /// How many requests wanted an answer of the pool: those that got one, and those that were shed.
+    pub fn asked(&self) -> u32 {
+        self.answers().saturating_add(self.shed)
+    }
+
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.counts.iter().all(|n| *n == 0)
+        self.shed == 0 && self.counts.iter().all(|n| *n == 0)
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What an operator's word is about.

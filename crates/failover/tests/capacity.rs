@@ -122,6 +122,21 @@ fn a_first_tier_that_gets_too_much_keeps_what_it_carries() {
 }
 
 #[test]
+fn what_is_shed_is_part_of_what_a_pool_is_asked_for() {
+    let mut scene = Scene::new(&[Some(200), Some(1000)]);
+    for _ in 0..60 {
+        scene.now = scene.now + Duration::from_millis(50);
+        let mut tally = Tally::default();
+        (0..4).for_each(|_| tally.add(Outcome::Success, Duration::from_millis(2)));
+        (0..36).for_each(|_| tally.add_shed());
+        let endpoint = 0.into();
+        scene.tell(Input::Traffic { endpoint, tally });
+    }
+    let share = scene.shares()[0];
+    assert!((0.2..=0.3).contains(&share), "{:?}", scene.shares());
+}
+
+#[test]
 fn noise_publishes_no_tables() {
     let mut scene = Scene::new(&[Some(200), Some(1000)]);
     scene.serve(400.0, 10);

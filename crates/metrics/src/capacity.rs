@@ -41,7 +41,7 @@ pub(crate) static SITE_SHED: Family = counter(
 pub(crate) static POOL_DEMAND: Family = gauge(
     "leeward_pool_demand",
     &["pool"],
-    "Requests per second that a pool's load is spread by. Only where a capacity is declared.",
+    "Requests per second that a pool's load is spread by, those that were shed among them. Only where a capacity is declared.",
 );
 
 /// What is counted of one site of a pool.

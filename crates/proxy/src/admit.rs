@@ -66,6 +66,9 @@ pub(crate) fn place(worker: &Rc<Worker>, held: &Held, want: &Want<'_>, now: Time
             // An attempt that follows another, or is made beside one, is not missed.
             if want.tried.is_empty() {
                 worker.cells.inc(first.slots().shed(want.class));
+                if let Some(endpoint) = seen.endpoints.first() {
+                    worker.tallies.shed(*endpoint);
+                }
             }
             return Placed::Full;
         };

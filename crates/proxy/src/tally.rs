@@ -1,4 +1,5 @@
-//! What requests meet at endpoints, counted on the worker and sent to the control task in batches.
+//! What requests meet at endpoints, and those that find no room at any, counted on the worker and
+//! sent to the control task in batches.
 //!
 //! A success can wait for the next batch; a failure goes at once, since a failover waits for it.
 //! When the control task is behind, counts gather here: nothing is lost and nothing grows.
@@ -33,28 +34,39 @@ impl Tallies {
         Head { latency, late }: Head,
         client: Option<u64>,
     ) {
+        self.change(endpoint, |tally| {
+            tally.add(outcome, latency);
+            if late {
+                tally.add_late();
+            }
+            if let Some(client) = client {
+                tally.add_order(outcome, client, late);
+            }
+        });
+        if outcome.is_failure() {
+            self.hurry();
+        }
+    }
+
+    /// Counts a request that was shed, at the first endpoint that was full for it.
+    pub(crate) fn shed(&self, endpoint: EndpointId) {
+        self.change(endpoint, Tally::add_shed);
+    }
+
+    fn change(&self, endpoint: EndpointId, add: impl FnOnce(&mut Tally)) {
         let mut by_endpoint = self.by_endpoint.borrow_mut();
         if by_endpoint.len() <= endpoint.index() {
             by_endpoint.resize_with(endpoint.index() + 1, Tally::default);
         }
         let tally = &mut by_endpoint[endpoint.index()];
         let first = tally.is_empty();
-        tally.add(outcome, latency);
-        if late {
-            tally.add_late();
-        }
-        if let Some(client) = client {
-            tally.add_order(outcome, client, late);
-        }
+        add(tally);
         if first {
             let mut touched = self.touched.borrow_mut();
             touched.push(endpoint);
             if touched.len() == 1 {
                 self.waiting.notify_one();
             }
-        }
-        if outcome.is_failure() {
-            self.hurry();
         }
     }
 

@@ -130,6 +130,11 @@ async fn orders_beyond_a_declared_capacity_are_shed_and_never_run() {
     let proxy = Proxy::start(&policy.text()).await;
     let load = Load::start(proxy.plain(), 0, 4, PACE);
     load.wait_for(400).await;
+    // Twice what can be answered: what is shed is part of the demand.
+    let main = [("pool", "main")];
+    proxy
+        .wait_for_metric("leeward_pool_demand", &main, 40.0)
+        .await;
     let told = load.stop().await;
     let shed = told.iter().filter(|told| is_shed(told)).count();
     assert_eq!(failed_orders(&told).len(), shed, "nothing else failed");
