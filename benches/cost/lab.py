@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -204,6 +205,8 @@ class Leeward(peers.Program):
 
     def load(self, paths, requests, connections=8, method="GET", protocol="h1", tls=False):
         """Sends exactly so many requests for these paths in turn; all of them have to be answered."""
+        if protocol == "fresh":
+            return self.load_afresh(paths, requests)
         scheme, port = ("https", self.tls) if tls else ("http", self.plain)
         urls = self.lab.folder / "urls"
         urls.write_text("".join(f"{scheme}://127.0.0.1:{port}{path}\n" for path in paths))
@@ -216,6 +219,16 @@ class Leeward(peers.Program):
         good = re.search(r"status codes: (\d+) 2xx", done.stdout)
         if not answered or not good or int(answered[1]) != requests or int(good[1]) != requests:
             raise SystemExit(f"h2load: not every request was answered\n{done.stdout}{done.stderr}\n{self.log.read_text()[-2000:]}")
+
+    def load_afresh(self, paths, requests):
+        """Sends exactly so many requests, each on a connection of its own, which is the last thing it is for."""
+        for number in range(requests):
+            path = paths[number % len(paths)]
+            with socket.create_connection(("127.0.0.1", self.plain), timeout=30) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            if not answer.startswith(b"HTTP/1.1 200 ") or len(answer) < 1024:
+                raise SystemExit(f"a request on a new connection was answered {answer[:200]!r}")
 
 
 def address(number):

@@ -73,9 +73,21 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
         socket.set_reuse_port(true)?;
     }
     socket.set_nonblocking(true)?;
+    set_options(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
+}
+
+/// What every connection has. Those that are accepted inherit it: five calls less for each.
+fn set_options(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(10))
+            .with_retries(6),
+    )
 }
 
 /// Accepts until it is aborted.
@@ -204,19 +216,13 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: usi
         worker.cells.inc(io.slots.refused(ConnectionRefusal::Limit));
         return;
     }
-    // Refused only by sockets that are broken already.
-    let _ = stream.set_nodelay(true);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(6);
-    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     let worker = worker.clone();
-    tokio::task::spawn_local(async move {
+    // Boxed: a task's future is copied six times until it runs and when it has ended.
+    tokio::task::spawn_local(Box::pin(async move {
         let open = open;
         run(&worker, stream, peer, listener).await;
         drop(open);
-    });
+    }));
 }
 
 /// What comes before HTTP, then HTTP.
@@ -364,5 +370,26 @@ impl Drop for OpenConn {
             .fetch_sub(1, Ordering::Relaxed);
         self.of_listener.fetch_sub(1, Ordering::Relaxed);
         self.worker.cells.down(self.gauge);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_sends_at_once_and_looks_for_clients_that_are_gone() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listening = TcpListener::from(socket(address.parse().unwrap(), false).unwrap());
+            listening.set_nonblocking(false).unwrap();
+            let _client = std::net::TcpStream::connect(listening.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listening.accept().unwrap();
+            let accepted = Socket::from(accepted);
+            assert!(accepted.tcp_nodelay().unwrap());
+            assert!(accepted.keepalive().unwrap());
+            let time = accepted.tcp_keepalive_time().unwrap();
+            assert_eq!(time, Duration::from_secs(60));
+            assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 6);
+        }
     }
 }

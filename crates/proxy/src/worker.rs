@@ -156,6 +156,12 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub(crate) fn local_runtime() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread()
         .enable_all()
+        .event_interval(
+            std::env::var("LEEWARD_EI")
+                .ok()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(61),
+        )
         .build_local(LocalOptions::default())
 }
 

@@ -200,7 +200,10 @@ impl Permit {
             };
             let room = &self.upstream.io.room;
             room.pushed_back(&push, now, &self.gate.cells);
-        } else if matches!(self.class, Class::PublicRead | Class::PrivateRead) {
+        } else if matches!(self.class, Class::PublicRead | Class::PrivateRead)
+            // Of a worker that is late itself, lateness says nothing of the site.
+            && !self.worker.lag.is_late()
+        {
             self.gate.limiter.borrow_mut().answered(latency, now);
             self.gate.show();
         }

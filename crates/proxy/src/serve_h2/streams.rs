@@ -70,6 +70,8 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
         let watch = self.0.announced.borrow_mut().take().unwrap_or_default();
         let live = Live::new(self.0.clone(), watch.clone());
         let stall = self.0.stall;
+        // Boxed: a task's future is copied six times until it runs and when it has ended.
+        let stream = Box::pin(stream);
         tokio::task::spawn_local(async move {
             let _live = live;
             watch.guard(stream, stall).await;
