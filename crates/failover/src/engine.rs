@@ -204,8 +204,10 @@ impl Engine {
         let forgiven = endpoint.slot.ended();
         self.timers
             .set(Timer::Probe(id), endpoint.slot.deadline(&pool.probe), now);
-        if forgiven && matches!(result, ProbeResult::Failed { .. }) {
-            return;
+        match result {
+            ProbeResult::Unmade => return,
+            ProbeResult::Failed { .. } if forgiven => return,
+            ProbeResult::Passed { .. } | ProbeResult::Failed { .. } => {}
         }
         let before = (endpoint.probes.any, endpoint.answers(pool));
         let changed = endpoint.probed(result, Rules { pool, now });

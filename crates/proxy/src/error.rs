@@ -5,6 +5,7 @@
 
 use leeward_failover::Outcome;
 use leeward_failover::retry::Sent;
+use leeward_metrics::Shortage;
 use std::fmt;
 
 /// leeward cannot start, or cannot serve a policy: one sentence for the operator.
@@ -63,6 +64,8 @@ pub(crate) enum Step {
     Connect,
     /// The TLS handshake failed.
     Tls,
+    /// No connection, since leeward itself had run out of something: nobody else's failure.
+    Short(Shortage),
     /// A reused connection that the backend had closed by then: nobody's failure.
     Stale,
     /// A reused connection that broke although the backend had had time to look at the request.
@@ -95,7 +98,7 @@ impl AttemptError {
             Step::Deadline => Some(Outcome::Timeout),
             Step::Cut => Some(Outcome::Truncated),
             // The engine knows already, or would not have left it.
-            Step::Left | Step::ClientBody => None,
+            Step::Left | Step::ClientBody | Step::Short(_) => None,
         }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Job {
     pub(crate) tried: RefCell<Vec<EndpointId>>,
     /// Whether any of them may have received something.
     pub(crate) sent: Cell<Sent>,
+    /// Whether leeward had nothing left to open a connection with.
+    pub(crate) short: Cell<bool>,
 }
 
 impl Job {
@@ -85,6 +87,7 @@ impl Job {
             deadline,
             tried: RefCell::default(),
             sent: Cell::new(Sent::Nothing),
+            short: Cell::new(false),
         }
     }
 
@@ -211,10 +214,12 @@ impl Job {
             // The body turned out to be one that may not pass: the client is told why.
             return refuse(self.exchange, refusal);
         }
-        if matches!(failure, Failure::Unplaced) {
+        if matches!(failure, Failure::Unplaced) && !self.short.get() {
             let slots = &self.exchange.held.serving.pools[self.pool.index()];
             self.exchange.worker.cells.inc(slots.unplaced);
         }
+        let short = self.short.get() && self.sent.get() == Sent::Nothing;
+        let failure = if short { &Failure::Short } else { failure };
         let told = classify::unanswered(class, self.sent.get(), failure);
         tracing::debug!(
             client = %self.exchange.client,
@@ -224,7 +229,7 @@ impl Job {
         );
         let seconds = 1 + self.exchange.worker.draw(|rng| rng.next_u64()) % 3;
         self.exchange.log(|account| match failure {
-            Failure::Unplaced => account.flag(Flag::Unplaced),
+            Failure::Unplaced | Failure::Short => account.flag(Flag::Unplaced),
             Failure::Attempt(error) => match error.step {
                 Step::Deadline => account.flag(Flag::Deadline),
                 Step::ClientBody => account.flag(Flag::ClientCut),

@@ -418,6 +418,12 @@ impl Job {
         if error.step == Step::Left {
             self.exchange.log(|account| account.left(upstream.io.id));
         }
+        if let Step::Short(short) = error.step {
+            self.short.set(true);
+            let Exchange { worker, held, .. } = &self.exchange;
+            let shortages = &held.serving.shortages;
+            shortages.of_request(&worker.cells, short, upstream.io.address);
+        }
         if let Some(outcome) = error.outcome() {
             self.exchange.note(upstream, outcome, Head::default());
         }

@@ -84,6 +84,7 @@ impl How {
             How::Step(step) => match step {
                 Step::Connect => "connect",
                 Step::Tls => "tls",
+                Step::Short(_) => "short",
                 Step::Stale => "stale",
                 Step::BrokenReuse => "broken_reuse",
                 Step::Reset => "reset",
