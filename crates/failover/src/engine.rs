@@ -341,6 +341,7 @@ impl Engine {
                     self.dirty.pools.insert(id, Cause::HoldDownOver);
                 }
                 Timer::Word(target) => self.lapse(target),
+                Timer::Demand(id) => self.look_at_demand(id),
             }
         }
     }

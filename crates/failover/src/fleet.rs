@@ -141,6 +141,13 @@ pub(crate) struct BackendState {
 }
 
 impl PoolState {
+    /// Requests per second that its load is spread by, for people; `None` where nothing declares a
+    /// capacity or nothing came yet.
+    pub(crate) fn demand_shown(&self) -> Option<f64> {
+        let declares = self.lanes.iter().any(|lane| lane.rate.is_some());
+        self.demand.shown().filter(|_| declares)
+    }
+
     /// Counts what one of its endpoints met, and says what of it is no fault of that endpoint.
     pub(crate) fn excused(
         &mut self,
