@@ -222,6 +222,15 @@ impl Fleet {
         pools
     }
 
+    /// What an operator said of a place or an endpoint.
+    pub(crate) fn word(&self, target: Target) -> Option<&Word> {
+        match target {
+            Target::Provider(id) => Some(&self.providers.get(id.index())?.place.word),
+            Target::Site(id) => Some(&self.sites.get(id.index())?.place.word),
+            Target::Endpoint(id) => Some(&self.endpoint(id)?.word),
+        }
+    }
+
     pub(crate) fn word_mut(&mut self, target: Target) -> Option<&mut Word> {
         match target {
             Target::Provider(id) => Some(&mut self.providers.get_mut(id.index())?.place.word),
