@@ -84,6 +84,10 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
             Failure::Short => {
                 "this proxy cannot open another connection now; the request was not sent"
             }
+            Failure::Attempt(AttemptError {
+                step: Step::Hurried,
+                ..
+            }) => "the client's time was up before it could be sent; the request was not sent",
             Failure::Attempt(_) => "no backend could be reached; the request was not sent",
         };
         let outcome = if writes {
@@ -108,7 +112,7 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from the backend; whether the request was executed is unknown",
         ),
-        Some(Step::Deadline | Step::Left) => (
+        Some(Step::Deadline | Step::Hurried | Step::Left) => (
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from a backend in time",
         ),

@@ -78,6 +78,9 @@ pub(crate) enum Step {
     Protocol,
     /// No answer before the deadline.
     Deadline,
+    /// No answer in the time that the client gave it, which was less than the policy does and less than
+    /// answers take that are late: nobody's failure, or clients in a hurry would take backends down.
+    Hurried,
     /// The body of the answer broke off while it was held.
     Cut,
     /// It was given up because its endpoint was left meanwhile.
@@ -98,7 +101,7 @@ impl AttemptError {
             Step::Deadline => Some(Outcome::Timeout),
             Step::Cut => Some(Outcome::Truncated),
             // The engine knows already, or would not have left it.
-            Step::Left | Step::ClientBody | Step::Short(_) => None,
+            Step::Left | Step::ClientBody | Step::Short(_) | Step::Hurried => None,
         }
     }
 }

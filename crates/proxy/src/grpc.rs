@@ -5,6 +5,8 @@
 //! that say which one means the same are here. What that says of health is `classify`'s. Called by
 //! `attempt`, `relay`, `handler` and the probe. Source: gRPC's PROTOCOL-HTTP2.md and statuscodes.md.
 
+pub(crate) mod timeout;
+
 use crate::body::ResponseBody;
 use crate::respond::OUTCOME;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};

@@ -8,6 +8,7 @@ use crate::attempt::{Answer, Ended, Plan, attempt};
 use crate::classify::{self, Failure};
 use crate::error::{AttemptError, Step};
 use crate::exchange::{Exchange, Head};
+use crate::grpc;
 use crate::headers;
 use crate::job::{Job, route_of};
 use crate::race::{Finish, running};
@@ -226,6 +227,10 @@ impl Job {
             &backend.host_header,
             &upstream.io.authority,
         );
+        if let (Some(said), Some(deadline)) = (self.call_timeout, self.deadline) {
+            let left = deadline.saturating_duration_since(started);
+            grpc::timeout::pass_on(&mut head.headers, said, left);
+        }
         let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
         let limits = &held.serving.policy.limits;
         let hold = Hold {
@@ -242,6 +247,7 @@ impl Job {
             order: class == Class::Order,
             upgrade,
             deadline: self.deadline,
+            hurried: self.hurried,
             patience: self.patience(started),
             asked_again,
             // A stream without an upgrade may say nothing for as long as there is nothing to say.

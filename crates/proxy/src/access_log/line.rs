@@ -91,6 +91,7 @@ impl How {
                 Step::Refused => "refused",
                 Step::Protocol => "protocol",
                 Step::Deadline => "deadline",
+                Step::Hurried => "hurried",
                 Step::Cut => "cut",
                 Step::Left => "left",
                 Step::ClientBody => "client_body",

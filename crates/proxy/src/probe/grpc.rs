@@ -9,7 +9,7 @@ use crate::grpc;
 use crate::snapshot::EndpointIo;
 use crate::upstream_h2::Single;
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -20,7 +20,6 @@ use std::fmt::Display;
 use std::time::Duration;
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 /// Bytes of an answer's message at most; one that says SERVING has two.
@@ -61,7 +60,10 @@ fn request(
         .header(USER_AGENT, "leeward-probe")
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
-        .header(TIMEOUT, format!("{}m", timeout.as_millis().max(1)))
+        .header(
+            grpc::timeout::TIMEOUT,
+            format!("{}m", timeout.as_millis().max(1)),
+        )
         .body(Full::new(body.freeze()))
         .map_err(|error| protocol(&format_args!("the probe cannot be sent: {error}")))?;
     for (name, value) in &probe.headers {
@@ -216,6 +218,7 @@ fn short(value: &HeaderValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::HeaderName;
     use http_body::Frame;
     use proptest::prelude::*;
     use std::pin::Pin;
