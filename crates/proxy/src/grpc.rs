@@ -107,13 +107,7 @@ pub(crate) fn own_answer(response: Response<ResponseBody>) -> Response<ResponseB
     let ResponseBody::Text(text) = body else {
         return Response::from_parts(head, body);
     };
-    let code = match head.status.as_u16() {
-        502 | 503 => UNAVAILABLE,
-        504 => DEADLINE_EXCEEDED,
-        404 => UNIMPLEMENTED,
-        413 => RESOURCE_EXHAUSTED,
-        _ => INTERNAL,
-    };
+    let code = own_code(head.status);
     let retry_after = head.headers.get(RETRY_AFTER);
     let seconds: Option<u64> = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     end(&mut head.headers, code, text.trim_ascii_end());
@@ -125,6 +119,17 @@ pub(crate) fn own_answer(response: Response<ResponseBody>) -> Response<ResponseB
     head.headers.insert(CONTENT_TYPE, call);
     head.status = StatusCode::OK;
     Response::from_parts(head, ResponseBody::Empty)
+}
+
+/// The code that says the same as a status of leeward's own.
+pub(crate) fn own_code(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        502 | 503 => UNAVAILABLE,
+        504 => DEADLINE_EXCEEDED,
+        404 => UNIMPLEMENTED,
+        413 => RESOURCE_EXHAUSTED,
+        _ => INTERNAL,
+    }
 }
 
 /// The trailers of an answer that broke off on its way. `writes` where a client that sees

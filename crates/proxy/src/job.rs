@@ -179,7 +179,7 @@ impl Job {
         self.exchange.worker.cells.observe(slots.head, took);
         let held = whole.as_ref();
         self.exchange
-            .log(|account| account.answered(response.status(), took, held));
+            .log(|account| account.answered(&response, took, held));
         if !self.body.is_complete() {
             // Answered early: from here on the client owes nothing.
             self.body.unwanted();

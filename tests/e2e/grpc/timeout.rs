@@ -5,7 +5,9 @@ use crate::support::h2::breaker::{Act, Breaker};
 use crate::support::h2::client::{Got, H2Client, url};
 use crate::support::h2::site::Site;
 use crate::support::proxy::Proxy;
-use http::Request;
+use crate::support::wait::{SOON, eventually};
+use http::{HeaderMap, Request};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const ORDER: &[u8] = br#"{"id":"one"}"#;
@@ -116,4 +118,49 @@ async fn clients_in_a_hurry_take_no_backend_down() {
     // One that waits as long as the policy says does speak.
     call(&mut client, "/test.Order/Place", Some("30S")).await;
     proxy.wait_for_metric(attempts, &timeouts, 1.0).await;
+}
+
+#[tokio::test]
+async fn the_access_log_has_the_code_that_a_call_ended_with() {
+    let site = Site::start();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = gone.local_addr().unwrap();
+    drop(gone);
+    let log = "access_log: { to: access.jsonl }";
+    let of = |url: String| policy(&[("aws/one", url)]).top(log).text();
+    let serving = Proxy::start(&of(site.entry("protocol: http2"))).await;
+    let alone = Proxy::start(&of(format!("http://{nobody}"))).await;
+    let mut client = H2Client::connect(serving.plain()).await;
+    let ended = HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        http::HeaderValue::from_static("5"),
+    )]);
+    for (target, trailers) in [
+        ("/test.Read/echo", Some(ended.clone())),
+        ("/test.Stream/echo", Some(ended)),
+        ("/test.Read/Who", None),
+    ] {
+        let request = Request::post(url(target))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(());
+        let got = client.ask(request.unwrap(), b"x", trailers).await;
+        assert_eq!(got.status, 200);
+    }
+    let mut client = H2Client::connect(alone.plain()).await;
+    call(&mut client, "/test.Order/Place", None).await;
+    let codes = async |proxy: &Proxy, count: usize| {
+        let path = proxy.dir().path("access.jsonl");
+        let look = async || {
+            let text = std::fs::read_to_string(&path).ok()?;
+            let lines = text.lines().map(serde_json::from_str::<Value>);
+            let lines = lines.collect::<Result<Vec<_>, _>>().ok()?;
+            let codes = lines.iter().map(|line| line.get("grpc_status").cloned());
+            (lines.len() == count).then(|| codes.collect::<Vec<_>>())
+        };
+        eventually("lines in the log", SOON, look).await
+    };
+    let five = || Some(Value::from(5));
+    assert_eq!(codes(&serving, 3).await, [five(), five(), None]);
+    assert_eq!(codes(&alone, 1).await, [Some(Value::from(14))]);
 }

@@ -32,6 +32,7 @@ pub(super) struct Record {
     pub(super) peer: SocketAddr,
     pub(super) tls: bool,
     pub(super) status: Option<u16>,
+    pub(super) grpc_status: Option<u32>,
     pub(super) outcome: RequestOutcome,
     pub(super) reason: Option<&'static str>,
     pub(super) flags: Flags,
@@ -145,6 +146,9 @@ impl Serialize for Record {
         line.serialize_entry("peer", &self.peer)?;
         line.serialize_entry("tls", &self.tls)?;
         line.serialize_entry("status", &self.status)?;
+        if let Some(code) = self.grpc_status {
+            line.serialize_entry("grpc_status", &code)?;
+        }
         line.serialize_entry("outcome", self.outcome.as_str())?;
         line.serialize_entry("ended_by", self.ended_by.as_str())?;
         line.serialize_entry("reason", &self.reason)?;
