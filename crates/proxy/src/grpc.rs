@@ -5,76 +5,24 @@
 //! that say which one means the same are here. What that says of health is `classify`'s. Called by
 //! `attempt`, `relay`, `handler` and the probe. Source: gRPC's PROTOCOL-HTTP2.md and statuscodes.md.
 
+mod code;
 pub(crate) mod timeout;
+
+pub(crate) use code::{CALL, MESSAGE, STATUS, code, is_call, name};
 
 use crate::body::ResponseBody;
 use crate::respond::OUTCOME;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
-/// The code that a call ended with.
-pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// What it ended with, in words; bytes beyond ASCII are percent-encoded.
-pub(crate) const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// When a client may try again, in milliseconds; below zero for never.
 pub(crate) const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-const CALL: &str = "application/grpc";
 
 const DEADLINE_EXCEEDED: u32 = 4;
 const RESOURCE_EXHAUSTED: u32 = 8;
 const UNIMPLEMENTED: u32 = 12;
 const INTERNAL: u32 = 13;
 const UNAVAILABLE: u32 = 14;
-
-/// By code.
-const NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// Whether a message with these fields is one of a gRPC call: `application/grpc`, with or without a
-/// format behind it. Not gRPC-Web, which is HTTP like any other.
-pub(crate) fn is_call(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return false;
-    };
-    let value = value.as_bytes();
-    let (Some(start), rest) = (value.get(..CALL.len()), value.get(CALL.len()..)) else {
-        return false;
-    };
-    start.eq_ignore_ascii_case(CALL.as_bytes())
-        && matches!(rest, Some([] | [b'+' | b';' | b' ', ..]))
-}
-
-/// The code that a call ended with, by its trailers or by a head that is all of its answer. `None`
-/// where they do not say; one that is no code is `Err`.
-pub(crate) fn code(fields: &HeaderMap) -> Option<Result<u32, ()>> {
-    let value = fields.get(STATUS)?;
-    let text = value.to_str().unwrap_or_default();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    Some(text.parse().ok().filter(|_| digits).ok_or(()))
-}
-
-/// The name of a code.
-pub(crate) fn name(code: u32) -> &'static str {
-    let known = usize::try_from(code).ok().and_then(|code| NAMES.get(code));
-    known.copied().unwrap_or("no code of gRPC's")
-}
 
 /// The HTTP status that says the same about who answered as the code in these fields; `None` where
 /// they have none.
