@@ -65,10 +65,34 @@ fn in_words(answer: &Answer) -> String {
         let against = objection["text"].as_str().unwrap_or_default();
         put(&mut text, format_args!("  against it: {against}"));
     }
+    for word in list(&body["still"]) {
+        put(&mut text, format_args!("  {}", still(word)));
+    }
     for pool in list(&body["pools"]) {
         describe(&mut text, pool);
     }
     text
+}
+
+/// `still evacuated: aws/us-east-1, for 12m more (packet loss); take it back: leeward restore …`.
+fn still(left: &Value) -> String {
+    let said = |key: &str| left[key].as_str().unwrap_or_default().to_owned();
+    let lapses = left["lapses_in_ms"].as_u64().map(Duration::from_millis);
+    let lapses = lapses.map_or_else(String::new, |span| {
+        let unit = if span.as_secs() < 120 { 1 } else { 60 };
+        let rounded =
+            Duration::from_secs(span.as_millis().div_ceil(1000 * unit) as u64 * unit as u64);
+        format!(", for {} more", leeward_config::show_duration(rounded))
+    });
+    let reason = match said("reason") {
+        reason if reason.is_empty() => reason,
+        reason => format!(" ({reason})"),
+    };
+    let target = said("target");
+    format!(
+        "still {}: {target}{lapses}{reason}; take it back: leeward restore {target}",
+        said("word")
+    )
 }
 
 /// `evacuated: aws/us-east-1, for 30m (reason)`.

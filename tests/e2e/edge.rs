@@ -6,6 +6,7 @@ mod forwarding;
 mod limits;
 mod proxy_protocol;
 mod read_only;
+mod shortage;
 mod supervisor;
 
 use crate::support::backend::Backend;

@@ -4,6 +4,7 @@
 mod calls;
 mod ends;
 mod health;
+mod timeout;
 
 use crate::clients::python;
 use crate::support::policy::{Policy, quick_failover};

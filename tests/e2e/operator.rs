@@ -3,6 +3,7 @@
 mod failback;
 mod guards;
 mod replay;
+mod still;
 mod streams;
 
 use crate::support::backend::Backend;

@@ -2,7 +2,8 @@
 //! where that comes near what is declared.
 //!
 //! Owns the estimate and its hysteresis: noise decides nothing anew. Looks only at pools in which
-//! something declares a capacity. The engine tells it of each batch of traffic; `spread` uses what is
+//! something declares a capacity. The engine tells it of each batch of traffic, and has it look once a
+//! window while anything is in force: traffic that has stopped tells of nothing. `spread` uses what is
 //! in force. What is shed counts: a site that returns gets a larger part of its room while there is
 //! no room for all elsewhere.
 
@@ -10,6 +11,7 @@ use crate::engine::Engine;
 use crate::id::{EndpointId, PoolId};
 use crate::input::Tally;
 use crate::time::Time;
+use crate::timers::Timer;
 use crate::verdict::Cause;
 use crate::window::{Counts, Window};
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub(crate) struct Demand {
     window: Window,
     /// Counted over a window when it was last taken.
     taken: f64,
+    /// Whether anything was ever counted.
+    known: bool,
 }
 
 impl Default for Demand {
@@ -36,14 +40,20 @@ impl Default for Demand {
         Demand {
             window: Window::new(WINDOW),
             taken: 0.0,
+            known: false,
         }
     }
 }
 
 impl Demand {
-    /// Requests per second as in force; `None` while nothing is known.
+    /// Requests per second as in force; `None` where there is nothing to go by.
     pub(crate) fn rate(&self) -> Option<f64> {
         (self.taken > 0.0).then(|| self.taken / WINDOW.as_secs_f64())
+    }
+
+    /// The same for people: 0 where nothing comes any more, `None` before anything came.
+    pub(crate) fn shown(&self) -> Option<f64> {
+        self.known.then(|| self.taken / WINDOW.as_secs_f64())
     }
 
     /// Counts; says whether what is in force has changed.
@@ -55,10 +65,13 @@ impl Demand {
         self.window.add(counts, now);
         let counted = f64::from(self.window.sum(now).all);
         let noise = (self.taken * NOISE.0).max(self.taken.sqrt() * NOISE.1);
-        let changed = (counted - self.taken).abs() > noise.max(1.0);
+        // Nothing at all for a whole window is no noise, however little there was.
+        let ended = counted == 0.0 && self.taken > 0.0;
+        let changed = ended || (counted - self.taken).abs() > noise.max(1.0);
         if changed {
             self.taken = counted;
         }
+        self.known |= requests > 0;
         changed
     }
 }
@@ -87,6 +100,34 @@ impl Engine {
         if changed {
             self.dirty.pools.entry(pool).or_insert(Cause::DemandChanged);
         }
+        self.watch_demand(pool);
+    }
+
+    /// Looks again after a window: traffic that has stopped tells of nothing. One look at a time.
+    pub(crate) fn watch_demand(&mut self, pool: PoolId) {
+        let timer = Timer::Demand(pool);
+        let demand = &self.fleet.pools[pool.index()].demand;
+        if demand.taken > 0.0 && !self.timers.is_set(timer) {
+            self.timers.set(timer, self.now + WINDOW, self.now);
+        }
+    }
+
+    /// What pools are asked for stays as it is from now on: nobody sends anything to a rehearsal.
+    pub(crate) fn keep_demand(&mut self) {
+        self.timers
+            .retain(|timer| !matches!(timer, Timer::Demand(_)));
+    }
+
+    /// It is time to look at what a pool is asked for, whether or not anything came.
+    pub(crate) fn look_at_demand(&mut self, pool: PoolId) {
+        let now = self.now;
+        let Some(state) = self.fleet.pools.get_mut(pool.index()) else {
+            return;
+        };
+        if state.demand.count(0, now) {
+            self.dirty.pools.entry(pool).or_insert(Cause::DemandChanged);
+        }
+        self.watch_demand(pool);
     }
 
     /// Requests per second that a site of a pool was sent lately.
@@ -130,6 +171,19 @@ mod tests {
         assert!(changes.len() < 40, "{changes:?}");
         let rate = demand.rate().unwrap();
         assert!((550.0..800.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn what_comes_no_more_is_no_demand_however_little_it_was() {
+        for requests in [2, 3, 10, 1000] {
+            let mut demand = Demand::default();
+            assert_eq!(demand.shown(), None);
+            demand.count(requests, Time::from_millis(0));
+            assert!(demand.rate().is_some());
+            assert!(demand.count(0, Time::from_millis(2500)));
+            assert_eq!((demand.rate(), demand.shown()), (None, Some(0.0)));
+            assert!(!demand.count(0, Time::from_millis(5000)));
+        }
     }
 
     #[test]

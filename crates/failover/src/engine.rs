@@ -204,8 +204,10 @@ impl Engine {
         let forgiven = endpoint.slot.ended();
         self.timers
             .set(Timer::Probe(id), endpoint.slot.deadline(&pool.probe), now);
-        if forgiven && matches!(result, ProbeResult::Failed { .. }) {
-            return;
+        match result {
+            ProbeResult::Unmade => return,
+            ProbeResult::Failed { .. } if forgiven => return,
+            ProbeResult::Passed { .. } | ProbeResult::Failed { .. } => {}
         }
         let before = (endpoint.probes.any, endpoint.answers(pool));
         let changed = endpoint.probed(result, Rules { pool, now });
@@ -339,6 +341,7 @@ impl Engine {
                     self.dirty.pools.insert(id, Cause::HoldDownOver);
                 }
                 Timer::Word(target) => self.lapse(target),
+                Timer::Demand(id) => self.look_at_demand(id),
             }
         }
     }

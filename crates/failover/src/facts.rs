@@ -111,6 +111,7 @@ impl Probes {
                     clip(detail)
                 };
             }
+            ProbeResult::Unmade => {}
         }
     }
 }

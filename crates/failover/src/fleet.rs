@@ -141,6 +141,13 @@ pub(crate) struct BackendState {
 }
 
 impl PoolState {
+    /// Requests per second that its load is spread by, for people; `None` where nothing declares a
+    /// capacity or nothing came yet.
+    pub(crate) fn demand_shown(&self) -> Option<f64> {
+        let declares = self.lanes.iter().any(|lane| lane.rate.is_some());
+        self.demand.shown().filter(|_| declares)
+    }
+
     /// Counts what one of its endpoints met, and says what of it is no fault of that endpoint.
     pub(crate) fn excused(
         &mut self,
@@ -213,6 +220,15 @@ impl Fleet {
         pools.sort_unstable();
         pools.dedup();
         pools
+    }
+
+    /// What an operator said of a place or an endpoint.
+    pub(crate) fn word(&self, target: Target) -> Option<&Word> {
+        match target {
+            Target::Provider(id) => Some(&self.providers.get(id.index())?.place.word),
+            Target::Site(id) => Some(&self.sites.get(id.index())?.place.word),
+            Target::Endpoint(id) => Some(&self.endpoint(id)?.word),
+        }
     }
 
     pub(crate) fn word_mut(&mut self, target: Target) -> Option<&mut Word> {

@@ -125,6 +125,9 @@ pub enum ProbeResult {
         /// In words, with the value seen: `status 503, expected 200`.
         detail: String,
     },
+    /// It could not be made, since the prober itself had run out of something. It says nothing of the
+    /// endpoint.
+    Unmade,
 }
 
 /// The step at which a probe failed.

@@ -97,6 +97,7 @@ pub use input::{Input, OperatorWord, Outcome, Overdue, ProbeFailure, ProbeResult
 pub use memory::{
     BackendMemory, EndpointMemory, HeldMemory, Memory, PlaceMemory, PoolMemory, WordMemory,
 };
+pub use operator::WordLeft;
 pub use order_tally::OrderTally;
 pub use output::{
     CapacityStatus, Change, EndpointStatus, Event, OrderPathStatus, Output, PlaceStatus,

@@ -9,11 +9,29 @@
 use crate::endpoint::Rules;
 use crate::engine::Engine;
 use crate::held::{Evidence, Word, spoken};
+use crate::id::SiteId;
 use crate::input::{OperatorWord, Target};
 use crate::output::Change;
+use crate::time::Time;
 use crate::timers::Timer;
 use crate::verdict::Cause;
+use serde::Serialize;
 use std::time::Duration;
+
+/// An operator's word that still keeps work away from a place though what is around it, or in it, was
+/// restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WordLeft {
+    /// Where it stands, by the name under which it is restored: `aws`, `aws/us-east-1`,
+    /// `trading/192.0.2.7:8443`.
+    pub target: String,
+    /// The word.
+    pub word: OperatorWord,
+    /// When it lapses, in milliseconds from now; never when absent.
+    pub lapses_in_ms: Option<u64>,
+    /// Why, as it was said.
+    pub reason: String,
+}
 
 impl Engine {
     /// Takes an operator's word about some places at once. One that was `forced` says in its events
@@ -48,6 +66,53 @@ impl Engine {
             reason,
         };
         self.set_words(targets, &word, Cause::Operator, &evidence);
+    }
+
+    /// The words that still keep work away from anything at `targets` once these are restored: each was
+    /// said by itself, and is taken back by itself. In the order provider, sites, endpoints.
+    pub fn words_left(&self, targets: &[Target], now: Time) -> Vec<WordLeft> {
+        let fleet = &self.fleet;
+        let sites = (0..fleet.sites.len()).map(SiteId::from);
+        let providers = (0..fleet.providers.len()).map(|id| Target::Provider(id.into()));
+        let endpoints = fleet.all_endpoints().map(|e| Target::Endpoint(e.id));
+        let all = providers.chain(sites.map(Target::Site)).chain(endpoints);
+        let within = |inner: Target, outer: Target| match (inner, outer) {
+            (Target::Endpoint(id), _) => {
+                let at = fleet.endpoint(id).map(|endpoint| endpoint.info.site);
+                at.is_some_and(|site| fleet.sites_of(outer).contains(&site))
+            }
+            (Target::Site(id), Target::Provider(_)) => fleet.sites_of(outer).contains(&id),
+            _ => false,
+        };
+        let concerns = |word: &Target| {
+            let near = |target: &Target| within(*word, *target) || within(*target, *word);
+            !targets.contains(word) && targets.iter().any(near)
+        };
+        all.filter(concerns)
+            .filter_map(|target| {
+                let word = fleet.word(target).filter(|word| word.keeps_away())?;
+                Some(WordLeft {
+                    target: self.spoken_name(target),
+                    word: word.word,
+                    lapses_in_ms: word.lapses_in_ms(now.max(self.now)),
+                    reason: word.reason.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The name by which an operator says a word about it.
+    fn spoken_name(&self, target: Target) -> String {
+        match target {
+            Target::Endpoint(id) => self
+                .fleet
+                .endpoint(id)
+                .map_or_else(String::new, |endpoint| {
+                    let pool = &self.fleet.policy.pools[endpoint.pool.index()].name;
+                    format!("{pool}/{}", endpoint.info.address)
+                }),
+            place => self.name_of(place),
+        }
     }
 
     /// An operator's word has lapsed, unless it was renewed.

@@ -114,7 +114,8 @@ struct Play {
 }
 
 impl Play {
-    fn new(engine: Engine, dead: BTreeSet<EndpointId>, now: Time) -> Play {
+    fn new(mut engine: Engine, dead: BTreeSet<EndpointId>, now: Time) -> Play {
+        engine.keep_demand();
         let endpoints = engine.fleet.all_endpoints();
         let answers = endpoints.map(|endpoint| (endpoint.id, endpoint.probes.fails == 0));
         let mut play = Play {

@@ -309,7 +309,11 @@ impl Engine {
             | Timer::Endpoint(id)
             | Timer::Orders(id)
             | Timer::Word(Target::Endpoint(id)) => self.fleet.endpoint(id).is_some(),
-            Timer::Site(_) | Timer::Provider(_) | Timer::Pool(_) | Timer::Word(_) => false,
+            Timer::Site(_)
+            | Timer::Provider(_)
+            | Timer::Pool(_)
+            | Timer::Word(_)
+            | Timer::Demand(_) => false,
         });
         let sites = (0..self.fleet.sites.len()).map(|index| Target::Site(SiteId::from(index)));
         let providers =
@@ -318,6 +322,9 @@ impl Engine {
             if let Some(until) = self.fleet.word_mut(target).and_then(|word| word.until) {
                 self.timers.set(Timer::Word(target), until, self.now);
             }
+        }
+        for pool in 0..self.fleet.pools.len() {
+            self.watch_demand(PoolId::from(pool));
         }
     }
 }

@@ -37,7 +37,7 @@ impl Engine {
     /// is a decision.
     pub fn decided(&self) -> impl Iterator<Item = (u64, Option<f64>)> {
         let pools = self.fleet.pools.iter();
-        pools.map(|pool| (pool.decided, pool.demand.rate()))
+        pools.map(|pool| (pool.decided, pool.demand_shown()))
     }
 
     /// What is held of all providers, and of all sites.
@@ -98,7 +98,7 @@ impl Engine {
                 .iter()
                 .map(|lane| (self.fleet.site_name(lane.site).to_owned(), share(lane)))
                 .collect(),
-            demand: pool.demand.rate(),
+            demand: pool.demand_shown(),
             capacity: self.capacity(pool),
             endpoints: lanes
                 .flat_map(|lane| &lane.endpoints)

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Pool(PoolId),
     /// An operator's word lapses.
     Word(Target),
+    /// What a pool is asked for is to be looked at though nothing came.
+    Demand(PoolId),
 }
 
 /// No timer fires twice within this span: whatever goes wrong, the engine is no busy loop.
@@ -50,6 +52,10 @@ impl Timers {
             self.queue.insert((when, timer));
             self.set.insert(timer, when);
         }
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.set.contains_key(&timer)
     }
 
     pub(crate) fn clear(&mut self, timer: Timer) {

@@ -157,3 +157,36 @@ fn where_nothing_is_declared_demand_is_not_looked_at() {
     assert_eq!(scene.tables, before);
     assert_eq!(scene.engine.status(scene.now).pools[0].demand, None);
 }
+
+#[test]
+fn where_traffic_stops_demand_goes_to_nothing_and_the_engine_looks_no_more() {
+    for rate in [400.0, 20.0] {
+        let mut scene = Scene::new(&[Some(200), Some(1000)]);
+        let demand = |scene: &Scene| scene.engine.status(scene.now).pools[0].demand;
+        assert_eq!(demand(&scene), None);
+        scene.serve(rate, 5);
+        assert!(demand(&scene).is_some_and(|demand| demand > rate / 2.0));
+        let end = scene.now + Duration::from_secs(5);
+        while scene.engine.next_deadline() < end {
+            scene.now = scene.now.max(scene.engine.next_deadline());
+            scene.tell(Input::Wake);
+        }
+        assert_eq!(demand(&scene), Some(0.0), "{rate}");
+        assert_eq!(scene.shares(), [1.0, 0.0]);
+        assert!(!scene.lanes()[0].tight);
+        scene.serve(rate, 5);
+        assert!(demand(&scene).is_some_and(|demand| demand > rate / 2.0));
+    }
+}
+
+#[test]
+fn a_rehearsal_goes_by_what_is_asked_for_now() {
+    let mut scene = Scene::new(&[Some(200), Some(200), Some(1000)]);
+    scene.serve(300.0, 6);
+    let spilled = scene.shares()[1];
+    assert!(spilled > 0.2, "{:?}", scene.shares());
+    let target = leeward_failover::Target::Site(SiteId(2));
+    let played = scene.engine.rehearse(&[target], scene.now);
+    let lanes = &played.engine.table().pools[0].lanes;
+    assert!((lanes[1].share - spilled).abs() < 0.1, "{lanes:?}");
+}

@@ -29,6 +29,7 @@ mod process;
 mod reference;
 mod registry;
 mod series;
+mod shortage;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use labels::{
 };
 pub use names::{AddressCounts, AddressRefusal, LookupResult};
 pub use reference::reference;
+pub use shortage::{Shortage, ShortageSlots};
 pub use slots::{
     DownstreamSlots, EndpointSlots, ListenerSlots, PoolSlots, ProviderSlots, RefusedSlots,
     RouteSlots,

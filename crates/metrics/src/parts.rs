@@ -4,7 +4,7 @@
 //! `reference` and the tests.
 
 use crate::family::{self, Family};
-use crate::{access_log, capacity, concentration};
+use crate::{access_log, capacity, concentration, shortage};
 
 /// Families of one part of leeward, for the reference.
 pub(crate) struct Part {
@@ -139,6 +139,7 @@ pub(crate) static PARTS: [Part; 13] = [
             &family::POLICY_RELOADS,
             &family::POLICY_REJECTED,
             &family::STATE_WRITES,
+            &shortage::SHORTAGES,
             &family::METRICS_OVERFLOW,
         ],
     },

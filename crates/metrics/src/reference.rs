@@ -11,6 +11,7 @@ use crate::family::Family;
 use crate::labels::{CHANGES, ConnectionRefusal, RefusedReason, RequestOutcome};
 use crate::names::{AddressRefusal, LookupResult};
 use crate::parts::{PARTS, Part};
+use crate::shortage::{PURPOSES, Shortage};
 use crate::slots::STREAMS_ENDED;
 use leeward_failover::{Cause, Class, OperatorWord, Outcome, ProbeFailure, SubjectKind, Verdict};
 use std::fmt::Write;
@@ -64,6 +65,7 @@ const QUERIES: &str = "\
 | Does leeward remember what it should after a restart? | `increase(leeward_state_writes_total{result!=\"written\"}[10m]) > 0` means no |
 | Is the access log whole? | `increase(leeward_access_log_dropped_total[10m]) > 0 or increase(leeward_access_log_errors_total[10m]) > 0` means no |
 | Do file descriptors run out? | `process_open_fds / process_max_fds > 0.8` |
+| Does leeward itself lack what it takes to reach backends? | `sum by (purpose, reason) (rate(leeward_local_shortages_total[5m])) > 0` |
 ";
 
 /// The whole page, in Markdown.
@@ -152,6 +154,7 @@ fn write_labels(page: &mut String) {
         ("reason of the end of a stream", quoted(STREAMS_ENDED)),
         ("file", quoted(STATE_FILES)),
         ("result of a write", quoted(STATE_WRITES)),
+        ("purpose", quoted(PURPOSES)),
         (
             "result of a probe",
             quoted(std::iter::once(PASSED).chain(ProbeFailure::ALL.map(ProbeFailure::as_str))),
@@ -195,6 +198,11 @@ fn write_meanings(page: &mut String) {
     );
     write_words(
         page,
+        "`reason` of `leeward_local_shortages_total`",
+        Shortage::ALL.map(|word| (word.as_str(), word.meaning())),
+    );
+    write_words(
+        page,
         "`said` of `leeward_downstream_proxy_headers_total`",
         ProxyHeader::ALL.map(|word| (word.as_str(), word.meaning())),
     );
@@ -234,7 +242,7 @@ fn write_words<'a>(
 }
 
 /// What each label says, in the order in which they are met.
-pub(crate) const LABELS: [(&str, &str); 27] = [
+pub(crate) const LABELS: [(&str, &str); 28] = [
     (
         "file",
         "What is written to the state folder, or the record.",
@@ -251,7 +259,11 @@ pub(crate) const LABELS: [(&str, &str); 27] = [
     ),
     (
         "reason",
-        "Why a request, a stream, a connection or an address was refused, a stream ended, or a line was dropped.",
+        "Why a request, a stream, a connection or an address was refused, a stream ended, or a line was dropped; what had run out.",
+    ),
+    (
+        "purpose",
+        "What a connection was wanted for: a `request` or a `probe`.",
     ),
     ("field", "The name of a forwarding field, in lower case."),
     ("said", "What a PROXY header said of the client."),

@@ -131,6 +131,7 @@ fn busy() -> Metrics {
     metrics.policy_loaded("5f3a", 1_760_000_000.0);
     say_addresses(&metrics);
     metrics.access_log();
+    metrics.shortages();
     metrics.set_ready(true);
     metrics
 }

@@ -48,6 +48,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) upgrade: bool,
     /// When the request as a whole has to be answered.
     pub(crate) deadline: Option<Instant>,
+    /// That is sooner than the policy says, because its client waits no longer.
+    pub(crate) hurried: bool,
     /// From when on the try may be left for another.
     pub(crate) patience: Option<Instant>,
     /// Until then the try needs no timer of its own: whoever waits for it asks again at that time.
@@ -56,6 +58,14 @@ pub(crate) struct Plan<'a> {
     pub(crate) usual: Option<Duration>,
     /// An answer of up to so many bytes is held until it is whole.
     pub(crate) hold: Option<whole::Hold>,
+}
+
+impl Plan<'_> {
+    /// Whether its client's time was up when it came: nobody waits for an answer.
+    fn is_up(&self) -> bool {
+        let up = |until: Instant| self.started >= until.into_std();
+        self.hurried && self.deadline.is_some_and(up)
+    }
 }
 
 /// The head of an answer, and the connection that its body comes over.
@@ -84,6 +94,9 @@ pub(crate) enum Ended {
     Left(AttemptError, Reach),
 }
 
+/// Why nothing was sent.
+const UP: &str = "the time was up before there was anything to send";
+
 /// How often a try that is past its patience asks again whether it may be left.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -97,6 +110,9 @@ pub(crate) async fn attempt(
     may_leave: &mut dyn FnMut() -> Option<Reach>,
 ) -> Result<Box<Answer>, Ended> {
     let started = plan.started;
+    if plan.is_up() {
+        return Err(failed(Step::Hurried, Sent::Nothing, UP.into()));
+    }
     let waits = Wait::begin(worker, upstream, started, plan.usual, plan.order);
     let (mut lease, at) = match upstream.lend_at_once(plan.need, plan.protocol, started) {
         Some(lease) => (lease, started),
@@ -107,7 +123,7 @@ pub(crate) async fn attempt(
         }
     };
     let Some(wire) = lease.wire().cloned() else {
-        return Err(not_connected());
+        return Err(not_connected(Step::Connect));
     };
     waits.sends(&wire, lease.is_exclusive());
     let mark = Mark::of(&wire, at);
@@ -116,11 +132,12 @@ pub(crate) async fn attempt(
     let (order, usual, hold, body) = (plan.order, plan.usual, plan.hold, plan.body);
     let names = plan.names.clone();
     let Some(mut answer) = lease.send(request(plan), names) else {
-        return Err(not_connected());
+        return Err(not_connected(Step::Connect));
     };
     let waited = wait(worker, &mut answer, limits, may_leave).await;
     drop(waits);
     let now = std::time::Instant::now();
+    let latency = now.saturating_duration_since(started);
     if matches!(waited, Waited::Answered(Ok(_))) && upstream.waiting.answered(now, order) {
         // The engine believes it to be silent.
         worker.tallies.hurry();
@@ -132,29 +149,44 @@ pub(crate) async fn attempt(
             Err(failed(Step::Protocol, Sent::Maybe, detail))
         }
         Waited::Answered(Ok(mut response)) => {
-            let latency = now.saturating_duration_since(started);
             let late = usual.is_some_and(|usual| latency > usual);
-            let names = lease.names();
+            let (head, names) = (Head { latency, late }, lease.names());
             let whole = hold_back(hold, &mut response, &mut lease, limits.deadline).await?;
-            let trailers = whole.as_ref().and_then(Whole::trailers);
-            Ok(Box::new(Answer {
-                means: classify::means(&response, trailers),
-                response,
-                names,
-                lease,
-                upgraded,
-                head: Head { latency, late },
-                whole,
-                disguised: false,
-                permit: None,
-            }))
+            let answer = answered((response, names), lease, upgraded, head, whole);
+            Ok(Box::new(answer))
         }
         Waited::Answered(Err(error)) => Err(broken(&mut lease, &error, body, &wire, &mark)),
-        Waited::TooLate => Err(Ended::Failed(given_up(&mut lease, order, &wire, &mark))),
+        Waited::TooLate => {
+            let step = late(limits.hurried, usual, latency);
+            let error = given_up(&mut lease, order, &wire, &mark, step);
+            Err(Ended::Failed(error))
+        }
         Waited::Leave(reach) => {
-            let error = given_up(&mut lease, order, &wire, &mark);
+            let error = given_up(&mut lease, order, &wire, &mark, Step::Deadline);
             Err(Ended::Left(error, reach))
         }
+    }
+}
+
+/// The head of an answer, with all that belongs to it.
+fn answered(
+    (response, names): (Response<AnswerBody>, Option<Rc<Names>>),
+    lease: Lease,
+    upgraded: Option<oneshot::Receiver<Upgraded>>,
+    head: Head,
+    whole: Option<Whole>,
+) -> Answer {
+    let trailers = whole.as_ref().and_then(Whole::trailers);
+    Answer {
+        means: classify::means(&response, trailers),
+        names,
+        response,
+        lease,
+        upgraded,
+        head,
+        whole,
+        disguised: false,
+        permit: None,
     }
 }
 
@@ -237,6 +269,7 @@ enum Waited {
 #[derive(Clone, Copy)]
 struct Limits {
     deadline: Option<Instant>,
+    hurried: bool,
     patience: Option<Instant>,
     asked_again: Option<Instant>,
 }
@@ -246,6 +279,7 @@ impl Limits {
     fn of(plan: &Plan<'_>, at: std::time::Instant) -> Self {
         Self {
             deadline: plan.deadline,
+            hurried: plan.hurried,
             patience: plan.patience,
             // Whoever asked while the connection came about may not ask again.
             asked_again: plan.asked_again.filter(|until| at < until.into_std()),
@@ -324,9 +358,18 @@ fn failed(step: Step, sent: Sent, detail: String) -> Ended {
     Ended::Failed(AttemptError { step, sent, detail })
 }
 
-fn not_connected() -> Ended {
+fn not_connected(step: Step) -> Ended {
     let detail = "no connection before the deadline".into();
-    failed(Step::Connect, Sent::Nothing, detail)
+    failed(step, Sent::Nothing, detail)
+}
+
+/// What the end of the time means for one who waited so long: it speaks against the backend unless
+/// its client gave it less than answers take that are late.
+fn late(hurried: bool, usual: Option<Duration>, waited: Duration) -> Step {
+    match hurried && usual.is_none_or(|usual| waited < usual) {
+        true => Step::Hurried,
+        false => Step::Deadline,
+    }
 }
 
 /// A connection, or a stream of one; until there is one, nothing is sent.
@@ -344,7 +387,9 @@ async fn lend(
     match lent {
         Some(Ok(lease)) => Ok(lease),
         Some(Err(error)) => Err(failed(error.step, Sent::Nothing, error.detail)),
-        None => Err(not_connected()),
+        // A client in a hurry is no sign of a backend that cannot be reached.
+        None if plan.hurried => Err(not_connected(Step::Hurried)),
+        None => Err(not_connected(Step::Connect)),
     }
 }
 
@@ -376,18 +421,14 @@ fn turned_away() -> AttemptError {
 
 /// Ends a try that got no answer: by reset first, then its bytes are counted. A stream that is given
 /// up leaves its connection standing: nothing is proven then.
-fn given_up(lease: &mut Lease, order: bool, wire: &Wire, mark: &Mark) -> AttemptError {
+fn given_up(lease: &mut Lease, order: bool, wire: &Wire, mark: &Mark, step: Step) -> AttemptError {
     let detail = overdue(wire);
     let sent = if lease.abandon(order, mark.read) {
         mark.sent(wire)
     } else {
         Sent::Maybe
     };
-    AttemptError {
-        step: Step::Deadline,
-        sent,
-        detail,
-    }
+    AttemptError { step, sent, detail }
 }
 
 /// Ends a try that broke, and says what that proves.

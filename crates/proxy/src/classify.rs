@@ -16,6 +16,8 @@ use leeward_metrics::RequestOutcome;
 pub(crate) enum Failure {
     /// There was no endpoint to send it to.
     Unplaced,
+    /// leeward itself had run out of what it takes to reach one.
+    Short,
     /// The last attempt failed so, and no other was allowed.
     Attempt(AttemptError),
 }
@@ -79,6 +81,13 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
     if sent == Sent::Nothing {
         let text = match failure {
             Failure::Unplaced => "no backend can take this request now; it was not sent",
+            Failure::Short => {
+                "this proxy cannot open another connection now; the request was not sent"
+            }
+            Failure::Attempt(AttemptError {
+                step: Step::Hurried,
+                ..
+            }) => "the client's time was up before it could be sent; the request was not sent",
             Failure::Attempt(_) => "no backend could be reached; the request was not sent",
         };
         let outcome = if writes {
@@ -94,7 +103,7 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
         };
     }
     let step = match failure {
-        Failure::Unplaced => None,
+        Failure::Unplaced | Failure::Short => None,
         Failure::Attempt(error) => Some(error.step),
     };
     let (status, text) = match step {
@@ -103,7 +112,7 @@ pub(crate) fn unanswered(class: Class, sent: Sent, failure: &Failure) -> Told {
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from the backend; whether the request was executed is unknown",
         ),
-        Some(Step::Deadline | Step::Left) => (
+        Some(Step::Deadline | Step::Hurried | Step::Left) => (
             StatusCode::GATEWAY_TIMEOUT,
             "no answer from a backend in time",
         ),

@@ -4,6 +4,7 @@
 //! that both take the same path (SNI, certificates, socket options).
 
 use crate::error::Step;
+use crate::shortage;
 use crate::upstream_io::{Counted, UpstreamStream, Wire};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -41,7 +42,7 @@ impl ConnectSpec {
 /// A connection that did not come about. Nothing of a request was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectError {
-    /// [`Step::Connect`] or [`Step::Tls`].
+    /// [`Step::Connect`], [`Step::Tls`], or [`Step::Short`] where leeward could not even begin.
     pub(crate) step: Step,
     /// Whether it was the time limit.
     pub(crate) timed_out: bool,
@@ -75,7 +76,7 @@ pub(crate) async fn connect(
     match result {
         Ok(Ok(connected)) => Ok(connected),
         Ok(Err(error)) => Err(ConnectError {
-            step,
+            step: shortage::of(&error, address).map_or(step, Step::Short),
             timed_out: false,
             detail: error.to_string(),
         }),

@@ -228,17 +228,27 @@ impl Effects {
         let spec = self.probes[io.pool.index()].clone();
         let (io, reports, shared) = (io.clone(), self.reports.clone(), self.shared.clone());
         tokio::task::spawn_local(async move {
-            let result = probe(&io, &spec).await;
-            let counted = match &result {
-                ProbeResult::Passed { took } => Ok(*took),
-                ProbeResult::Failed { cause, .. } => Err(*cause),
+            let result = match probe(&io, &spec).await {
+                Ok(result) => result,
+                Err(short) => {
+                    let shortages = &shared.snapshot.load().serving.shortages;
+                    shortages.of_probe(&shared.metrics, short, io.address);
+                    ProbeResult::Unmade
+                }
             };
-            shared.metrics.probe(&io.labels, counted);
+            let counted = match &result {
+                ProbeResult::Passed { took } => Some(Ok(*took)),
+                ProbeResult::Failed { cause, .. } => Some(Err(*cause)),
+                ProbeResult::Unmade => None,
+            };
+            if let Some(counted) = counted {
+                shared.metrics.probe(&io.labels, counted);
+            }
             let ends = io.certificate_ends.load(Ordering::Relaxed);
             if ends != 0 {
                 shared.metrics.set_upstream_certificate(&io.labels, ends);
             }
-            if let Ok(took) = counted {
+            if let Some(Ok(took)) = counted {
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 io.probe_took.store(micros, Ordering::Relaxed);
             }

@@ -5,6 +5,7 @@
 
 use leeward_failover::Outcome;
 use leeward_failover::retry::Sent;
+use leeward_metrics::Shortage;
 use std::fmt;
 
 /// leeward cannot start, or cannot serve a policy: one sentence for the operator.
@@ -63,6 +64,8 @@ pub(crate) enum Step {
     Connect,
     /// The TLS handshake failed.
     Tls,
+    /// No connection, since leeward itself had run out of something: nobody else's failure.
+    Short(Shortage),
     /// A reused connection that the backend had closed by then: nobody's failure.
     Stale,
     /// A reused connection that broke although the backend had had time to look at the request.
@@ -75,6 +78,9 @@ pub(crate) enum Step {
     Protocol,
     /// No answer before the deadline.
     Deadline,
+    /// No answer in the time that the client gave it, which was less than the policy does and less than
+    /// answers take that are late: nobody's failure, or clients in a hurry would take backends down.
+    Hurried,
     /// The body of the answer broke off while it was held.
     Cut,
     /// It was given up because its endpoint was left meanwhile.
@@ -95,7 +101,7 @@ impl AttemptError {
             Step::Deadline => Some(Outcome::Timeout),
             Step::Cut => Some(Outcome::Truncated),
             // The engine knows already, or would not have left it.
-            Step::Left | Step::ClientBody => None,
+            Step::Left | Step::ClientBody | Step::Short(_) | Step::Hurried => None,
         }
     }
 }

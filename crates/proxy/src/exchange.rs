@@ -6,6 +6,7 @@
 use crate::access_log::{Account, Flag, Tracked};
 use crate::forwarding::{Forwarding, Seen, address_key};
 use crate::framing::Names;
+use crate::grpc;
 use crate::serve::ClientConn;
 use crate::serving::ListenerIo;
 use crate::upstream::Upstream;
@@ -186,11 +187,13 @@ impl Exchange {
     /// As [`Self::end`], where leeward answers for itself with this text.
     pub(crate) fn end_with(self, outcome: RequestOutcome, status: StatusCode, text: &str) {
         // The text has its end behind it; a call gets it in a field.
-        let (status, bytes) = match self.call {
-            true => (200, 0),
-            false => (status.as_u16(), text.len() + 1),
-        };
-        self.log(|account| account.answers(status, bytes));
+        self.log(|account| match self.call {
+            true => {
+                account.answers(200, 0);
+                account.ends_call(grpc::own_code(status));
+            }
+            false => account.answers(status.as_u16(), text.len() + 1),
+        });
         self.end(outcome);
     }
 

@@ -5,74 +5,24 @@
 //! that say which one means the same are here. What that says of health is `classify`'s. Called by
 //! `attempt`, `relay`, `handler` and the probe. Source: gRPC's PROTOCOL-HTTP2.md and statuscodes.md.
 
+mod code;
+pub(crate) mod timeout;
+
+pub(crate) use code::{CALL, MESSAGE, STATUS, code, is_call, name};
+
 use crate::body::ResponseBody;
 use crate::respond::OUTCOME;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
-/// The code that a call ended with.
-pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// What it ended with, in words; bytes beyond ASCII are percent-encoded.
-pub(crate) const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// When a client may try again, in milliseconds; below zero for never.
 pub(crate) const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-const CALL: &str = "application/grpc";
 
 const DEADLINE_EXCEEDED: u32 = 4;
 const RESOURCE_EXHAUSTED: u32 = 8;
 const UNIMPLEMENTED: u32 = 12;
 const INTERNAL: u32 = 13;
 const UNAVAILABLE: u32 = 14;
-
-/// By code.
-const NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// Whether a message with these fields is one of a gRPC call: `application/grpc`, with or without a
-/// format behind it. Not gRPC-Web, which is HTTP like any other.
-pub(crate) fn is_call(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return false;
-    };
-    let value = value.as_bytes();
-    let (Some(start), rest) = (value.get(..CALL.len()), value.get(CALL.len()..)) else {
-        return false;
-    };
-    start.eq_ignore_ascii_case(CALL.as_bytes())
-        && matches!(rest, Some([] | [b'+' | b';' | b' ', ..]))
-}
-
-/// The code that a call ended with, by its trailers or by a head that is all of its answer. `None`
-/// where they do not say; one that is no code is `Err`.
-pub(crate) fn code(fields: &HeaderMap) -> Option<Result<u32, ()>> {
-    let value = fields.get(STATUS)?;
-    let text = value.to_str().unwrap_or_default();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    Some(text.parse().ok().filter(|_| digits).ok_or(()))
-}
-
-/// The name of a code.
-pub(crate) fn name(code: u32) -> &'static str {
-    let known = usize::try_from(code).ok().and_then(|code| NAMES.get(code));
-    known.copied().unwrap_or("no code of gRPC's")
-}
 
 /// The HTTP status that says the same about who answered as the code in these fields; `None` where
 /// they have none.
@@ -105,13 +55,7 @@ pub(crate) fn own_answer(response: Response<ResponseBody>) -> Response<ResponseB
     let ResponseBody::Text(text) = body else {
         return Response::from_parts(head, body);
     };
-    let code = match head.status.as_u16() {
-        502 | 503 => UNAVAILABLE,
-        504 => DEADLINE_EXCEEDED,
-        404 => UNIMPLEMENTED,
-        413 => RESOURCE_EXHAUSTED,
-        _ => INTERNAL,
-    };
+    let code = own_code(head.status);
     let retry_after = head.headers.get(RETRY_AFTER);
     let seconds: Option<u64> = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     end(&mut head.headers, code, text.trim_ascii_end());
@@ -123,6 +67,17 @@ pub(crate) fn own_answer(response: Response<ResponseBody>) -> Response<ResponseB
     head.headers.insert(CONTENT_TYPE, call);
     head.status = StatusCode::OK;
     Response::from_parts(head, ResponseBody::Empty)
+}
+
+/// The code that says the same as a status of leeward's own.
+pub(crate) fn own_code(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        502 | 503 => UNAVAILABLE,
+        504 => DEADLINE_EXCEEDED,
+        404 => UNIMPLEMENTED,
+        413 => RESOURCE_EXHAUSTED,
+        _ => INTERNAL,
+    }
 }
 
 /// The trailers of an answer that broke off on its way. `writes` where a client that sees

@@ -12,6 +12,7 @@ use crate::classify::{self, Failure};
 use crate::error::Step;
 use crate::exchange::Exchange;
 use crate::forwarding::Seen;
+use crate::grpc;
 use crate::handler::refuse;
 use crate::headers::{self, Hop};
 use crate::relay::{Relay, Settle};
@@ -26,6 +27,7 @@ use leeward_failover::select::Reach;
 use leeward_failover::{Class, EndpointId, Outcome, PoolId, Repeat};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// One request on its route.
@@ -37,10 +39,16 @@ pub(crate) struct Job {
     pub(crate) pool: PoolId,
     pub(crate) key: Option<u64>,
     pub(crate) deadline: Option<Instant>,
+    /// How long the client of a call waits, as it said.
+    pub(crate) call_timeout: Option<Duration>,
+    /// The deadline is the client's, and earlier than the policy's.
+    pub(crate) hurried: bool,
     /// Endpoints that were tried, in order.
     pub(crate) tried: RefCell<Vec<EndpointId>>,
     /// Whether any of them may have received something.
     pub(crate) sent: Cell<Sent>,
+    /// Whether leeward had nothing left to open a connection with.
+    pub(crate) short: Cell<bool>,
 }
 
 impl Job {
@@ -52,15 +60,20 @@ impl Job {
         guard: Option<BodyGuard>,
     ) -> Self {
         let class = exchange.class;
-        let (pool, key, deadline) = {
+        let call_timeout = match exchange.call {
+            true => grpc::timeout::of_call(request.headers()),
+            false => None,
+        };
+        let (pool, key, span) = {
             let route = route_of(&exchange);
             let io = &exchange.held.serving.policy.pools[route.pool.index()];
             let key = exchange.affinity(&io.affinity, &request);
-            let deadline = route
-                .deadline
-                .map(|span| Instant::from_std(exchange.started) + span);
-            (route.pool, key, deadline)
+            (route.pool, key, route.deadline)
         };
+        let hurried = call_timeout.is_some_and(|said| span.is_none_or(|span| said < span));
+        let span = if hurried { call_timeout } else { span };
+        // A time that is too far away to be one is none.
+        let deadline = span.and_then(|span| Instant::from_std(exchange.started).checked_add(span));
         let hop = headers::prepare_request(&mut request, &exchange.forwarding(), seen);
         origin_form(request.uri_mut());
         let (mut head, incoming) = request.into_parts();
@@ -83,8 +96,11 @@ impl Job {
             pool,
             key,
             deadline,
+            call_timeout,
+            hurried,
             tried: RefCell::default(),
             sent: Cell::new(Sent::Nothing),
+            short: Cell::new(false),
         }
     }
 
@@ -163,7 +179,7 @@ impl Job {
         self.exchange.worker.cells.observe(slots.head, took);
         let held = whole.as_ref();
         self.exchange
-            .log(|account| account.answered(response.status(), took, held));
+            .log(|account| account.answered(&response, took, held));
         if !self.body.is_complete() {
             // Answered early: from here on the client owes nothing.
             self.body.unwanted();
@@ -211,10 +227,12 @@ impl Job {
             // The body turned out to be one that may not pass: the client is told why.
             return refuse(self.exchange, refusal);
         }
-        if matches!(failure, Failure::Unplaced) {
+        if matches!(failure, Failure::Unplaced) && !self.short.get() {
             let slots = &self.exchange.held.serving.pools[self.pool.index()];
             self.exchange.worker.cells.inc(slots.unplaced);
         }
+        let short = self.short.get() && self.sent.get() == Sent::Nothing;
+        let failure = if short { &Failure::Short } else { failure };
         let told = classify::unanswered(class, self.sent.get(), failure);
         tracing::debug!(
             client = %self.exchange.client,
@@ -224,9 +242,9 @@ impl Job {
         );
         let seconds = 1 + self.exchange.worker.draw(|rng| rng.next_u64()) % 3;
         self.exchange.log(|account| match failure {
-            Failure::Unplaced => account.flag(Flag::Unplaced),
+            Failure::Unplaced | Failure::Short => account.flag(Flag::Unplaced),
             Failure::Attempt(error) => match error.step {
-                Step::Deadline => account.flag(Flag::Deadline),
+                Step::Deadline | Step::Hurried => account.flag(Flag::Deadline),
                 Step::ClientBody => account.flag(Flag::ClientCut),
                 _ => {}
             },

@@ -61,6 +61,7 @@ pub mod route;
 mod serve;
 mod serve_h2;
 mod serving;
+mod shortage;
 mod signs;
 mod snapshot;
 mod state_dir;

@@ -7,7 +7,7 @@
 use leeward_config::suggest;
 use leeward_failover::{
     EndpointId, Engine, Input, Objection, OperatorWord, Policy, PoolProspect, ProviderId, SiteId,
-    Target, Time,
+    Target, Time, WordLeft,
 };
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +52,8 @@ pub(crate) struct Report {
     lasts_ms: Option<u64>,
     reason: String,
     objections: Vec<Objection>,
+    /// Of what is restored: words around it and in it that were said by themselves, and stand.
+    still: Vec<WordLeft>,
     pools: Vec<PoolProspect>,
 }
 
@@ -85,6 +87,10 @@ pub(crate) fn say(engine: &Engine, saying: Saying, now: Time) -> (Answer, Option
         lasts_ms: lasts.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
         reason: saying.reason.clone(),
         objections: prospect.objections,
+        still: match saying.word {
+            OperatorWord::Active => engine.words_left(&targets, now),
+            OperatorWord::Draining | OperatorWord::Evacuated => Vec::new(),
+        },
         pools: prospect.pools,
     };
     if objected && !saying.force {

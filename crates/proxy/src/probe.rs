@@ -17,6 +17,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use leeward_config::policy::{Comparison, HttpProbe, JsonCheck, Pool, Probe};
 use leeward_failover::{ProbeFailure, ProbeResult};
+use leeward_metrics::Shortage;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,19 @@ pub(crate) struct ProbeSpec {
 /// Why a probe failed: at which step, and in words.
 type Failed = (ProbeFailure, String);
 
+/// Why a probe did not pass.
+enum Missed {
+    Failed(Failed),
+    /// It could not be made: that says nothing of the endpoint.
+    Unmade(Shortage),
+}
+
+impl From<Failed> for Missed {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
+}
+
 impl ProbeSpec {
     pub(crate) fn new(pool: &Pool, timeout: Duration) -> Self {
         Self {
@@ -38,25 +52,23 @@ impl ProbeSpec {
     }
 }
 
-/// Probes once, within the timeout.
-pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> ProbeResult {
+/// Probes once, within the timeout. Errors: what leeward lacked to make the probe.
+pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> Result<ProbeResult, Shortage> {
     let started = Instant::now();
-    let result = match tokio::time::timeout(spec.timeout, run(io, spec)).await {
-        Ok(result) => result,
-        Err(_) => Err((
-            ProbeFailure::Timeout,
-            format!("no whole answer within {:?}", spec.timeout),
-        )),
-    };
-    match result {
-        Ok(()) => ProbeResult::Passed {
+    match tokio::time::timeout(spec.timeout, run(io, spec)).await {
+        Ok(Ok(())) => Ok(ProbeResult::Passed {
             took: started.elapsed(),
-        },
-        Err((cause, detail)) => ProbeResult::Failed { cause, detail },
+        }),
+        Ok(Err(Missed::Failed((cause, detail)))) => Ok(ProbeResult::Failed { cause, detail }),
+        Ok(Err(Missed::Unmade(short))) => Err(short),
+        Err(_) => Ok(ProbeResult::Failed {
+            cause: ProbeFailure::Timeout,
+            detail: format!("no whole answer within {:?}", spec.timeout),
+        }),
     }
 }
 
-async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
+async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Missed> {
     let mut wanted = io.usual_connect().clone();
     // The connection's own limit is what is left of the probe's: it names the step that hung.
     wanted.timeout = spec
@@ -65,11 +77,12 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
         .min(wanted.timeout);
     let (stream, wire) = connect(io.address, &wanted).await.map_err(|error| {
         let cause = match (error.step, error.timed_out) {
+            (Step::Short(short), _) => return Missed::Unmade(short),
             (Step::Tls, _) => ProbeFailure::Tls,
             (_, true) => ProbeFailure::ConnectTimeout,
             (_, false) => ProbeFailure::Refused,
         };
-        (cause, error.detail)
+        Missed::Failed((cause, error.detail))
     })?;
     if let Some(ends) = certificate::first_end(stream.certificates()) {
         io.certificate_ends.store(ends, Ordering::Relaxed);
@@ -82,23 +95,25 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
     };
     if needs_http2 && agreed == Some(false) {
         let detail = "the backend does not agree to HTTP/2".to_owned();
-        return Err((ProbeFailure::Tls, detail));
+        return Err((ProbeFailure::Tls, detail).into());
     }
     let http = match &spec.probe {
         Probe::Http(http) => http,
-        Probe::Grpc(probe) => return grpc::ask((stream, wire), io, probe, spec.timeout).await,
+        Probe::Grpc(probe) => {
+            return Ok(grpc::ask((stream, wire), io, probe, spec.timeout).await?);
+        }
         Probe::Tcp => return Ok(()),
     };
     if io.shared.is_some() && agreed.unwrap_or(true) {
         let asked = Single::ask(stream, wire, request(io, http)?, agreed.is_some()).await;
         let (response, _single) = asked.map_err(|detail| (ProbeFailure::Reset, detail))?;
-        return check(response, http).await;
+        return Ok(check(response, http).await?);
     }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
     let driving = tokio::task::spawn_local(connection);
-    let result = async {
+    let result: Result<(), Failed> = async {
         let response = sender
             .send_request(request(io, http)?)
             .await
@@ -108,7 +123,7 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Failed> {
     .await;
     driving.abort();
     wire.reset();
-    result
+    Ok(result?)
 }
 
 fn broken(error: &hyper::Error) -> Failed {

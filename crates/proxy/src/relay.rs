@@ -215,6 +215,9 @@ impl Relay {
         self.ends.told = true;
         let writes = self.settle.as_ref().is_some_and(Settle::writes);
         let trailers = grpc::broken_off(writes, &error.to_string());
+        if let Some(settle) = &self.settle {
+            settle.exchange.log(|account| account.carries(&trailers));
+        }
         Ok(Frame::trailers(trailers))
     }
 
@@ -223,6 +226,7 @@ impl Relay {
         if let Some(status) = grpc::means(trailers) {
             self.ends.owes_status = false;
             if let Some(settle) = &mut self.settle {
+                settle.exchange.log(|account| account.carries(trailers));
                 settle.say(status, trailers);
             }
         }

@@ -10,6 +10,7 @@ use crate::connect::ConnectSpec;
 use crate::error::StartError;
 use crate::per_client::PerClient;
 use crate::route::RouteTable;
+use crate::shortage::Shortages;
 use crate::tls::{self, ClientTls, ServerTls};
 use leeward_config::policy::{Backend, Clients, Listener, Policy, Protocol, Route};
 use leeward_failover::Class;
@@ -39,6 +40,8 @@ pub(crate) struct Serving {
     pub(crate) access: Access,
     /// What workers count of the access log.
     pub(crate) log_slots: AccessLogSlots,
+    /// What leeward itself runs out of.
+    pub(crate) shortages: Shortages,
     client_tls: Vec<ClientTls>,
 }
 
@@ -137,6 +140,7 @@ impl Serving {
             sites,
             access,
             log_slots: metrics.access_log(),
+            shortages: Shortages::new(metrics),
             client_tls,
         })
     }

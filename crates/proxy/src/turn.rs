@@ -8,6 +8,7 @@ use crate::attempt::{Answer, Ended, Plan, attempt};
 use crate::classify::{self, Failure};
 use crate::error::{AttemptError, Step};
 use crate::exchange::{Exchange, Head};
+use crate::grpc;
 use crate::headers;
 use crate::job::{Job, route_of};
 use crate::race::{Finish, running};
@@ -226,6 +227,10 @@ impl Job {
             &backend.host_header,
             &upstream.io.authority,
         );
+        if let (Some(said), Some(deadline)) = (self.call_timeout, self.deadline) {
+            let left = deadline.saturating_duration_since(started);
+            grpc::timeout::pass_on(&mut head.headers, said, left);
+        }
         let (class, upgrade) = (self.exchange.class, self.hop.upgrade.is_some());
         let limits = &held.serving.policy.limits;
         let hold = Hold {
@@ -242,6 +247,7 @@ impl Job {
             order: class == Class::Order,
             upgrade,
             deadline: self.deadline,
+            hurried: self.hurried,
             patience: self.patience(started),
             asked_again,
             // A stream without an upgrade may say nothing for as long as there is nothing to say.
@@ -417,6 +423,12 @@ impl Job {
         self.tried.borrow_mut().push(upstream.io.id);
         if error.step == Step::Left {
             self.exchange.log(|account| account.left(upstream.io.id));
+        }
+        if let Step::Short(short) = error.step {
+            self.short.set(true);
+            let Exchange { worker, held, .. } = &self.exchange;
+            let shortages = &held.serving.shortages;
+            shortages.of_request(&worker.cells, short, upstream.io.address);
         }
         if let Some(outcome) = error.outcome() {
             self.exchange.note(upstream, outcome, Head::default());

@@ -37,6 +37,7 @@ fn the_reference_names_every_family_once() {
         include_str!("../capacity.rs"),
         include_str!("../concentration.rs"),
         include_str!("../access_log.rs"),
+        include_str!("../shortage.rs"),
     ];
     let defined: usize = sources
         .map(|text| text.matches(": Family =").count())

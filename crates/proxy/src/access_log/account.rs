@@ -9,9 +9,10 @@ use crate::attempt::{Answer, Ended};
 use crate::body::ClientBody;
 use crate::error::{AttemptError, Step};
 use crate::exchange::Exchange;
+use crate::grpc;
 use crate::upstream::Upstream;
 use crate::whole::Whole;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use leeward_config::policy::{AccessLog, PathMatch};
 use leeward_failover::retry::Sent;
 use leeward_failover::{Class, EndpointId, Outcome};
@@ -120,6 +121,8 @@ pub(crate) struct Account {
     fields: Vec<Option<HeaderValue>>,
     status: Cell<Option<u16>>,
     head: Cell<Option<Duration>>,
+    /// The code of gRPC that the client got.
+    grpc_status: Cell<Option<u32>>,
     /// Why it was refused.
     reason: Cell<Option<&'static str>>,
     flags: Cell<Flags>,
@@ -160,8 +163,9 @@ impl Account {
 
     /// A head goes to the client, this long after the request came, and the body where all of it
     /// is there.
-    pub(crate) fn answered(&self, status: StatusCode, after: Duration, body: Option<&Whole>) {
-        self.status.set(Some(status.as_u16()));
+    pub(crate) fn answered<B>(&self, head: &Response<B>, after: Duration, body: Option<&Whole>) {
+        self.status.set(Some(head.status().as_u16()));
+        self.carries(body.and_then(Whole::trailers).unwrap_or(head.headers()));
         self.head.set(Some(after));
         self.count_sent(body.map_or(0, |body| body.data().len()));
     }
@@ -170,6 +174,18 @@ impl Account {
     pub(crate) fn answers(&self, status: u16, bytes: usize) {
         self.status.set(Some(status));
         self.count_sent(bytes);
+    }
+
+    /// A head or trailers go to the client, perhaps with the code that a call ended with.
+    pub(crate) fn carries(&self, fields: &HeaderMap) {
+        if let Some(Ok(code)) = grpc::code(fields) {
+            self.ends_call(code);
+        }
+    }
+
+    /// A call ended with this code.
+    pub(crate) fn ends_call(&self, code: u32) {
+        self.grpc_status.set(Some(code));
     }
 
     /// Why it is refused.
@@ -301,6 +317,7 @@ impl Account {
             peer: exchange.conn.peer,
             tls: exchange.conn.tls,
             status: self.status.get(),
+            grpc_status: self.grpc_status.get(),
             outcome,
             reason: self.reason.get(),
             flags,

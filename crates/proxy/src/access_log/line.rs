@@ -32,6 +32,7 @@ pub(super) struct Record {
     pub(super) peer: SocketAddr,
     pub(super) tls: bool,
     pub(super) status: Option<u16>,
+    pub(super) grpc_status: Option<u32>,
     pub(super) outcome: RequestOutcome,
     pub(super) reason: Option<&'static str>,
     pub(super) flags: Flags,
@@ -84,12 +85,14 @@ impl How {
             How::Step(step) => match step {
                 Step::Connect => "connect",
                 Step::Tls => "tls",
+                Step::Short(_) => "short",
                 Step::Stale => "stale",
                 Step::BrokenReuse => "broken_reuse",
                 Step::Reset => "reset",
                 Step::Refused => "refused",
                 Step::Protocol => "protocol",
                 Step::Deadline => "deadline",
+                Step::Hurried => "hurried",
                 Step::Cut => "cut",
                 Step::Left => "left",
                 Step::ClientBody => "client_body",
@@ -143,6 +146,9 @@ impl Serialize for Record {
         line.serialize_entry("peer", &self.peer)?;
         line.serialize_entry("tls", &self.tls)?;
         line.serialize_entry("status", &self.status)?;
+        if let Some(code) = self.grpc_status {
+            line.serialize_entry("grpc_status", &code)?;
+        }
         line.serialize_entry("outcome", self.outcome.as_str())?;
         line.serialize_entry("ended_by", self.ended_by.as_str())?;
         line.serialize_entry("reason", &self.reason)?;

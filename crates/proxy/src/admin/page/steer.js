@@ -97,6 +97,7 @@ function draw() {
     document.getElementById("steer-prospect"),
     about.error ? h("p", { class: "error", role: "alert", "data-key": "error" }, about.error) : null,
     about.refused ? against(about.refused) : null,
+    shown?.still?.length ? still(shown.still) : null,
     shown ? (shown.pools.length ? shown.pools.map(pool) : h("p", { class: "muted", "data-key": "none" }, "No pool has anything there.")) : about.error ? null : h("p", { class: "muted", "data-key": "wait" }, "Asking leeward …"),
   );
 }
@@ -108,6 +109,15 @@ function against(report) {
     h("p", {}, h("b", {}, "leeward would refuse this: it takes away what is needed.")),
     h("ul", {}, report.objections.map((objection) => h("li", {}, objection.text))),
     h("label", { class: "check" }, h("input", { type: "checkbox", id: "steer-force" }), " Say it all the same; the journal keeps the reason"),
+  );
+}
+
+function still(words) {
+  return h(
+    "div",
+    { "data-key": "still" },
+    h("p", {}, "Words of their own stay, and are restored one by one:"),
+    h("ul", {}, words.map((one) => h("li", {}, `${one.target}: ${one.word}${one.reason ? ` (${one.reason})` : ""}`))),
   );
 }
 
