@@ -15,6 +15,7 @@
 //!
 //! `orders` feeds it and applies what it says; `spread` and `writer` go by it.
 
+use crate::bugs::{Bug, is_injected};
 use crate::facts::{self, Reason, spoken_counts};
 use crate::held::{Evidence, Held, spoken};
 use crate::hold::{HoldDown, Homecoming};
@@ -82,8 +83,9 @@ struct Row {
     /// Those of them that were answered 500.
     errors: u32,
     clients: u64,
-    /// When the first was heard of.
+    /// When the first was heard of, and the last.
     since: Time,
+    last: Time,
 }
 
 /// What may go there of a pool's orders, best first.
@@ -162,6 +164,7 @@ impl OrderPath {
             self.row.failed = self.row.failed.saturating_add(trailing);
             self.row.errors = self.row.errors.saturating_add(errors);
             self.row.clients |= hit;
+            self.row.last = now;
             self.succeeded_in_row = 0;
         } else {
             self.succeeded_in_row = self.succeeded_in_row.saturating_add(succeeded);
@@ -280,7 +283,11 @@ impl OrderPath {
                 let evidence = vec![("hold_down", spoken(self.hold.span()))];
                 self.hold.release(now);
                 self.forget(&pool.health);
-                Some(self.to(Verdict::Recovering, Cause::HoldDownOver, evidence, now))
+                let to = match is_injected(Bug::TimeProvesOrders) {
+                    true => Verdict::Healthy,
+                    false => Verdict::Recovering,
+                };
+                Some(self.to(to, Cause::HoldDownOver, evidence, now))
             }
             Verdict::Down => None,
             verdict => {
@@ -301,21 +308,23 @@ impl OrderPath {
         if !self.reads.vouch(now) || !self.reads.succeeded_since(since) {
             return None;
         }
-        if on_trial && (self.row.failed >= FAILS_AT_ONCE || self.silence.is_detour()) {
+        let soon = self.row.failed >= FAILS_AT_ONCE && !self.is_one_clients(now);
+        if on_trial && (soon || self.silence.is_detour()) {
             return Some(Cause::FailedInRamp);
         }
         if let Some(cause) = self.silence.confirmed(now) {
             return Some(cause);
         }
-        if self.doubted && self.row.failed >= FAILS_AT_ONCE {
+        if self.doubted && soon {
             return Some(Reason::Consecutive.cause());
         }
         if self.fails_in_a_row(health, now) {
             return Some(Reason::Consecutive.cause());
         }
+        let others = self.long.clients(now).0;
         let ratio = self.row.failed > 0
-            && (is_failing(&mut self.window, health, now)
-                || is_failing(&mut self.long, health, now));
+            && (is_failing(&mut self.window, others, health, now)
+                || is_failing(&mut self.long, others, health, now));
         ratio.then(|| Reason::Ratio.cause())
     }
 
@@ -324,19 +333,33 @@ impl OrderPath {
             failed,
             errors,
             clients,
+            last,
             ..
         } = self.row;
+        // That reads vouch only now does not make failures of long ago speak.
+        if now.since(last) > health.window * LONG {
+            return false;
+        }
         let enough = health.consecutive.max(1);
+        if is_injected(Bug::OneClientMovesOrders) {
+            return failed >= enough;
+        }
         let hit = clients.count_ones();
         if hit > 1 {
             let seen = self.window.clients(now).0.count_ones();
             return failed >= enough && hit >= seen.min(SEVERAL);
         }
-        // One client alone: its orders may be what is wrong.
-        let others = self.long.clients(now).0 & !clients;
         let hard = failed.saturating_sub(errors);
         let many = failed >= enough.max(health.min_requests);
-        (hard >= enough || many) && others == 0
+        (hard >= enough || many) && !self.is_one_clients(now)
+    }
+
+    /// Whether only one client's orders failed in a row, and others were seen lately whose did not: its
+    /// orders may be what is wrong.
+    fn is_one_clients(&self, now: Time) -> bool {
+        let hit = self.row.clients;
+        let others = self.long.clients(now).0 & !hit;
+        hit.count_ones() == 1 && others != 0
     }
 
     fn leave(&mut self, cause: Cause, pool: &Pool, now: Time) -> Verdict {
@@ -382,14 +405,17 @@ impl OrderPath {
     }
 }
 
-/// Whether so large a share of the orders fails, and of more than half of the clients.
-fn is_failing(window: &mut OrderWindow, health: &HealthParams, now: Time) -> bool {
+/// Whether so large a share of the orders fails, and of more than half of the clients; of one alone only
+/// where no others were seen `lately`.
+fn is_failing(window: &mut OrderWindow, lately: u64, health: &HealthParams, now: Time) -> bool {
     let counts = window.sum(now);
     let (seen, hit) = window.clients(now);
-    let (seen, hit) = (seen.count_ones(), hit.count_ones());
-    counts.all >= health.min_requests.max(1)
-        && counts.ratio() >= health.failing
-        && (hit * 2 > seen || seen == 1)
+    let alone = hit.count_ones() <= 1;
+    let many = match alone {
+        true => lately & !hit == 0 || is_injected(Bug::OneClientMovesOrders),
+        false => hit.count_ones() * 2 > seen.count_ones(),
+    };
+    counts.all >= health.min_requests.max(1) && counts.ratio() >= health.failing && many
 }
 
 /// What reads meet at the same endpoint.

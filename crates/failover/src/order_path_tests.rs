@@ -268,3 +268,36 @@ fn orders_that_are_only_ever_told_full_fail() {
         assert_eq!(some.tell(&[], &good, &[1]), None);
     }
 }
+
+#[test]
+fn one_client_that_sends_most_takes_nothing_down_while_others_were_well_a_moment_ago() {
+    let mut bench = Bench::well();
+    bench.pass(Duration::from_secs(5));
+    for _ in 0..100 {
+        let told = bench.tell(&[(Outcome::Success, 5)], &[(Outcome::ServerError, 2)], &[9]);
+        assert_eq!(told, None);
+    }
+}
+
+#[test]
+fn one_clients_failures_shut_no_neighbour_of_a_path_that_is_shut() {
+    let mut bench = Bench::well();
+    bench.around.doubted = true;
+    for _ in 0..100 {
+        let told = bench.tell(&[(Outcome::Success, 5)], &[(Outcome::ServerError, 2)], &[9]);
+        assert_eq!(told, None);
+        bench.tell(&[], &[(Outcome::Success, 1)], &[1]);
+    }
+}
+
+#[test]
+fn failures_of_long_ago_say_nothing_when_reads_succeed_again() {
+    let mut bench = Bench::well();
+    for _ in 0..5 {
+        bench.tell(&FAILS, &FAILS, &[1, 2, 3]);
+    }
+    bench.pass(Duration::from_secs(40));
+    for _ in 0..20 {
+        assert_eq!(bench.good_reads(), None);
+    }
+}

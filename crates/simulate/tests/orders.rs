@@ -24,7 +24,13 @@ fn play(place: &str, mode: Mode, rate: f64) -> World {
         (Class::Cancel, rate / 4.0),
     ] {
         let pool = "trading".to_owned();
-        plan.loads.push(Load { pool, class, rate });
+        let client = None;
+        plan.loads.push(Load {
+            pool,
+            class,
+            rate,
+            client,
+        });
     }
     let mut phase = Phase::new(mode, FROM, TO, plan.at(place));
     phase.classes = vec![Class::Order, Class::Cancel];
