@@ -266,19 +266,24 @@ impl Engine {
         if !self.is_silence(id, overdue) {
             return;
         }
+        let of_orders = self.is_of_orders_alone(id, overdue);
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return;
         };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let first = !endpoint.silence.is_suspicious();
-        let changed = endpoint.waited_for(overdue, Rules { pool, now });
+        let rules = Rules { pool, now };
+        let changed = match of_orders {
+            true => endpoint.orders_wait(rules),
+            false => endpoint.waited_for(overdue, rules),
+        };
         let deadline = endpoint.deadline();
         match changed {
             Some(changed) => self.endpoint_changed(id, changed.from),
             None => self.arm(Timer::Endpoint(id), deadline),
         }
-        if first {
+        if first && !of_orders {
             self.hurry(id);
         }
     }

@@ -187,9 +187,11 @@ impl OrderPath {
     pub(crate) fn waited_for(
         &mut self,
         overdue: Overdue,
+        probed: Option<Time>,
         pool: &Pool,
         now: Time,
     ) -> Option<Verdict> {
+        self.reads.stands_in = probed;
         // What is known of paths speaks of the endpoint; that it lives, its reads say.
         let overdue = Overdue {
             dead_paths: 0,
@@ -243,6 +245,13 @@ impl OrderPath {
     /// Since when no order was answered, while any waits.
     pub(crate) fn silent_since(&self) -> Option<Time> {
         self.silence.since()
+    }
+
+    /// Whether orders that have waited since then are judged here alone: reads were answered, or a
+    /// probe in their place (`probed`).
+    pub(crate) fn is_vouched_since(&mut self, then: Time, probed: Option<Time>, now: Time) -> bool {
+        self.reads.stands_in = probed;
+        self.reads.vouch(now) && self.reads.succeeded_since(then)
     }
 
     /// Whether failed orders are judged here alone: reads say that the rest is well.

@@ -75,9 +75,10 @@ impl Bench {
         let overdue = Overdue {
             requests,
             oldest: Duration::from_millis(oldest),
-            dead_paths: 0,
+            ..Overdue::default()
         };
-        self.path.waited_for(overdue, &self.pool, self.now)
+        self.path
+            .waited_for(overdue, self.around.probed, &self.pool, self.now)
     }
 
     fn pass(&mut self, span: Duration) {
