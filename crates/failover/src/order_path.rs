@@ -8,8 +8,8 @@
 //!
 //! A database that went read-only or a matching engine that is gone breaks orders and nothing else:
 //! reads and probes go on succeeding, and prove nothing of it. So orders are judged by orders alone.
-//! It trips on failures in a row, on a ratio with a minimum count, and on orders that wait while reads
-//! are answered. It protects against callers: what one client's orders do alone says nothing while
+//! It trips on failures in a row, on a ratio with a minimum count, on a smaller one that lasts
+//! (`order_blocks`), and on orders that wait while reads are answered. It protects against callers: what one client's orders do alone says nothing while
 //! others' succeed, and it takes more of them where they are 500 to a single client. Where reads fail as well it
 //! says nothing: that is the endpoint's own verdict (`endpoint`).
 //!
@@ -20,6 +20,7 @@ use crate::facts::{self, Reason, spoken_counts};
 use crate::held::{Evidence, Held, spoken};
 use crate::hold::{HoldDown, Homecoming};
 use crate::input::{Outcome, Overdue, Tally};
+use crate::order_blocks::Blocks;
 use crate::order_window::OrderWindow;
 use crate::policy::{HealthParams, Pool};
 use crate::silence::Silence;
@@ -50,6 +51,10 @@ pub(crate) struct OrderPath {
     pub held: Held,
     window: OrderWindow,
     long: OrderWindow,
+    /// Those that fail in part.
+    blocks: Blocks,
+    /// It was shut for those: a few that succeed in a row prove nothing.
+    gray: bool,
     /// Failures since the last success.
     row: Row,
     /// Successes since the last failure.
@@ -111,6 +116,8 @@ impl OrderPath {
             },
             window: OrderWindow::new(health.window),
             long: OrderWindow::new(health.window * LONG),
+            blocks: Blocks::default(),
+            gray: false,
             row: Row::default(),
             succeeded_in_row: 0,
             full_in_row: 0,
@@ -152,6 +159,13 @@ impl OrderPath {
         let hit = if full > 0 { orders.clients } else { orders.hit };
         self.window.add(counts, (orders.clients, hit), now);
         self.long.add(counts, (orders.clients, hit), now);
+        // What is on trial may take its time.
+        let longest = match self.held.verdict {
+            Verdict::Healthy => LONG,
+            _ => u32::MAX,
+        };
+        let clients = (orders.clients, hit);
+        self.blocks.add(counts, clients, &pool.health, longest, now);
         if succeeded > 0 {
             self.row = Row::default();
         }
@@ -213,6 +227,7 @@ impl OrderPath {
         (self.held.verdict != Verdict::Healthy).then(|| {
             self.hold.release(now);
             self.forget(health);
+            self.gray = false;
             self.to(Verdict::Healthy, Cause::Operator, Evidence::new(), now)
         })
     }
@@ -285,7 +300,10 @@ impl OrderPath {
     }
 
     fn judge(&mut self, taken: bool, pool: &Pool, now: Time) -> Option<Verdict> {
-        let proved = self.succeeded_in_row >= PROVED;
+        let proved = match self.gray {
+            true => self.blocks.is_clean(),
+            false => self.succeeded_in_row >= PROVED,
+        };
         match self.held.verdict {
             Verdict::Down if proved && taken => Some(self.acquit(now)),
             Verdict::Down if self.hold.is_over(now) => {
@@ -310,7 +328,9 @@ impl OrderPath {
     }
 
     fn reason(&mut self, on_trial: bool, health: &HealthParams, now: Time) -> Option<Cause> {
+        let gray = self.is_gray(on_trial);
         let since = match self.row.failed {
+            0 if gray => self.blocks.since(),
             0 => self.silence.since()?,
             _ => self.row.since,
         };
@@ -318,7 +338,7 @@ impl OrderPath {
             return None;
         }
         let soon = self.row.failed >= FAILS_AT_ONCE && !self.is_one_clients(now);
-        if on_trial && (soon || self.silence.is_detour()) {
+        if on_trial && (soon || gray || self.silence.is_detour()) {
             return Some(Cause::FailedInRamp);
         }
         if let Some(cause) = self.silence.confirmed(now) {
@@ -334,7 +354,13 @@ impl OrderPath {
         let ratio = self.row.failed > 0
             && (is_failing(&mut self.window, others, health, now)
                 || is_failing(&mut self.long, others, health, now));
-        ratio.then(|| Reason::Ratio.cause())
+        (ratio || gray).then(|| Reason::Ratio.cause())
+    }
+
+    /// Whether orders fail in part for long enough; less is enough where others doubt it already.
+    const fn is_gray(&self, on_trial: bool) -> bool {
+        let enough = if on_trial || self.doubted { 1 } else { 2 };
+        self.blocks.gray() >= enough
     }
 
     fn fails_in_a_row(&mut self, health: &HealthParams, now: Time) -> bool {
@@ -373,7 +399,16 @@ impl OrderPath {
 
     fn leave(&mut self, cause: Cause, pool: &Pool, now: Time) -> Verdict {
         let mut evidence = vec![("orders_failed", spoken_counts(self.window.sum(now)))];
+        let on_trial = self.held.verdict == Verdict::Recovering;
+        let ratio = matches!(cause, Cause::FailureRatio | Cause::FailedInRamp);
+        let gray = ratio && self.is_gray(on_trial);
         match cause {
+            _ if gray => {
+                let threshold = pool.health.failing * facts::DEGRADING * 100.0;
+                evidence.push(("threshold", format!("{threshold:.1}%")));
+                let lasts = now.since(self.blocks.since());
+                evidence.push(("for", spoken(lasts)));
+            }
             Cause::ConsecutiveFailures | Cause::FailedInRamp if self.row.failed > 0 => {
                 evidence.push(("failed_in_a_row", self.row.failed.to_string()));
             }
@@ -392,11 +427,17 @@ impl OrderPath {
         self.hold.begin(&Homecoming::of(&pool.failover), now);
         evidence.push(("hold_down", spoken(self.hold.span())));
         self.forget(&pool.health);
+        self.gray = gray || self.gray && on_trial;
         self.to(Verdict::Down, cause, evidence, now)
     }
 
     fn acquit(&mut self, now: Time) -> Verdict {
-        let evidence = vec![("succeeded_in_a_row", self.succeeded_in_row.to_string())];
+        let proof = match self.blocks.last().filter(|_| self.gray) {
+            Some(counts) => ("orders_failed", spoken_counts(counts)),
+            None => ("succeeded_in_a_row", self.succeeded_in_row.to_string()),
+        };
+        let evidence = vec![proof];
+        (self.gray, self.blocks) = (false, Blocks::default());
         self.hold.release(now);
         self.to(Verdict::Healthy, Cause::TrafficSucceeds, evidence, now)
     }
@@ -406,6 +447,7 @@ impl OrderPath {
         self.window.clear(health.window);
         self.long.clear(health.window * LONG);
         (self.row, self.succeeded_in_row, self.full_in_row) = (Row::default(), 0, 0);
+        self.blocks = Blocks::default();
         self.silence = Silence::default();
     }
 

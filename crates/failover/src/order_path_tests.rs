@@ -302,3 +302,51 @@ fn failures_of_long_ago_say_nothing_when_reads_succeed_again() {
         assert_eq!(bench.good_reads(), None);
     }
 }
+
+#[test]
+fn a_third_of_the_orders_that_fails_for_long_takes_the_path_down() {
+    let mut bench = Bench::well();
+    let mut told = Vec::new();
+    for round in 0..200 {
+        let client = round % 20;
+        let outcome = match round % 3 {
+            0 => Outcome::ServerError,
+            _ => Outcome::Success,
+        };
+        let orders = [(outcome, 1)];
+        let cause = bench.tell(&[(Outcome::Success, 5)], &orders, &[client]);
+        told.extend(cause.map(|cause| (round, cause)));
+        if cause.is_some() {
+            break;
+        }
+    }
+    let [(round, Cause::FailureRatio)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(round > 60, "three seconds are no long time: {round}");
+}
+
+#[test]
+fn a_path_that_failed_in_part_is_not_proved_by_five_that_succeed() {
+    let mut bench = Bench::well();
+    let some = |round: u64| match round % 3 {
+        0 => [(Outcome::ServerError, 1)],
+        _ => [(Outcome::Success, 1)],
+    };
+    let reads = [(Outcome::Success, 5)];
+    (0..200).for_each(|round| {
+        if bench.path.fitness() == Fitness::Fit {
+            bench.tell(&reads, &some(round), &[round % 20]);
+        }
+    });
+    assert_eq!(bench.path.fitness(), Fitness::Unfit);
+    bench.pass(Duration::from_secs(30));
+    let good = [(Outcome::Success, 1)];
+    let told: Vec<_> = (0..60)
+        .filter_map(|round| Some((round, bench.tell(&reads, &good, &[round % 20])?)))
+        .collect();
+    let [(round, Cause::TrafficSucceeds)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(round >= 20, "{round}");
+}

@@ -389,6 +389,11 @@ fn orders_alone(plan: &mut Plan, draft: &Draft) {
     let mut phase = Phase::new(mode, from, to, plan.at(place));
     phase.classes = vec![Class::Order, Class::Cancel];
     phase.label = format!("{place} (orders alone)");
+    if mode == Mode::Http && apart.chance(0.5) {
+        // In part: it takes longer to tell.
+        (phase.share, phase.codes) = (0.35, vec![500]);
+        phase.to = phase.to + Duration::from_secs(15);
+    }
     plan.phases.push(phase);
 }
 

@@ -140,6 +140,7 @@ impl Shadow {
     /// Time has passed.
     pub(crate) fn look(&mut self, world: &World) {
         self.places.look(world, &self.quiet, &mut self.found);
+        self.paths.look(world, &self.quiet, &mut self.found);
         self.home.look(world, &mut self.found);
         self.tables.look(world, &self.quiet, &mut self.found);
     }

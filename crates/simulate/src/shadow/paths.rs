@@ -13,6 +13,8 @@ const WINDOW: Duration = Duration::from_secs(31);
 const PROVED: usize = 5;
 /// So many other clients whose orders succeed are enough to say that it is one client's own trouble.
 const OTHERS: usize = 5;
+/// So many orders that a fifth of each quarter of them fails leave no doubt.
+const ENOUGH: usize = 160;
 /// What was met reaches the engine this much later at most, and clocks are read in milliseconds.
 const SLACK: Duration = Duration::from_millis(150);
 /// More is not remembered of an endpoint.
@@ -78,12 +80,53 @@ impl Paths {
         }
     }
 
+    /// Orders do not fail in part for long where nothing else does, and nothing is said of it.
+    pub(crate) fn look(&mut self, world: &World, quiet: &Quiet, found: &mut Found) {
+        if quiet.is_upset(world.now, WINDOW) || quiet.has_words(world.now) {
+            return;
+        }
+        for (endpoint, path) in &self.known {
+            let info = world.table.endpoint(*endpoint);
+            let server = info.and_then(|info| world.server_at(info.address));
+            let Some(server) = server.filter(|_| path.shut.is_none()) else {
+                continue;
+            };
+            if world.hurts_orders_alone(server) && path.fails_in_part() {
+                let what = "fail in part, and its order path is not shut";
+                let name = world.servers[server].address;
+                found.broken(world.now, "detection", format!("orders at {name} {what}"));
+            }
+        }
+    }
+
     pub(crate) fn restarted(&mut self) {
         self.known.clear();
     }
 }
 
 impl Path {
+    /// Whether so many of the last orders failed, in all of that time and of several clients, that it
+    /// cannot be chance.
+    fn fails_in_part(&self) -> bool {
+        let since = self.changed.unwrap_or(Time::ZERO);
+        let last = || self.met.iter().rev().take(ENOUGH);
+        let young = last().all(|(at, ..)| *at >= since);
+        let span = match (last().next(), last().next_back()) {
+            (Some((to, ..)), Some((from, ..))) => to.since(*from),
+            _ => Duration::ZERO,
+        };
+        let failed = |skipped: usize| {
+            let part = last().skip(skipped).take(ENOUGH / 4);
+            part.filter(|(.., failed)| *failed).count()
+        };
+        let everywhere = (0..4).all(|part| failed(part * ENOUGH / 4) * 5 >= ENOUGH / 4);
+        let hit = last().filter(|(.., failed)| *failed);
+        let clients: BTreeSet<u64> = hit.map(|(_, client, _)| *client).collect();
+        let lasts = span > Duration::from_secs(8) && span < WINDOW * 3;
+        let several = clients.len() > OTHERS;
+        last().count() == ENOUGH && young && lasts && everywhere && several
+    }
+
     fn clients(&self, since: Time, failed: bool) -> BTreeSet<u64> {
         let met = self.met.iter();
         let such = met.filter(|(at, _, bad)| *at >= since && *bad == failed);
