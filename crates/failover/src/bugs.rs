@@ -32,6 +32,14 @@ pub enum Bug {
     ProviderNeverLeft,
     /// Standbys get their warmth ten times over.
     TooWarm,
+    /// One client's failures alone shut an order path.
+    OneClientMovesOrders,
+    /// Orders trickle home while its order path is on trial: two providers write.
+    OrdersTrickleHome,
+    /// Time alone opens an order path that was shut.
+    TimeProvesOrders,
+    /// A detour of the orders counts as a move of their writer.
+    DetourMovesWriter,
 }
 
 #[cfg(feature = "injected-bugs")]

@@ -6,6 +6,7 @@
 //! a provider that has proved itself and has answered since: when the proxy's own uplink dies, the
 //! first provider to fall silent is no reason to send orders to the next one.
 
+use crate::bugs::{Bug, is_injected};
 use crate::engine::Engine;
 use crate::id::{PoolId, ProviderId};
 use crate::order_path::Fitness;
@@ -32,6 +33,9 @@ impl Engine {
         let awaited = std::mem::replace(&mut pool.awaits_detour, wanted.is_some() && to.is_none());
         let asks = pool.awaits_detour && !awaited;
         let before = std::mem::replace(&mut pool.detour, to);
+        if is_injected(Bug::DetourMovesWriter) {
+            pool.writer = to.or(pool.writer);
+        }
         let writer = pool.writer;
         let name = |id: Option<ProviderId>| {
             id.map_or_else(String::new, |id| self.fleet.provider_name(id).to_owned())

@@ -113,6 +113,12 @@ impl Endpoint {
         self.judge(Cause::ProbesPassed, rules)
     }
 
+    /// Orders alone wait for it, and its order path judges them.
+    pub(crate) fn orders_wait(&mut self, rules: Rules<'_>) -> Option<Changed> {
+        let ended = self.silence.excuse();
+        ended.then(|| self.judge(Cause::ProbesPassed, rules))?
+    }
+
     /// Looks at it anew because time has passed.
     pub(crate) fn woken(&mut self, rules: Rules<'_>) -> Option<Changed> {
         self.silence.tick(rules.now);

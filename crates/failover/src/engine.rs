@@ -40,6 +40,9 @@ pub struct Engine {
     /// When the process last stood still and went on.
     resumed: Option<Time>,
     table: Arc<Table>,
+    /// What the sweep saw after the last input.
+    #[cfg(debug_assertions)]
+    pub(crate) audit: crate::invariants::Audit,
 }
 
 /// What has to be decided anew before the input is done with.
@@ -66,6 +69,8 @@ impl Engine {
             directory: Arc::default(),
             resumed: None,
             table: Arc::default(),
+            #[cfg(debug_assertions)]
+            audit: crate::invariants::Audit::default(),
         }
     }
 
@@ -79,6 +84,8 @@ impl Engine {
         let now = now.max(self.now).min(Time(u64::MAX - 1));
         self.notice_jump(now);
         self.now = now;
+        #[cfg(debug_assertions)]
+        let told = crate::invariants::Told::of(&input);
         match input {
             Input::Policy(policy) => self.load(*policy),
             Input::Addresses {
@@ -117,7 +124,7 @@ impl Engine {
         self.settle();
         self.publish();
         #[cfg(debug_assertions)]
-        self.check_invariants();
+        self.check_invariants(told);
     }
 
     /// Takes in what came together: a thousand endpoints that fail at once are one decision.
@@ -261,19 +268,24 @@ impl Engine {
         if !self.is_silence(id, overdue) {
             return;
         }
+        let of_orders = self.is_of_orders_alone(id, overdue);
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return;
         };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let first = !endpoint.silence.is_suspicious();
-        let changed = endpoint.waited_for(overdue, Rules { pool, now });
+        let rules = Rules { pool, now };
+        let changed = match of_orders {
+            true => endpoint.orders_wait(rules),
+            false => endpoint.waited_for(overdue, rules),
+        };
         let deadline = endpoint.deadline();
         match changed {
             Some(changed) => self.endpoint_changed(id, changed.from),
             None => self.arm(Timer::Endpoint(id), deadline),
         }
-        if first {
+        if first && !of_orders {
             self.hurry(id);
         }
     }

@@ -190,6 +190,9 @@ pub struct Overdue {
     pub oldest: Duration,
     /// On how many of their connections the kernel knows that what was sent does not arrive.
     pub dead_paths: u32,
+    /// How many of them are orders and cancels: where those are all, reads may be fine.
+    #[serde(default)]
+    pub orders: u32,
 }
 
 /// What one attempt at an endpoint came to, as far as its health is concerned.

@@ -1,21 +1,46 @@
 //! What must always hold, swept after each input in debug builds.
 //!
 //! Relations between things, not restatements of the code that made them. A broken one is a bug in
-//! the engine, never in what it was told.
+//! the engine, never in what it was told. Those of orders are in `orders`.
+
+mod orders;
+
+pub(crate) use orders::Audit;
 
 use crate::engine::Engine;
 use crate::fleet::Census;
 use crate::id::{PoolId, ProviderId};
-use crate::input::Target;
+use crate::input::{Input, Target};
 use crate::table::{Lane, PoolTable};
 use crate::verdict::Verdict;
 
 /// Rounding errors are smaller.
 const EPSILON: f64 = 1e-6;
 
+/// What the engine was told last, as far as it matters to what may have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A policy: ids may mean other places.
+    Policy,
+    /// A memory: the journal goes on with other numbers.
+    Memory,
+    Fact,
+}
+
+impl Told {
+    pub(crate) const fn of(input: &Input) -> Told {
+        match input {
+            Input::Policy(_) => Told::Policy,
+            Input::Memory { .. } => Told::Memory,
+            _ => Told::Fact,
+        }
+    }
+}
+
 impl Engine {
     /// Panics where an invariant is broken.
-    pub(crate) fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&mut self, told: Told) {
+        self.check_orders(told);
         assert!(
             self.next_deadline() > self.now,
             "the next deadline is not later than now"

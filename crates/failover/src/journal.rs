@@ -55,6 +55,16 @@ impl Journal {
         self.seq
     }
 
+    /// The events after `seq` that nobody has read yet: the sweep looks at those of one input.
+    #[cfg(debug_assertions)]
+    pub(crate) fn since(&self, seq: u64) -> Vec<Event> {
+        let events = self.outputs.iter().filter_map(|output| match output {
+            Output::Event(event) if event.seq > seq => Some(event.clone()),
+            _ => None,
+        });
+        events.collect()
+    }
+
     /// Numbers on from `seq`, events that nobody has read yet among them.
     pub(crate) fn go_on_from(&mut self, seq: u64) {
         let before = seq.min(LARGEST);

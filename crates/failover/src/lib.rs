@@ -59,6 +59,7 @@ pub mod limit;
 mod listing;
 mod memory;
 mod operator;
+mod order_blocks;
 mod order_path;
 mod order_tally;
 mod order_window;

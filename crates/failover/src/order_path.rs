@@ -8,17 +8,19 @@
 //!
 //! A database that went read-only or a matching engine that is gone breaks orders and nothing else:
 //! reads and probes go on succeeding, and prove nothing of it. So orders are judged by orders alone.
-//! It trips on failures in a row, on a ratio with a minimum count, and on orders that wait while reads
-//! are answered. It protects against callers: what one client's orders do alone says nothing while
+//! It trips on failures in a row, on a ratio with a minimum count, on a smaller one that lasts
+//! (`order_blocks`), and on orders that wait while reads are answered. It protects against callers: what one client's orders do alone says nothing while
 //! others' succeed, and it takes more of them where they are 500 to a single client. Where reads fail as well it
 //! says nothing: that is the endpoint's own verdict (`endpoint`).
 //!
 //! `orders` feeds it and applies what it says; `spread` and `writer` go by it.
 
+use crate::bugs::{Bug, is_injected};
 use crate::facts::{self, Reason, spoken_counts};
 use crate::held::{Evidence, Held, spoken};
 use crate::hold::{HoldDown, Homecoming};
 use crate::input::{Outcome, Overdue, Tally};
+use crate::order_blocks::Blocks;
 use crate::order_window::OrderWindow;
 use crate::policy::{HealthParams, Pool};
 use crate::silence::Silence;
@@ -49,6 +51,10 @@ pub(crate) struct OrderPath {
     pub held: Held,
     window: OrderWindow,
     long: OrderWindow,
+    /// Those that fail in part.
+    blocks: Blocks,
+    /// It was shut for those: a few that succeed in a row prove nothing.
+    gray: bool,
     /// Failures since the last success.
     row: Row,
     /// Successes since the last failure.
@@ -82,8 +88,9 @@ struct Row {
     /// Those of them that were answered 500.
     errors: u32,
     clients: u64,
-    /// When the first was heard of.
+    /// When the first was heard of, and the last.
     since: Time,
+    last: Time,
 }
 
 /// What may go there of a pool's orders, best first.
@@ -109,6 +116,8 @@ impl OrderPath {
             },
             window: OrderWindow::new(health.window),
             long: OrderWindow::new(health.window * LONG),
+            blocks: Blocks::default(),
+            gray: false,
             row: Row::default(),
             succeeded_in_row: 0,
             full_in_row: 0,
@@ -150,6 +159,13 @@ impl OrderPath {
         let hit = if full > 0 { orders.clients } else { orders.hit };
         self.window.add(counts, (orders.clients, hit), now);
         self.long.add(counts, (orders.clients, hit), now);
+        // What is on trial may take its time.
+        let longest = match self.held.verdict {
+            Verdict::Healthy => LONG,
+            _ => u32::MAX,
+        };
+        let clients = (orders.clients, hit);
+        self.blocks.add(counts, clients, &pool.health, longest, now);
         if succeeded > 0 {
             self.row = Row::default();
         }
@@ -162,6 +178,7 @@ impl OrderPath {
             self.row.failed = self.row.failed.saturating_add(trailing);
             self.row.errors = self.row.errors.saturating_add(errors);
             self.row.clients |= hit;
+            self.row.last = now;
             self.succeeded_in_row = 0;
         } else {
             self.succeeded_in_row = self.succeeded_in_row.saturating_add(succeeded);
@@ -184,9 +201,11 @@ impl OrderPath {
     pub(crate) fn waited_for(
         &mut self,
         overdue: Overdue,
+        probed: Option<Time>,
         pool: &Pool,
         now: Time,
     ) -> Option<Verdict> {
+        self.reads.stands_in = probed;
         // What is known of paths speaks of the endpoint; that it lives, its reads say.
         let overdue = Overdue {
             dead_paths: 0,
@@ -208,6 +227,7 @@ impl OrderPath {
         (self.held.verdict != Verdict::Healthy).then(|| {
             self.hold.release(now);
             self.forget(health);
+            self.gray = false;
             self.to(Verdict::Healthy, Cause::Operator, Evidence::new(), now)
         })
     }
@@ -242,6 +262,13 @@ impl OrderPath {
         self.silence.since()
     }
 
+    /// Whether orders that have waited since then are judged here alone: reads were answered, or a
+    /// probe in their place (`probed`).
+    pub(crate) fn is_vouched_since(&mut self, then: Time, probed: Option<Time>, now: Time) -> bool {
+        self.reads.stands_in = probed;
+        self.reads.vouch(now) && self.reads.succeeded_since(then)
+    }
+
     /// Whether failed orders are judged here alone: reads say that the rest is well.
     pub(crate) fn reads_vouch(&mut self, now: Time) -> bool {
         self.reads.vouch(now)
@@ -273,14 +300,21 @@ impl OrderPath {
     }
 
     fn judge(&mut self, taken: bool, pool: &Pool, now: Time) -> Option<Verdict> {
-        let proved = self.succeeded_in_row >= PROVED;
+        let proved = match self.gray {
+            true => self.blocks.is_clean(),
+            false => self.succeeded_in_row >= PROVED,
+        };
         match self.held.verdict {
             Verdict::Down if proved && taken => Some(self.acquit(now)),
             Verdict::Down if self.hold.is_over(now) => {
                 let evidence = vec![("hold_down", spoken(self.hold.span()))];
                 self.hold.release(now);
                 self.forget(&pool.health);
-                Some(self.to(Verdict::Recovering, Cause::HoldDownOver, evidence, now))
+                let to = match is_injected(Bug::TimeProvesOrders) {
+                    true => Verdict::Healthy,
+                    false => Verdict::Recovering,
+                };
+                Some(self.to(to, Cause::HoldDownOver, evidence, now))
             }
             Verdict::Down => None,
             verdict => {
@@ -294,29 +328,39 @@ impl OrderPath {
     }
 
     fn reason(&mut self, on_trial: bool, health: &HealthParams, now: Time) -> Option<Cause> {
+        let gray = self.is_gray(on_trial);
         let since = match self.row.failed {
+            0 if gray => self.blocks.since(),
             0 => self.silence.since()?,
             _ => self.row.since,
         };
         if !self.reads.vouch(now) || !self.reads.succeeded_since(since) {
             return None;
         }
-        if on_trial && (self.row.failed >= FAILS_AT_ONCE || self.silence.is_detour()) {
+        let soon = self.row.failed >= FAILS_AT_ONCE && !self.is_one_clients(now);
+        if on_trial && (soon || gray || self.silence.is_detour()) {
             return Some(Cause::FailedInRamp);
         }
         if let Some(cause) = self.silence.confirmed(now) {
             return Some(cause);
         }
-        if self.doubted && self.row.failed >= FAILS_AT_ONCE {
+        if self.doubted && soon {
             return Some(Reason::Consecutive.cause());
         }
         if self.fails_in_a_row(health, now) {
             return Some(Reason::Consecutive.cause());
         }
+        let others = self.long.clients(now).0;
         let ratio = self.row.failed > 0
-            && (is_failing(&mut self.window, health, now)
-                || is_failing(&mut self.long, health, now));
-        ratio.then(|| Reason::Ratio.cause())
+            && (is_failing(&mut self.window, others, health, now)
+                || is_failing(&mut self.long, others, health, now));
+        (ratio || gray).then(|| Reason::Ratio.cause())
+    }
+
+    /// Whether orders fail in part for long enough; less is enough where others doubt it already.
+    const fn is_gray(&self, on_trial: bool) -> bool {
+        let enough = if on_trial || self.doubted { 1 } else { 2 };
+        self.blocks.gray() >= enough
     }
 
     fn fails_in_a_row(&mut self, health: &HealthParams, now: Time) -> bool {
@@ -324,24 +368,47 @@ impl OrderPath {
             failed,
             errors,
             clients,
+            last,
             ..
         } = self.row;
+        // That reads vouch only now does not make failures of long ago speak.
+        if now.since(last) > health.window * LONG {
+            return false;
+        }
         let enough = health.consecutive.max(1);
+        if is_injected(Bug::OneClientMovesOrders) {
+            return failed >= enough;
+        }
         let hit = clients.count_ones();
         if hit > 1 {
             let seen = self.window.clients(now).0.count_ones();
             return failed >= enough && hit >= seen.min(SEVERAL);
         }
-        // One client alone: its orders may be what is wrong.
-        let others = self.long.clients(now).0 & !clients;
         let hard = failed.saturating_sub(errors);
         let many = failed >= enough.max(health.min_requests);
-        (hard >= enough || many) && others == 0
+        (hard >= enough || many) && !self.is_one_clients(now)
+    }
+
+    /// Whether only one client's orders failed in a row, and others were seen lately whose did not: its
+    /// orders may be what is wrong.
+    fn is_one_clients(&self, now: Time) -> bool {
+        let hit = self.row.clients;
+        let others = self.long.clients(now).0 & !hit;
+        hit.count_ones() == 1 && others != 0
     }
 
     fn leave(&mut self, cause: Cause, pool: &Pool, now: Time) -> Verdict {
         let mut evidence = vec![("orders_failed", spoken_counts(self.window.sum(now)))];
+        let on_trial = self.held.verdict == Verdict::Recovering;
+        let ratio = matches!(cause, Cause::FailureRatio | Cause::FailedInRamp);
+        let gray = ratio && self.is_gray(on_trial);
         match cause {
+            _ if gray => {
+                let threshold = pool.health.failing * facts::DEGRADING * 100.0;
+                evidence.push(("threshold", format!("{threshold:.1}%")));
+                let lasts = now.since(self.blocks.since());
+                evidence.push(("for", spoken(lasts)));
+            }
             Cause::ConsecutiveFailures | Cause::FailedInRamp if self.row.failed > 0 => {
                 evidence.push(("failed_in_a_row", self.row.failed.to_string()));
             }
@@ -360,11 +427,17 @@ impl OrderPath {
         self.hold.begin(&Homecoming::of(&pool.failover), now);
         evidence.push(("hold_down", spoken(self.hold.span())));
         self.forget(&pool.health);
+        self.gray = gray || self.gray && on_trial;
         self.to(Verdict::Down, cause, evidence, now)
     }
 
     fn acquit(&mut self, now: Time) -> Verdict {
-        let evidence = vec![("succeeded_in_a_row", self.succeeded_in_row.to_string())];
+        let proof = match self.blocks.last().filter(|_| self.gray) {
+            Some(counts) => ("orders_failed", spoken_counts(counts)),
+            None => ("succeeded_in_a_row", self.succeeded_in_row.to_string()),
+        };
+        let evidence = vec![proof];
+        (self.gray, self.blocks) = (false, Blocks::default());
         self.hold.release(now);
         self.to(Verdict::Healthy, Cause::TrafficSucceeds, evidence, now)
     }
@@ -374,6 +447,7 @@ impl OrderPath {
         self.window.clear(health.window);
         self.long.clear(health.window * LONG);
         (self.row, self.succeeded_in_row, self.full_in_row) = (Row::default(), 0, 0);
+        self.blocks = Blocks::default();
         self.silence = Silence::default();
     }
 
@@ -382,14 +456,17 @@ impl OrderPath {
     }
 }
 
-/// Whether so large a share of the orders fails, and of more than half of the clients.
-fn is_failing(window: &mut OrderWindow, health: &HealthParams, now: Time) -> bool {
+/// Whether so large a share of the orders fails, and of more than half of the clients; of one alone only
+/// where no others were seen `lately`.
+fn is_failing(window: &mut OrderWindow, lately: u64, health: &HealthParams, now: Time) -> bool {
     let counts = window.sum(now);
     let (seen, hit) = window.clients(now);
-    let (seen, hit) = (seen.count_ones(), hit.count_ones());
-    counts.all >= health.min_requests.max(1)
-        && counts.ratio() >= health.failing
-        && (hit * 2 > seen || seen == 1)
+    let alone = hit.count_ones() <= 1;
+    let many = match alone {
+        true => lately & !hit == 0 || is_injected(Bug::OneClientMovesOrders),
+        false => hit.count_ones() * 2 > seen.count_ones(),
+    };
+    counts.all >= health.min_requests.max(1) && counts.ratio() >= health.failing && many
 }
 
 /// What reads meet at the same endpoint.

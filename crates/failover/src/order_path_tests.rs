@@ -75,9 +75,10 @@ impl Bench {
         let overdue = Overdue {
             requests,
             oldest: Duration::from_millis(oldest),
-            dead_paths: 0,
+            ..Overdue::default()
         };
-        self.path.waited_for(overdue, &self.pool, self.now)
+        self.path
+            .waited_for(overdue, self.around.probed, &self.pool, self.now)
     }
 
     fn pass(&mut self, span: Duration) {
@@ -267,4 +268,85 @@ fn orders_that_are_only_ever_told_full_fail() {
         let good = [(Outcome::Success, 1)];
         assert_eq!(some.tell(&[], &good, &[1]), None);
     }
+}
+
+#[test]
+fn one_client_that_sends_most_takes_nothing_down_while_others_were_well_a_moment_ago() {
+    let mut bench = Bench::well();
+    bench.pass(Duration::from_secs(5));
+    for _ in 0..100 {
+        let told = bench.tell(&[(Outcome::Success, 5)], &[(Outcome::ServerError, 2)], &[9]);
+        assert_eq!(told, None);
+    }
+}
+
+#[test]
+fn one_clients_failures_shut_no_neighbour_of_a_path_that_is_shut() {
+    let mut bench = Bench::well();
+    bench.around.doubted = true;
+    for _ in 0..100 {
+        let told = bench.tell(&[(Outcome::Success, 5)], &[(Outcome::ServerError, 2)], &[9]);
+        assert_eq!(told, None);
+        bench.tell(&[], &[(Outcome::Success, 1)], &[1]);
+    }
+}
+
+#[test]
+fn failures_of_long_ago_say_nothing_when_reads_succeed_again() {
+    let mut bench = Bench::well();
+    for _ in 0..5 {
+        bench.tell(&FAILS, &FAILS, &[1, 2, 3]);
+    }
+    bench.pass(Duration::from_secs(40));
+    for _ in 0..20 {
+        assert_eq!(bench.good_reads(), None);
+    }
+}
+
+#[test]
+fn a_third_of_the_orders_that_fails_for_long_takes_the_path_down() {
+    let mut bench = Bench::well();
+    let mut told = Vec::new();
+    for round in 0..200 {
+        let client = round % 20;
+        let outcome = match round % 3 {
+            0 => Outcome::ServerError,
+            _ => Outcome::Success,
+        };
+        let orders = [(outcome, 1)];
+        let cause = bench.tell(&[(Outcome::Success, 5)], &orders, &[client]);
+        told.extend(cause.map(|cause| (round, cause)));
+        if cause.is_some() {
+            break;
+        }
+    }
+    let [(round, Cause::FailureRatio)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(round > 60, "three seconds are no long time: {round}");
+}
+
+#[test]
+fn a_path_that_failed_in_part_is_not_proved_by_five_that_succeed() {
+    let mut bench = Bench::well();
+    let some = |round: u64| match round % 3 {
+        0 => [(Outcome::ServerError, 1)],
+        _ => [(Outcome::Success, 1)],
+    };
+    let reads = [(Outcome::Success, 5)];
+    (0..200).for_each(|round| {
+        if bench.path.fitness() == Fitness::Fit {
+            bench.tell(&reads, &some(round), &[round % 20]);
+        }
+    });
+    assert_eq!(bench.path.fitness(), Fitness::Unfit);
+    bench.pass(Duration::from_secs(30));
+    let good = [(Outcome::Success, 1)];
+    let told: Vec<_> = (0..60)
+        .filter_map(|round| Some((round, bench.tell(&reads, &good, &[round % 20])?)))
+        .collect();
+    let [(round, Cause::TrafficSucceeds)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(round >= 20, "{round}");
 }

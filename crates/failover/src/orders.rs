@@ -50,14 +50,11 @@ impl Engine {
             return Around::default();
         };
         let (pool, provider) = (endpoint.pool.index(), endpoint.info.provider);
-        let params = &self.fleet.policy.pools[pool];
-        let passed = endpoint.last_good.filter(|_| endpoint.answers(params));
         let reads = tally.count(Outcome::Success) > tally.orders.count(Outcome::Success);
         let state = &mut self.fleet.pools[pool];
         if reads {
             state.read_at = now;
         }
-        let has_reads = now.since(state.read_at) < HAS_READS;
         let failing = tally.orders.failures() > 0;
         let lanes = self.fleet.pools[pool].lanes.iter().filter(|_| failing);
         let mut others = lanes.flat_map(|lane| &lane.endpoints);
@@ -71,8 +68,32 @@ impl Engine {
         Around {
             taken: self.takes_orders(id),
             doubted,
-            probed: passed.filter(|_| has_reads),
+            probed: self.stands_in(id),
         }
+    }
+
+    /// When a probe passed at an endpoint that may speak for its reads: its pool has some.
+    fn stands_in(&self, id: EndpointId) -> Option<Time> {
+        let endpoint = self.fleet.endpoint(id)?;
+        let pool = endpoint.pool.index();
+        let params = &self.fleet.policy.pools[pool];
+        let has_reads = self.now.since(self.fleet.pools[pool].read_at) < HAS_READS;
+        let passed = endpoint.last_good.filter(|_| endpoint.answers(params));
+        passed.filter(|_| has_reads)
+    }
+
+    /// Whether all that waits for an endpoint are orders, and it has answered reads, or a probe in their
+    /// place, since the oldest was sent: its order path judges that, and its reads stay.
+    pub(crate) fn is_of_orders_alone(&mut self, id: EndpointId, overdue: Overdue) -> bool {
+        if !overdue.is_of_orders_alone() {
+            return false;
+        }
+        let (now, probed) = (self.now, self.stands_in(id));
+        let endpoint = self.fleet.endpoint_mut(id);
+        endpoint.is_some_and(|endpoint| {
+            let since = now - overdue.oldest;
+            endpoint.orders.is_vouched_since(since, probed, now)
+        })
     }
 
     /// Orders wait for an endpoint that answers none.
@@ -81,13 +102,14 @@ impl Engine {
         if !self.is_silence(id, overdue) {
             return;
         }
+        let probed = self.stands_in(id);
         let fleet = &mut self.fleet;
         let Some(Some(endpoint)) = fleet.endpoints.get_mut(id.index()) else {
             return;
         };
         let pool = &fleet.policy.pools[endpoint.pool.index()];
         let before = endpoint.orders.fitness();
-        let from = endpoint.orders.waited_for(overdue, pool, now);
+        let from = endpoint.orders.waited_for(overdue, probed, pool, now);
         self.order_path_changed(id, before, from);
     }
 

@@ -109,12 +109,16 @@ pub fn select_beside(
     if pool.panic && is_injected(Bug::NothingInPanic) {
         return None;
     }
+    let writer = pool
+        .writer
+        .filter(|_| want.class.goes_to_writer() && !is_injected(Bug::WriterIgnored));
     let mut choice = Choice {
         table,
         want,
-        writer: pool
-            .writer
-            .filter(|_| want.class.goes_to_writer() && !is_injected(Bug::WriterIgnored)),
+        writer: match is_injected(Bug::OrdersTrickleHome) {
+            true => trickle(pool, writer, rng),
+            false => writer,
+        },
         rng,
         in_flight,
         full,
@@ -131,6 +135,18 @@ pub fn select_beside(
     first
         .or_else(|| choice.further(pool))
         .or_else(|| choice.round_the_writer(pool))
+}
+
+/// Now and then the provider whose order paths are on trial, in place of the writer: a bug, see
+/// [`Bug::OrdersTrickleHome`].
+fn trickle(pool: &PoolTable, writer: Option<ProviderId>, rng: &mut Rng) -> Option<ProviderId> {
+    let tries = |e: &LaneEndpoint| e.order_weight > 0.0 && e.order_weight < e.weight * 0.1;
+    let other = |lane: &&Lane| lane.usable && Some(lane.provider) != writer;
+    let mut lanes = pool.lanes.iter().filter(other);
+    let home = lanes.find(|lane| lane.endpoints.iter().any(tries));
+    let home = home.map(|lane| lane.provider);
+    home.filter(|_| writer.is_some() && rng.fraction() < 0.1)
+        .or(writer)
 }
 
 /// Where first attempts of a class go that has no affinity key: each site of the pool with its part

@@ -58,6 +58,8 @@ struct Spell {
     probe_passed: bool,
     /// Nobody waits any more, as far as reports tell.
     quiet: bool,
+    /// Whether anything but orders and cancels waits, or has in this silence.
+    reads: bool,
 }
 
 impl Silence {
@@ -72,6 +74,7 @@ impl Silence {
             probe_failed: false,
             probe_passed: false,
             quiet: false,
+            reads: false,
         });
         // Each worker reports what waits there: the worst of them counts.
         let fresh = now.since(spell.reported) < QUIET && !spell.quiet;
@@ -83,7 +86,14 @@ impl Silence {
         spell.since = spell.since.min(since);
         spell.reported = now;
         spell.quiet = false;
+        spell.reads |= !overdue.is_of_orders_alone();
         spell.look();
+    }
+
+    /// Those who wait are orders alone, and others judge them. True where that ends a silence.
+    pub(crate) fn excuse(&mut self) -> bool {
+        let spell = self.spell.take_if(|spell| !spell.reads);
+        spell.is_some()
     }
 
     /// Requests met something. True where that ends a pause, whose late answers say nothing more.
@@ -208,6 +218,13 @@ impl Silence {
     }
 }
 
+impl Overdue {
+    /// Whether all that is known of it is that orders and cancels wait.
+    pub(crate) const fn is_of_orders_alone(&self) -> bool {
+        self.orders >= self.requests && self.dead_paths == 0
+    }
+}
+
 impl Spell {
     /// A detour begins where enough is overdue.
     fn look(&mut self) {
@@ -225,6 +242,7 @@ fn worst(one: Overdue, two: Overdue) -> Overdue {
         requests: one.requests.max(two.requests),
         oldest: one.oldest.max(two.oldest),
         dead_paths: one.dead_paths.max(two.dead_paths),
+        orders: one.orders.max(two.orders),
     }
 }
 
@@ -238,6 +256,7 @@ mod tests {
             requests,
             oldest: Duration::from_millis(millis),
             dead_paths,
+            orders: 0,
         }
     }
 

@@ -90,7 +90,9 @@ stories! {
     orders_fail_at_one_of_two_endpoints
     orders_fail_everywhere
     orders_fail_while_reads_succeed
+    orders_hang_at_a_quiet_standby
     orders_hang_while_reads_are_answered
+    some_orders_fail_while_reads_succeed
     orders_make_a_detour_where_they_are_fenced
     orders_of_one_client_fail
     orders_pause_and_come_back

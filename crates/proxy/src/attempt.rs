@@ -22,6 +22,7 @@ use crate::worker::Worker;
 use http::header::EXPECT;
 use http::{Request, Response, StatusCode};
 use leeward_config::policy::Protocol;
+use leeward_failover::Class;
 use leeward_failover::retry::Sent;
 use leeward_failover::select::Reach;
 use std::future::poll_fn;
@@ -43,8 +44,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) need: Freshness,
     /// What it travels by.
     pub(crate) protocol: Protocol,
-    /// Whether it must not happen twice.
-    pub(crate) order: bool,
+    pub(crate) class: Class,
     pub(crate) upgrade: bool,
     /// When the request as a whole has to be answered.
     pub(crate) deadline: Option<Instant>,
@@ -113,7 +113,7 @@ pub(crate) async fn attempt(
     if plan.is_up() {
         return Err(failed(Step::Hurried, Sent::Nothing, UP.into()));
     }
-    let waits = Wait::begin(worker, upstream, started, plan.usual, plan.order);
+    let waits = Wait::begin(worker, upstream, started, plan.usual, plan.class);
     let (mut lease, at) = match upstream.lend_at_once(plan.need, plan.protocol, started) {
         Some(lease) => (lease, started),
         // Apart: a future that connects is large, and few requests need one.
@@ -129,7 +129,9 @@ pub(crate) async fn attempt(
     let mark = Mark::of(&wire, at);
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
     let limits = Limits::of(&plan, at);
-    let (order, usual, hold, body) = (plan.order, plan.usual, plan.hold, plan.body);
+    let (usual, hold, body) = (plan.usual, plan.hold, plan.body);
+    // It must not happen twice.
+    let order = plan.class == Class::Order;
     let names = plan.names.clone();
     let Some(mut answer) = lease.send(request(plan), names) else {
         return Err(not_connected(Step::Connect));

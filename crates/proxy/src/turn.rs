@@ -244,7 +244,7 @@ impl Job {
             body: &self.body,
             need,
             protocol: upstream.io.protocol(class, upgrade),
-            order: class == Class::Order,
+            class,
             upgrade,
             deadline: self.deadline,
             hurried: self.hurried,

@@ -10,7 +10,7 @@ use crate::control::ControlMessage;
 use crate::upstream::Upstream;
 use crate::upstream_io::Wire;
 use crate::worker::Worker;
-use leeward_failover::{Input, Overdue};
+use leeward_failover::{Class, Input, Overdue};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -61,8 +61,7 @@ type Told = Option<(Overdue, Instant)>;
 /// One attempt that waits.
 struct Slot {
     since: Instant,
-    /// It must not happen twice.
-    order: bool,
+    class: Class,
     /// From when on it is overdue; `None` while nothing is known of its route.
     overdue: Option<Instant>,
     /// `None` until it has a connection.
@@ -94,10 +93,10 @@ impl Waiting {
     }
 
     /// An attempt begins to wait; the number is to be given back.
-    fn enter(&self, since: Instant, patience: Option<Duration>, order: bool) -> usize {
+    fn enter(&self, since: Instant, patience: Option<Duration>, class: Class) -> usize {
         let slot = Slot {
             since,
-            order,
+            class,
             overdue: patience.map(|patience| since + patience),
             path: None,
         };
@@ -164,7 +163,7 @@ impl Waiting {
         }
         given_up.push_back(Slot {
             since,
-            order: false,
+            class: Class::PublicRead,
             overdue: Some(since + patience),
             path,
         });
@@ -191,7 +190,10 @@ impl Waiting {
     fn orders_overdue(&self, now: Instant) -> Option<Overdue> {
         let mut found = Overdue::default();
         let slots = self.slots.borrow();
-        let orders = slots.iter().flatten().filter(|slot| slot.order);
+        let orders = slots
+            .iter()
+            .flatten()
+            .filter(|slot| slot.class == Class::Order);
         let unanswered = orders.filter(|slot| slot.since >= self.order_answered.get());
         for slot in unanswered.filter(|slot| slot.overdue.is_some_and(|at| at <= now)) {
             found.requests += 1;
@@ -218,6 +220,7 @@ impl Waiting {
             let dead = asks && slot.is_dead(age);
             if is_overdue || dead {
                 found.requests += 1;
+                found.orders += u32::from(slot.class.goes_to_writer());
                 found.dead_paths += u32::from(dead);
                 found.oldest = found.oldest.max(age);
             }
@@ -274,9 +277,9 @@ impl<'a> Wait<'a> {
         upstream: &'a Rc<Upstream>,
         since: Instant,
         patience: Option<Duration>,
-        order: bool,
+        class: Class,
     ) -> Self {
-        let number = upstream.waiting.enter(since, patience, order);
+        let number = upstream.waiting.enter(since, patience, class);
         worker.watched.watch(upstream);
         Self { upstream, number }
     }
@@ -372,7 +375,7 @@ mod tests {
         let waiting = Waiting::new();
         let start = Instant::now();
         for n in 0..3 {
-            waiting.enter(start + ms(n * 10), Some(PATIENCE), false);
+            waiting.enter(start + ms(n * 10), Some(PATIENCE), Class::PublicRead);
         }
         (waiting, start)
     }
@@ -410,7 +413,7 @@ mod tests {
     fn a_connection_that_does_not_come_about_is_a_dead_path() {
         let waiting = Waiting::new();
         let start = Instant::now();
-        waiting.enter(start, None, false);
+        waiting.enter(start, None, Class::PublicRead);
         assert_eq!(waiting.overdue(start + ms(240)), None);
         let overdue = waiting.overdue(start + ms(250)).unwrap();
         assert_eq!((overdue.requests, overdue.dead_paths), (1, 1));
@@ -439,8 +442,8 @@ mod tests {
     fn orders_that_wait_are_told_of_though_reads_are_answered() {
         let waiting = Waiting::new();
         let start = Instant::now() + ms(1);
-        waiting.enter(start, Some(PATIENCE), true);
-        waiting.enter(start, Some(PATIENCE), false);
+        waiting.enter(start, Some(PATIENCE), Class::Order);
+        waiting.enter(start, Some(PATIENCE), Class::PublicRead);
         waiting.answered(start + ms(40), false);
         let [all, orders] = waiting.look(start + ms(60));
         assert_eq!((all, orders.map(|o| o.requests)), (None, Some(1)));
@@ -449,10 +452,21 @@ mod tests {
     }
 
     #[test]
+    fn orders_and_cancels_among_those_that_wait_are_counted() {
+        let waiting = Waiting::new();
+        let start = Instant::now() + ms(1);
+        for class in [Class::Order, Class::Cancel, Class::PrivateRead] {
+            waiting.enter(start, Some(PATIENCE), class);
+        }
+        let told = waiting.overdue(start + ms(60)).unwrap();
+        assert_eq!((told.requests, told.orders), (3, 2));
+    }
+
+    #[test]
     fn slots_are_used_again() {
         let (waiting, start) = three();
         waiting.leave(1);
-        assert_eq!(waiting.enter(start, None, false), 1);
+        assert_eq!(waiting.enter(start, None, Class::PublicRead), 1);
         (0..3).for_each(|number| waiting.leave(number));
         assert!(waiting.is_empty(start));
     }

@@ -3,6 +3,7 @@
 //! What the server does comes from `server`; whether a byte of a request was written is known
 //! exactly, as the proxy knows it. Orders that are executed go into the ledger at that moment.
 
+use crate::fault::Asker;
 use crate::ledger::Told;
 use crate::queue::{Event, Step};
 use crate::server::{Answered, Dialled, ask, dial};
@@ -162,10 +163,11 @@ impl World {
         let Some(request) = self.requests.get(&id) else {
             return;
         };
-        let class = request.class;
+        let (class, client) = (request.class, request.client);
+        let asker = Asker { class, client };
         let mut dice = self.fates.clone();
         let mut there = self.servers[server].clone();
-        let answered = ask(&mut there, &self.sky(server), Some(class), &mut dice);
+        let answered = ask(&mut there, &self.sky(server), Some(asker), &mut dice);
         let executed = match answered {
             Answered::Status { code: 200, .. } => 1.0,
             Answered::Status {

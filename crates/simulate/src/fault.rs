@@ -134,6 +134,15 @@ pub enum Shape {
     },
 }
 
+/// Who asks: what for, and which client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// What is asked.
+    pub class: Class,
+    /// Whose it is.
+    pub client: u64,
+}
+
 /// A failure mode at some servers for a while.
 #[derive(Clone, Debug)]
 pub struct Phase {
@@ -157,6 +166,8 @@ pub struct Phase {
     pub factor: f64,
     /// The only classes that are hit; all where empty.
     pub classes: Vec<Class>,
+    /// The only clients whose orders are hit; all where empty.
+    pub clients: Vec<u64>,
     /// How it is called in the timeline.
     pub label: String,
 }
@@ -175,6 +186,7 @@ impl Phase {
             ms: (0, 0),
             factor: 1.0,
             classes: Vec::new(),
+            clients: Vec::new(),
             label: String::new(),
         }
     }
@@ -217,21 +229,32 @@ impl Phase {
         edges
     }
 
-    /// Whether an exchange of `class` (`None` for a probe) is hit now.
-    pub fn hits(&self, class: Option<Class>, now: Time, dice: &mut Dice) -> bool {
+    /// Whether an exchange is hit now: by whom it is (`None` for a probe).
+    pub fn hits(&self, asker: Option<Asker>, now: Time, dice: &mut Dice) -> bool {
         let felt = self.felt(now);
-        let meant = self.classes.is_empty() || class.is_some_and(|c| self.classes.contains(&c));
-        felt > 0.0 && meant && dice.chance(felt)
+        let of = |asker: Asker| {
+            (self.classes.is_empty() || self.classes.contains(&asker.class))
+                && (self.clients.is_empty() || self.clients.contains(&asker.client))
+        };
+        felt > 0.0 && (self.is_everybodys() || asker.is_some_and(of)) && dice.chance(felt)
     }
 
     /// Whether nothing gets through while it is felt, for any class.
     pub fn is_hard(&self) -> bool {
         let http = self.mode == Mode::Http && self.codes.iter().all(|code| *code >= 500);
-        (self.mode.is_total() || http) && self.share >= 1.0 && self.classes.is_empty()
+        (self.mode.is_total() || http) && self.share >= 1.0 && self.is_everybodys()
     }
 
-    /// Whether a request may fail because of it.
+    /// Whether it hits whoever comes, for whatever.
+    fn is_everybodys(&self) -> bool {
+        self.classes.is_empty() && self.clients.is_empty()
+    }
+
+    /// Whether a request may fail because of it, and not for its client's own fault.
     pub fn hurts(&self) -> bool {
+        if !self.clients.is_empty() {
+            return false;
+        }
         // A refusal is an answer, unless it is slow.
         let refuses = self.mode == Mode::Http && self.codes.iter().all(|c| *c < 500);
         self.mode.hurts() && !(refuses && self.ms.1 == 0)

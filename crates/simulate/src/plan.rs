@@ -32,6 +32,8 @@ pub struct Load {
     pub class: Class,
     /// Requests a second on average.
     pub rate: f64,
+    /// The only client that asks; many where nothing is said.
+    pub client: Option<u64>,
 }
 
 /// Something that is done to leeward from outside.

@@ -64,12 +64,15 @@ pub fn plan(seed: u64) -> Result<Plan, String> {
                 pool: pool.name.to_owned(),
                 class,
                 rate: dice.between(least, most) as f64 + 0.2,
+                client: None,
             });
         }
     }
     for _ in 0..dice.between(1, 4) {
         trouble(&mut plan, &draft, &mut dice);
     }
+    one_clients_own(&mut plan);
+    orders_alone(&mut plan, &draft);
     if dice.chance(0.3) {
         let at = Time::from_millis(dice.between(CALM, TROUBLE + 20_000));
         draft.reversed = true;
@@ -344,6 +347,54 @@ fn somewhere(draft: &Draft, dice: &mut Dice) -> String {
             format!("{provider}/{site}")
         }
     }
+}
+
+/// Now and then one client sends more orders than all others, and for a while only errors come of
+/// them, wherever they go. Drawn apart, as above.
+fn one_clients_own(plan: &mut Plan) {
+    const CLIENT: u64 = 99;
+    let mut apart = Dice::new(plan.seed, 7600);
+    if !apart.chance(0.1) {
+        return;
+    }
+    let from = Time::from_millis(apart.between(CALM, TROUBLE));
+    let to = from + apart.millis(2_000, 40_000);
+    let mut phase = Phase::new(Mode::Http, from, to, plan.at("all"));
+    (phase.classes, phase.clients) = (vec![Class::Order], vec![CLIENT]);
+    phase.codes = vec![500];
+    phase.label = "all (one client's orders)".to_owned();
+    plan.phases.push(phase);
+    plan.loads.push(Load {
+        pool: "trading".to_owned(),
+        class: Class::Order,
+        rate: 15.0,
+        client: Some(CLIENT),
+    });
+}
+
+/// Now and then the orders of the whole first provider fail, and nothing else does. Drawn apart, as
+/// above.
+fn orders_alone(plan: &mut Plan, draft: &Draft) {
+    let mut apart = Dice::new(plan.seed, 7500);
+    if !apart.chance(0.12) {
+        return;
+    }
+    let place = draft.providers[0].0;
+    let mode = match apart.chance(0.3) {
+        true => Mode::AcceptHang,
+        false => Mode::Http,
+    };
+    let from = Time::from_millis(apart.between(CALM, TROUBLE));
+    let to = from + apart.millis(8_000, 25_000);
+    let mut phase = Phase::new(mode, from, to, plan.at(place));
+    phase.classes = vec![Class::Order, Class::Cancel];
+    phase.label = format!("{place} (orders alone)");
+    if mode == Mode::Http && apart.chance(0.5) {
+        // In part: it takes longer to tell.
+        (phase.share, phase.codes) = (0.35, vec![500]);
+        phase.to = phase.to + Duration::from_secs(15);
+    }
+    plan.phases.push(phase);
 }
 
 /// What is done to leeward meanwhile.

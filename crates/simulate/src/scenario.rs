@@ -146,6 +146,7 @@ impl Scenario {
                     pool: pool.clone(),
                     class: *class,
                     rate: *rate,
+                    client: None,
                 });
             }
         }

@@ -4,7 +4,7 @@
 //! and dice, and nothing of proxies.
 
 use crate::dice::Dice;
-use crate::fault::{Mode, Phase};
+use crate::fault::{Asker, Mode, Phase};
 use leeward_failover::{Class, Time};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -95,11 +95,11 @@ impl Sky<'_> {
             .filter(move |phase| phase.felt(now) > 0.0)
     }
 
-    fn hit(&self, mode: Mode, class: Option<Class>, dice: &mut Dice) -> Option<&Phase> {
+    fn hit(&self, mode: Mode, asker: Option<Asker>, dice: &mut Dice) -> Option<&Phase> {
         let now = self.now;
         self.modes()
             .filter(|phase| phase.mode == mode)
-            .find(|phase| phase.hits(class, now, dice))
+            .find(|phase| phase.hits(asker, now, dice))
     }
 
     fn has(&self, mode: Mode) -> bool {
@@ -133,11 +133,11 @@ pub(crate) fn dial(server: &Server, sky: &Sky<'_>, dice: &mut Dice) -> Dialled {
     Dialled::Stands(rtt * 2 + late(sky.loss(), dice))
 }
 
-/// A request that reaches the server. `class` is `None` for a probe.
+/// A request that reaches the server. `asker` is `None` for a probe.
 pub(crate) fn ask(
     server: &mut Server,
     sky: &Sky<'_>,
-    class: Option<Class>,
+    asker: Option<Asker>,
     dice: &mut Dice,
 ) -> Answered {
     if sky.hit(Mode::TcpBlackhole, None, dice).is_some() {
@@ -146,32 +146,32 @@ pub(crate) fn ask(
     if sky.hit(Mode::TcpRefused, None, dice).is_some() {
         return Answered::Reset(Duration::ZERO);
     }
-    if sky.hit(Mode::AcceptHang, class, dice).is_some() {
+    if sky.hit(Mode::AcceptHang, asker, dice).is_some() {
         return Answered::Silence;
     }
-    if sky.hit(Mode::TcpReset, class, dice).is_some() {
+    if sky.hit(Mode::TcpReset, asker, dice).is_some() {
         return Answered::Reset(server.rtt / 2);
     }
     let mut after = server.work.mul_f64(0.8 + 0.4 * dice.fraction()) + server.rtt / 2;
     after += late(sky.loss(), dice);
-    if class.is_none() {
+    if asker.is_none() {
         return probed(sky, after, dice);
     }
-    if let Some(pause) = sky.hit(Mode::Pause, class, dice) {
+    if let Some(pause) = sky.hit(Mode::Pause, asker, dice) {
         after += pause
             .to
             .since(sky.now)
             .min(Duration::from_millis(pause.ms.1));
     }
-    if let Some(slow) = sky.hit(Mode::SlowTtfb, class, dice) {
+    if let Some(slow) = sky.hit(Mode::SlowTtfb, asker, dice) {
         after += dice.millis(slow.ms.0, slow.ms.1);
     }
-    if let Some(storm) = sky.hit(Mode::Http, class, dice) {
+    if let Some(storm) = sky.hit(Mode::Http, asker, dice) {
         let code = dice.pick(&storm.codes).copied().unwrap_or(503);
         after += dice.millis(storm.ms.0, storm.ms.1);
         return status(code, after);
     }
-    if class == Some(Class::Order) && sky.has(Mode::CancelOnly) {
+    if asker.is_some_and(|a| a.class == Class::Order) && sky.has(Mode::CancelOnly) {
         return status(400, after);
     }
     match queue(server, sky) {
@@ -188,7 +188,7 @@ pub(crate) fn ask(
     Answered::Status {
         code: 200,
         after,
-        whole: sky.hit(Mode::BodyTrunc, class, dice).is_none(),
+        whole: sky.hit(Mode::BodyTrunc, asker, dice).is_none(),
         full: false,
     }
 }

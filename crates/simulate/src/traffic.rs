@@ -28,6 +28,7 @@ const PATIENT_CLIENT: Duration = Duration::from_secs(15);
 pub(crate) struct Request {
     pub(crate) class: Class,
     pub(crate) pool: PoolId,
+    pub(crate) client: u64,
     key: Option<u64>,
     born: Time,
     pub(crate) deadline: Time,
@@ -86,7 +87,8 @@ impl World {
         let Some(pool) = self.rules.pool(&load.pool) else {
             return;
         };
-        let client = self.arrivals.between(1, CLIENTS);
+        let some = self.arrivals.between(1, CLIENTS);
+        let client = load.client.unwrap_or(some);
         let key = load
             .class
             .goes_to_writer()
@@ -97,6 +99,7 @@ impl World {
         let request = Request {
             class: load.class,
             pool: PoolId::from(pool),
+            client,
             key,
             born: self.now,
             deadline: self.now + deadline.unwrap_or(PATIENT_CLIENT),
@@ -200,6 +203,10 @@ impl World {
         (latency, late): (Duration, bool),
         client: Option<u64>,
     ) {
+        if let Some(client) = client {
+            self.shadow
+                .met(endpoint, client, outcome.is_failure(), self.now);
+        }
         let known = self
             .tallies
             .waiting

@@ -133,6 +133,7 @@ impl World {
             if is_overdue || dead {
                 let overdue = silent.entry(attempt.endpoint).or_default();
                 overdue.requests += 1;
+                overdue.orders += u32::from(request.class.goes_to_writer());
                 overdue.dead_paths += u32::from(dead);
                 overdue.oldest = overdue.oldest.max(age);
             }

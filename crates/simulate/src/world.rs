@@ -16,7 +16,7 @@ use crate::traffic::{Request, Tallies};
 use crate::waiting::Waiting;
 use leeward_failover::retry::Budget;
 use leeward_failover::select::Rng;
-use leeward_failover::{EndpointId, Engine, Input, Table, Time};
+use leeward_failover::{Class, EndpointId, Engine, Input, Table, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// How often the shadow looks around though nothing happened.
 const LOOK: Duration = Duration::from_millis(500);
+/// What ended this long ago is felt no more.
+const LATELY: Duration = Duration::from_secs(40);
 
 /// A world at a moment.
 #[derive(Debug)]
@@ -177,6 +179,20 @@ impl World {
             let phase = &self.phases[*index];
             phase.hurts() && phase.from <= self.now && phase.to >= since
         })
+    }
+
+    /// Whether orders are hit at a server now, and nothing else was for a while.
+    pub fn hurts_orders_alone(&self, server: usize) -> bool {
+        let hurting = |phase: &&Phase| phase.hurts() && phase.from <= self.now;
+        let here = self.here[server].iter().map(|index| &self.phases[*index]);
+        let mut felt = here.filter(hurting).filter(|p| p.to + LATELY >= self.now);
+        let orders = |phase: &Phase| {
+            let reads = [Class::PublicRead, Class::PrivateRead];
+            !phase.classes.is_empty() && !reads.iter().any(|read| phase.classes.contains(read))
+        };
+        let here = self.here[server].iter().map(|index| &self.phases[*index]);
+        let mut now = here.filter(|p| !p.classes.is_empty());
+        now.any(|phase| phase.felt(self.now) > 0.0) && felt.all(orders)
     }
 
     /// The server at an address.

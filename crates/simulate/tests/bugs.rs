@@ -38,4 +38,8 @@ bugs! {
     retries_have_no_budget: NoRetryBudget, "P8";
     a_provider_is_never_left_for_its_sites: ProviderNeverLeft, "detection";
     standbys_get_their_warmth_ten_times_over: TooWarm, "P7";
+    one_clients_failures_alone_shut_an_order_path: OneClientMovesOrders, "one client alone" | "for no reason";
+    orders_trickle_home_while_the_way_is_proved: OrdersTrickleHome, "is the writer";
+    time_alone_opens_an_order_path: TimeProvesOrders, "orders: the path" | "P7";
+    a_detour_counts_as_a_move_of_the_writer: DetourMovesWriter, "makes a detour" | "P1";
 }

@@ -28,6 +28,7 @@ fn hour(seed: u64) -> Plan {
             pool: "trading".to_owned(),
             class,
             rate,
+            client: None,
         });
     }
     plan

@@ -14,6 +14,11 @@ const TO: Time = Time::from_millis(140_000);
 
 /// Four sites of three providers, reads and orders for three minutes; orders fail at a place for two.
 fn play(place: &str, mode: Mode, rate: f64) -> World {
+    play_in_part(place, mode, 1.0, rate)
+}
+
+/// The same with a part of the orders.
+fn play_in_part(place: &str, mode: Mode, share: f64, rate: f64) -> World {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/incidents/policy");
     let text = std::fs::read_to_string(folder.join("region.yaml")).unwrap();
     let end = Time::from_millis(200_000);
@@ -24,19 +29,23 @@ fn play(place: &str, mode: Mode, rate: f64) -> World {
         (Class::Cancel, rate / 4.0),
     ] {
         let pool = "trading".to_owned();
-        plan.loads.push(Load { pool, class, rate });
+        let client = None;
+        plan.loads.push(Load {
+            pool,
+            class,
+            rate,
+            client,
+        });
     }
     let mut phase = Phase::new(mode, FROM, TO, plan.at(place));
     phase.classes = vec![Class::Order, Class::Cancel];
-    phase.codes = vec![503];
+    phase.codes = vec![if share < 1.0 { 500 } else { 503 }];
+    phase.share = share;
     plan.phases.push(phase);
     let mut world = World::new(plan);
     world.run();
     assert_eq!(world.shadow.violations(), [], "{place}");
-    // Where orders hang and hardly a read comes, as at a standby, the place itself is silent.
-    if mode == Mode::Http {
-        assert_eq!(world.timeline.left, [], "{place}: nothing is left");
-    }
+    assert_eq!(world.timeline.left, [], "{place}: nothing is left");
     assert_eq!(world.ledger.failed(Class::PublicRead), 0);
     assert_eq!(world.ledger.duplicates(), 0);
     world
@@ -70,6 +79,36 @@ fn a_few_orders_a_second_are_enough() {
     assert_eq!(moves, ["gcp"]);
     let failed = world.ledger.failed(Class::Order);
     assert!(failed <= 60, "{failed} of 360 orders failed");
+}
+
+#[test]
+fn orders_that_fail_in_part_move_their_writer_as_well() {
+    for (rate, most) in [(40.0, 150), (12.0, 100)] {
+        let world = play_in_part("aws", Mode::Http, 0.3, rate);
+        let moves: Vec<_> = world.timeline.moves.iter().map(|(_, _, to)| to).collect();
+        assert_eq!(moves, ["gcp"], "{rate} a second");
+        let failed = world.ledger.failed(Class::Order);
+        assert!(failed <= most, "{rate} a second: {failed} orders failed");
+    }
+}
+
+#[test]
+fn orders_that_fail_in_part_everywhere_are_no_carousel() {
+    let world = play_in_part("all", Mode::Http, 0.3, 40.0);
+    let moves = world.timeline.moves.len();
+    assert!(moves <= 6, "{moves} moves");
+}
+
+#[test]
+fn a_few_orders_that_fail_move_nothing() {
+    let world = play_in_part("aws", Mode::Http, 0.04, 40.0);
+    assert_eq!(world.timeline.moves, []);
+}
+
+#[test]
+fn orders_that_hang_everywhere_leave_the_reads_where_they_are() {
+    let world = play("all", Mode::AcceptHang, 40.0);
+    assert!(world.ledger.served(Class::Order) > 2000, "before and after");
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn orders_wait() -> impl Strategy<Value = Input> {
             requests,
             oldest: Duration::from_millis(oldest),
             dead_paths: requests / 2,
+            orders: requests,
         };
         Input::OrdersWait { endpoint, overdue }
     })

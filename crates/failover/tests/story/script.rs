@@ -10,7 +10,7 @@
 //! [at TIME] traffic PLACE [OUTCOME N]..  from now on, every 100 ms, wherever reads go there
 //! [at TIME] requests PLACE [OUTCOME N].. once, now
 //! [at TIME] waits PLACE N [dead M]       from now on, N requests wait there without an answer, M of
-//!                                        them on dead paths; 0 ends it
+//!                                        them on dead paths; 0 ends it. `orders K`: K are orders
 //! [at TIME] orders PLACE [of N] [OUTCOME N]..  from now on, every 100 ms, wherever orders go there:
 //!                                        orders of N clients (8) in turn
 //! [at TIME] orders_wait PLACE N          from now on, N orders wait there without an answer; 0 ends it
@@ -189,14 +189,17 @@ fn tally(rest: &[&str]) -> Result<Tally, String> {
 }
 
 fn overdue(rest: &[&str]) -> Result<Overdue, String> {
-    let number = |index: usize| {
-        let text = rest.get(index).copied().unwrap_or("0");
+    let number = |index: Option<usize>| {
+        let text = index.and_then(|index| rest.get(index)).copied();
+        let text = text.unwrap_or("0");
         text.parse::<u32>()
             .map_err(|_| format!("not a number: {text}"))
     };
+    let after = |word: &str| rest.iter().position(|w| *w == word).map(|at| at + 1);
     Ok(Overdue {
-        requests: number(0)?,
-        dead_paths: number(2)?,
+        requests: number(Some(0))?,
+        dead_paths: number(after("dead"))?,
+        orders: number(after("orders"))?,
         ..Overdue::default()
     })
 }

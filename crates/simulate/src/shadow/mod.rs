@@ -2,10 +2,11 @@
 //!
 //! A small restatement of the promises that shares no code with the engine: it reads tables and
 //! events as data, and compares them with what is true in the world. `orders` has P1, `reads` P2
-//! and P8, `tables` P4, P5, P6 and P10, `home` P7, `places` detection and false alarms.
+//! and P8, `paths` what is held of orders apart from reads, `tables` P4, P5, P6 and P10, `home` P7, `places` detection and false alarms.
 
 mod home;
 mod orders;
+mod paths;
 mod places;
 mod reads;
 mod tables;
@@ -47,6 +48,7 @@ pub struct Shadow {
     found: Found,
     quiet: Quiet,
     orders: orders::Orders,
+    paths: paths::Paths,
     reads: reads::Reads,
     tables: tables::Tables,
     home: home::Home,
@@ -130,6 +132,7 @@ impl Shadow {
         self.tables.decided(world, before, events, found);
         self.home.decided(world, events, found);
         self.places.decided(world, events, &self.quiet, found);
+        self.paths.decided(world, events, &self.quiet, found);
         self.orders
             .decided(world, before, events, (&self.quiet, found));
     }
@@ -137,6 +140,7 @@ impl Shadow {
     /// Time has passed.
     pub(crate) fn look(&mut self, world: &World) {
         self.places.look(world, &self.quiet, &mut self.found);
+        self.paths.look(world, &self.quiet, &mut self.found);
         self.home.look(world, &mut self.found);
         self.tables.look(world, &self.quiet, &mut self.found);
     }
@@ -195,6 +199,11 @@ impl Shadow {
         self.orders.executed(world, id, &mut self.found);
     }
 
+    /// An order or a cancel of a client met something at an endpoint.
+    pub(crate) fn met(&mut self, endpoint: EndpointId, client: u64, failed: bool, now: Time) {
+        self.paths.met(endpoint, client, failed, now);
+    }
+
     /// A request ended.
     pub(crate) fn ended(&mut self, world: &World, done: &Done) {
         self.orders.ended(world, done, &self.quiet, &mut self.found);
@@ -239,6 +248,7 @@ impl Shadow {
         self.quiet.upset.push(world.now);
         self.tables.restarted();
         self.orders.restarted();
+        self.paths.restarted();
         self.reads = reads::Reads::default();
     }
 

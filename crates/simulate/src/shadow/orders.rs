@@ -248,6 +248,16 @@ impl Orders {
         if std::mem::take(&mut self.fresh) || quiet.is_upset(world.now, Duration::from_millis(1)) {
             return;
         }
+        for event in events {
+            let mut pools = world.rules.engine.pools.iter();
+            let pool = pools.find(|pool| pool.name == event.subject.name);
+            let round = matches!(event.change, Change::Detour { .. });
+            if round && pool.is_some_and(|pool| !pool.orders.fenced) {
+                let what = "make a detour where nobody refuses a replaced writer";
+                let what = format!("orders of {} {what}", event.subject.name);
+                found.broken(world.now, "P1", what);
+            }
+        }
         let name = |id: ProviderId| {
             let provider = world.rules.engine.providers.get(id.index());
             provider.map_or("", |p| p.name.as_str())
