@@ -166,6 +166,8 @@ fn where_traffic_stops_demand_goes_to_nothing_and_the_engine_looks_no_more() {
         assert_eq!(demand(&scene), None);
         scene.serve(rate, 5);
         assert!(demand(&scene).is_some_and(|demand| demand > rate / 2.0));
+        // A reload gives ids another meaning; it forgets no look that is due.
+        scene.tell(Input::Policy(Box::new(policy(&[Some(200), Some(1000)]))));
         let end = scene.now + Duration::from_secs(5);
         while scene.engine.next_deadline() < end {
             scene.now = scene.now.max(scene.engine.next_deadline());
