@@ -83,7 +83,9 @@ def hold(site, plan):
 
 
 def h2(site, peer, workload, seconds):
-    log = site.folder / "h2load.log"
+    # In a folder of its own: leeward looks at what changes beside its policy.
+    log = site.folder / "h2load" / "log"
+    log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     much = ["-n", "3000"] if seconds < 1 else ["-D", str(round(seconds))]
     command = [install.find("h2load"), "-t1", f"-c{workload.connections}", f"-m{STREAMS}", *much, f"--log-file={log}",

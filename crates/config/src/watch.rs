@@ -14,6 +14,8 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,16 @@ pub struct Watch {
     missed: bool,
     watcher: Option<RecommendedWatcher>,
     events: Receiver<Wake>,
+    stirred: Arc<Stirred>,
+}
+
+/// What the system says of the folders. A log may lie there as well, of which it says much: the watch is
+/// woken once, not for each word.
+#[derive(Debug, Default)]
+struct Stirred {
+    words: AtomicU64,
+    /// The watch has been woken and has not looked since.
+    told: AtomicBool,
 }
 
 /// Why a watch woke.
@@ -65,14 +77,16 @@ impl Watch {
     pub fn new(path: &Path) -> (Self, Nudge) {
         let (sender, events) = channel();
         let nudge = Nudge(sender.clone());
+        let stirred = Arc::<Stirred>::default();
         let mut watch = Self {
             path: path.to_owned(),
             files: BTreeSet::new(),
             folders: BTreeSet::new(),
             content: 0,
             missed: false,
-            watcher: watcher(sender),
+            watcher: watcher(sender, stirred.clone()),
             events,
+            stirred,
         };
         watch.content = watch.read();
         (watch, nudge)
@@ -135,14 +149,17 @@ impl Watch {
     /// Waits until the writers are done; whether somebody nudged meanwhile.
     fn settle(&self) -> bool {
         let end = Instant::now() + SETTLE_AT_MOST;
-        while Instant::now() < end {
-            match self.events.recv_timeout(SETTLE) {
-                Ok(Wake::Changed) => {}
-                Ok(Wake::Nudged) => return true,
-                Err(_) => return false,
+        let mut nudged = false;
+        while !nudged && Instant::now() < end {
+            let words = self.stirred.words.load(Ordering::Acquire);
+            nudged = self.events.recv_timeout(SETTLE) == Ok(Wake::Nudged);
+            if self.stirred.words.load(Ordering::Acquire) == words {
+                break;
             }
         }
-        false
+        // Before the files are read: what comes after that is told anew.
+        self.stirred.told.store(false, Ordering::Release);
+        nudged
     }
 
     fn wanted_folders(&self) -> BTreeSet<PathBuf> {
@@ -188,14 +205,18 @@ impl Watch {
     }
 }
 
-fn watcher(sender: Sender<Wake>) -> Option<RecommendedWatcher> {
+fn watcher(sender: Sender<Wake>, stirred: Arc<Stirred>) -> Option<RecommendedWatcher> {
     notify::recommended_watcher(move |event: notify::Result<Event>| {
         // Reading is no change; to take it for one would be to wake oneself for ever.
         let read = event.is_ok_and(|event| match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
             kind => kind.is_access(),
         });
-        if !read {
+        if read {
+            return;
+        }
+        stirred.words.fetch_add(1, Ordering::AcqRel);
+        if !stirred.told.swap(true, Ordering::AcqRel) {
             // Nobody listens once the watch is gone.
             let _ = sender.send(Wake::Changed);
         }
@@ -257,4 +278,29 @@ fn folders_of_policy(path: &Path) -> Vec<PathBuf> {
         found.push(path.to_owned());
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_log_that_is_written_beside_the_policy_wakes_the_watch_once() {
+        let folder = std::env::temp_dir().join(format!("leeward-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let policy = folder.join("leeward.yaml");
+        std::fs::write(&policy, "version: 1\n").unwrap();
+        let (mut watch, _nudge) = Watch::new(&policy);
+        watch.refollow();
+        let mut log = File::create(folder.join("access.log")).unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while watch.stirred.words.load(Ordering::Acquire) < 50 {
+            assert!(Instant::now() < end, "the system says nothing of writes");
+            log.write_all(b"a line\n").unwrap();
+            std::thread::yield_now();
+        }
+        assert_eq!(watch.events.try_iter().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
