@@ -40,6 +40,10 @@ pub enum Bug {
     TimeProvesOrders,
     /// A detour of the orders counts as a move of their writer.
     DetourMovesWriter,
+    /// Orders that fail in part shut no order path.
+    PartialFailuresIgnored,
+    /// Where there is no room, orders are turned away before public reads.
+    ReadsBeforeOrders,
 }
 
 #[cfg(feature = "injected-bugs")]

@@ -16,9 +16,9 @@ use std::time::Duration;
 /// Share of failed requests under which traffic acquits an endpoint whose probes fail.
 const ACQUITTING: f64 = 0.01;
 /// Share of [`HealthParams::failing`] at which the weight begins to fall.
-pub(crate) const DEGRADING: f64 = 0.25;
+const DEGRADING: f64 = 0.25;
 /// Failures and late answers below which the weight stays.
-pub(crate) const LEAST_BAD: u32 = 4;
+const LEAST_BAD: u32 = 4;
 /// The part of the window that is its last moment.
 const RECENT: u32 = 8;
 /// How much longer the long window is.

@@ -20,6 +20,7 @@ mod meter;
 mod pace;
 mod recent;
 
+use crate::bugs::{Bug, is_injected};
 use crate::class::Class;
 use crate::time::Time;
 use crowd::Crowd;
@@ -38,8 +39,10 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const fn of(class: Class) -> Part {
+    pub(crate) fn of(class: Class) -> Part {
         match class {
+            Class::Order | Class::Cancel if is_injected(Bug::ReadsBeforeOrders) => Part::Public,
+            Class::PublicRead if is_injected(Bug::ReadsBeforeOrders) => Part::Order,
             Class::Cancel => Part::Cancel,
             Class::Order => Part::Order,
             Class::PrivateRead | Class::Stream | Class::Tcp => Part::Private,

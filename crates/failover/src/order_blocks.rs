@@ -1,17 +1,20 @@
 //! Orders that fail in part: counted in blocks, each judged once it is large and old enough.
 //!
-//! A single writer has no weight that could fall by steps. So what would lower the weight of reads has
-//! to last before it speaks against orders: two blocks in a row. A block has as many orders as a ratio
-//! needs and is a window long at least, so that sixty orders a second are judged in seconds and three
-//! of them in a quarter of a minute, by the same count.
+//! A single writer has no weight that could fall by steps. So a part that fails has to be large and to last
+//! before it speaks against orders: two blocks in a row. A block has twice as many orders as a ratio
+//! needs elsewhere, since it has to tell a quarter from a tenth, and is a window long at least: sixty
+//! orders a second are judged in seconds and three of them in half a minute, by the same count.
 //!
 //! Owns numbers; `order_path` asks.
 
-use crate::facts::{DEGRADING, LEAST_BAD};
 use crate::policy::HealthParams;
 use crate::time::Time;
 use crate::window::Counts;
 
+/// Share of [`HealthParams::failing`] from which on it counts that orders fail in part.
+pub(crate) const GRAY: f64 = 0.5;
+/// So many times [`HealthParams::min_requests`] make a block.
+const LARGE: u32 = 2;
 /// Clients whose orders fail that are enough, where there are so many; one is never enough.
 const SEVERAL: u32 = 3;
 
@@ -60,7 +63,8 @@ impl Blocks {
         block.counts.failed = block.counts.failed.saturating_add(counts.failed);
         block.seen |= seen;
         block.hit |= hit;
-        if block.counts.all < health.min_requests.max(1) || age(began) < health.window {
+        let enough = health.min_requests.max(1).saturating_mul(LARGE);
+        if block.counts.all < enough || age(began) < health.window {
             return;
         }
         let block = std::mem::take(block);
@@ -100,9 +104,8 @@ impl Block {
     /// Whether so large a part of the orders fails, and of as large a part of the clients.
     fn is_gray(&self, health: &HealthParams) -> bool {
         let (seen, hit) = (self.seen.count_ones(), self.hit.count_ones());
-        let threshold = health.failing * DEGRADING;
-        self.counts.failed >= LEAST_BAD
-            && self.counts.ratio() >= threshold
+        let threshold = health.failing * GRAY;
+        self.counts.ratio() >= threshold
             && hit >= seen.clamp(2, SEVERAL)
             && f64::from(hit) >= f64::from(seen) * threshold
     }
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const LONGEST: u32 = 15;
+    const LONGEST: u32 = 30;
 
     /// Blocks after `seconds` of `rate` batches a second, of which every `nth` has a failure.
     fn after(seconds: u64, rate: u64, nth: u64, clients: u64) -> Blocks {
@@ -138,20 +141,21 @@ mod tests {
     #[test]
     fn a_third_that_fails_is_gray_however_many_there_are() {
         assert!(after(6, 60, 3, 40).gray() >= 2);
-        assert!(after(20, 3, 3, 40).gray() >= 2);
+        assert!(after(30, 3, 3, 40).gray() >= 2);
         assert_eq!(after(3, 60, 3, 40).gray(), 1, "it has to last");
     }
 
     #[test]
     fn a_tenth_is_not_and_one_client_never_is() {
         assert!(after(20, 60, 10, 40).is_clean());
+        assert!(after(20, 60, 6, 40).is_clean());
         assert!(after(20, 60, 3, 1).is_clean());
     }
 
     #[test]
     fn what_is_rare_is_not_judged() {
         let blocks = after(600, 1, 3, 40);
-        assert!(blocks.gray() > 0, "twenty in twenty seconds are enough");
+        assert!(blocks.gray() > 0, "forty in forty seconds are enough");
         let health = HealthParams::default();
         let mut blocks = Blocks::default();
         for number in 0..100 {

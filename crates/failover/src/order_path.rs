@@ -20,7 +20,7 @@ use crate::facts::{self, Reason, spoken_counts};
 use crate::held::{Evidence, Held, spoken};
 use crate::hold::{HoldDown, Homecoming};
 use crate::input::{Outcome, Overdue, Tally};
-use crate::order_blocks::Blocks;
+use crate::order_blocks::{Blocks, GRAY};
 use crate::order_window::OrderWindow;
 use crate::policy::{HealthParams, Pool};
 use crate::silence::Silence;
@@ -161,7 +161,7 @@ impl OrderPath {
         self.long.add(counts, (orders.clients, hit), now);
         // What is on trial may take its time.
         let longest = match self.held.verdict {
-            Verdict::Healthy => LONG,
+            Verdict::Healthy => LONG * 2,
             _ => u32::MAX,
         };
         let clients = (orders.clients, hit);
@@ -358,9 +358,9 @@ impl OrderPath {
     }
 
     /// Whether orders fail in part for long enough; less is enough where others doubt it already.
-    const fn is_gray(&self, on_trial: bool) -> bool {
+    fn is_gray(&self, on_trial: bool) -> bool {
         let enough = if on_trial || self.doubted { 1 } else { 2 };
-        self.blocks.gray() >= enough
+        self.blocks.gray() >= enough && !is_injected(Bug::PartialFailuresIgnored)
     }
 
     fn fails_in_a_row(&mut self, health: &HealthParams, now: Time) -> bool {
@@ -404,7 +404,7 @@ impl OrderPath {
         let gray = ratio && self.is_gray(on_trial);
         match cause {
             _ if gray => {
-                let threshold = pool.health.failing * facts::DEGRADING * 100.0;
+                let threshold = pool.health.failing * GRAY * 100.0;
                 evidence.push(("threshold", format!("{threshold:.1}%")));
                 let lasts = now.since(self.blocks.since());
                 evidence.push(("for", spoken(lasts)));

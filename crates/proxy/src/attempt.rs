@@ -100,6 +100,13 @@ const UP: &str = "the time was up before there was anything to send";
 /// How often a try that is past its patience asks again whether it may be left.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+impl Plan<'_> {
+    /// Whether it must not happen twice.
+    fn is_order(&self) -> bool {
+        self.class == Class::Order
+    }
+}
+
 /// Makes one try. `may_leave` is asked once the patience is over, and now and then after that. Until
 /// there is a connection, nothing is sent, and `elsewhere` ends the try.
 pub(crate) async fn attempt(
@@ -129,9 +136,7 @@ pub(crate) async fn attempt(
     let mark = Mark::of(&wire, at);
     let upgraded = plan.upgrade.then(|| lease.on_upgrade());
     let limits = Limits::of(&plan, at);
-    let (usual, hold, body) = (plan.usual, plan.hold, plan.body);
-    // It must not happen twice.
-    let order = plan.class == Class::Order;
+    let (order, usual, hold, body) = (plan.is_order(), plan.usual, plan.hold, plan.body);
     let names = plan.names.clone();
     let Some(mut answer) = lease.send(request(plan), names) else {
         return Err(not_connected(Step::Connect));

@@ -3,6 +3,7 @@
 //! What the server does comes from `server`; whether a byte of a request was written is known
 //! exactly, as the proxy knows it. Orders that are executed go into the ledger at that moment.
 
+use crate::admit::Permit;
 use crate::fault::Asker;
 use crate::ledger::Told;
 use crate::queue::{Event, Step};
@@ -24,6 +25,7 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     pub(crate) endpoint: EndpointId,
     pub(crate) server: usize,
+    permit: Permit,
     pub(crate) began: Time,
     /// Whether a byte of the request was written.
     pub(crate) wrote: bool,
@@ -33,7 +35,12 @@ pub(crate) struct Attempt {
 
 impl World {
     /// Begins an attempt, on a connection that waits where there is one.
-    pub(crate) fn attempt(&mut self, id: u64, endpoint: EndpointId, server: usize, fresh: bool) {
+    pub(crate) fn attempt(
+        &mut self,
+        id: u64,
+        (endpoint, server): (EndpointId, usize),
+        permit: Permit,
+    ) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -43,11 +50,12 @@ impl World {
         let left = request.allowed().map_or(0, |all| all.saturating_sub(tried));
         let patience = (left > 1).then(|| self.now + request.deadline.since(self.now) / left);
         let (class, pool, deadline) = (request.class, request.pool.index(), request.deadline);
-        let pooled = !fresh && self.take_idle(server, pool, class);
+        let pooled = self.take_idle(server, pool, class);
         let attempt = Attempt {
             number,
             endpoint,
             server,
+            permit,
             began: self.now,
             wrote: pooled,
             patience,
@@ -226,6 +234,8 @@ impl World {
         let client = self.client_of(id);
         let late = self.answered(attempt.endpoint, pool, class, latency);
         let head = (latency, late);
+        let full = said == Outcome::Backpressure;
+        self.gates.head(&attempt.permit, full, latency, self.now);
         if !whole {
             // A small answer is held until it is whole: one that is cut is as good as none.
             self.failed(id, attempt, Outcome::Truncated);
@@ -303,6 +313,7 @@ impl World {
         if let Some(waiting) = self.in_flight.get_mut(&attempt.endpoint) {
             *waiting = waiting.saturating_sub(1);
         }
+        self.gates.leave(&attempt.permit);
         if let Some(request) = self.requests.get_mut(&id) {
             request.attempt = None;
             request.tried.push(attempt.endpoint);

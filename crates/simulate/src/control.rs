@@ -3,6 +3,7 @@
 //! Probes start when the engine says so and come back as facts; names are asked at their pace;
 //! counts arrive in batches. It judges nothing.
 
+use crate::admit::Gates;
 use crate::fault::Mode;
 use crate::plan::{Deed, Rules};
 use crate::queue::Event;
@@ -286,6 +287,7 @@ impl World {
         self.in_flight.clear();
         self.tallies = Tallies::default();
         self.waiting = Waiting::default();
+        self.gates = Gates::default();
         for server in &mut self.servers {
             server.idle.clear();
         }

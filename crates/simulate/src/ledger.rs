@@ -14,6 +14,8 @@ pub enum Told {
     Truncated,
     /// 503, `leeward-outcome: not-sent`.
     NotSent,
+    /// 503, `leeward-outcome: shed`: there is no room for it.
+    Shed,
     /// 504 for an order or a cancel, `leeward-outcome: unknown`; 502 or 504 for others.
     Unknown,
 }
@@ -70,6 +72,8 @@ pub struct Ledger {
     pub unknown_orders: u64,
     /// Orders that were proven not sent.
     pub unsent_orders: u64,
+    /// Requests for which there was no room, by class.
+    pub shed: BTreeMap<Class, u64>,
 }
 
 impl Ledger {
@@ -81,11 +85,14 @@ impl Ledger {
         } else {
             counts.1 += 1;
         }
+        if done.told == Told::Shed {
+            *self.shed.entry(done.class).or_default() += 1;
+        }
         if done.class == Class::Order {
             match done.told {
                 Told::Unknown => self.unknown_orders += 1,
                 Told::NotSent => self.unsent_orders += 1,
-                Told::Answered(_) | Told::Truncated => {}
+                Told::Answered(_) | Told::Truncated | Told::Shed => {}
             }
         }
     }

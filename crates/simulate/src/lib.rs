@@ -5,13 +5,15 @@
 //! world     the clock and the loop ── queue (what comes next), dice (all chance)
 //! fault     what goes wrong ── server (what an exchange meets because of it)
 //! control   drives the engine as the proxy's control task does
-//! traffic   clients and workers ── attempt (one try at one server), ledger (what really happened)
+//! traffic   clients and workers ── admit (room), attempt (one try at one server), ledger (what
+//!           really happened)
 //! shadow    what has to hold, restated without the engine's code
 //! timeline  what is written down for people
 //! ```
 //!
 //! No sleeping, no threads, no clock: the same plan gives the same run, down to the journal.
 
+mod admit;
 mod attempt;
 mod control;
 pub mod dice;

@@ -4,12 +4,13 @@
 //! `select` and `retry`; which answer means what is stated anew here. `attempt` has the steps of one
 //! attempt.
 
+use crate::admit::Placed;
 use crate::attempt::Attempt;
 use crate::ledger::{Done, OrderTrail, Told};
 use crate::queue::Event;
 use crate::world::World;
 use leeward_failover::retry::{Next, Sent, Stop, after_failure};
-use leeward_failover::select::{Reach, Want, affinity_key, select};
+use leeward_failover::select::{Reach, Want, affinity_key};
 use leeward_failover::{
     Class, EndpointId, Outcome, PoolId, Repeat, RetryParams, Table, Tally, Time,
 };
@@ -131,37 +132,35 @@ impl World {
         };
         // What follows the first attempt knows what was learned since.
         let first = request.tried.is_empty();
-        let table = if first {
-            Arc::clone(&request.table)
-        } else {
-            Arc::clone(&self.table)
-        };
+        let table = self.table_of(first, &request.table);
+        let (class, pool) = (request.class, request.pool);
+        let (tried_ids, tried) = (request.tried.clone(), request.servers.clone());
         let want = Want {
-            pool: request.pool,
-            class: request.class,
+            pool,
+            class,
             key: request.key,
-            tried: &request.tried,
+            tried: &tried_ids,
             reach,
         };
-        let in_flight = &self.in_flight;
-        let pick = select(&table, &want, &mut self.lots, |endpoint| {
-            in_flight.get(&endpoint).copied().unwrap_or(0)
-        });
+        let (pick, permit) = match self.find_room(&table, &want) {
+            Placed::At(pick, permit) => (Some(pick), Some(permit)),
+            Placed::Full(full) => return self.turn_down(id, &full),
+            Placed::Nowhere => (None, None),
+        };
         let address = pick.and_then(|p| table.endpoint(p.endpoint));
         let server = address.and_then(|info| self.server_at(info.address));
         let chosen = pick.map(|p| p.endpoint).zip(server);
-        let (class, pool) = (request.class, request.pool);
-        let tried = request.servers.clone();
         self.with_shadow(|shadow, world| {
             shadow.selected(world, &table, (pool, class, first), chosen, &tried);
         });
-        match chosen {
-            Some((endpoint, server)) => {
+        match chosen.zip(permit) {
+            Some(((endpoint, server), permit)) => {
                 if let Some(request) = self.requests.get_mut(&id) {
                     request.servers.push(server);
                 }
                 *self.in_flight.entry(endpoint).or_default() += 1;
-                self.attempt(id, endpoint, server, false);
+                self.shadow.took(endpoint, class, self.now);
+                self.attempt(id, (endpoint, server), permit);
             }
             None => self.end_unanswered(id),
         }

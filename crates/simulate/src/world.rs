@@ -4,6 +4,7 @@
 //! workers, `server` and `fault` are the truth about what is behind them. No sleeping, no threads,
 //! no clock but its own: the same plan gives the same run.
 
+use crate::admit::Gates;
 use crate::dice::Dice;
 use crate::fault::{Mode, Phase};
 use crate::ledger::Ledger;
@@ -66,6 +67,7 @@ pub struct World {
     pub(crate) born: u64,
     pub(crate) tallies: Tallies,
     pub(crate) waiting: Waiting,
+    pub(crate) gates: Gates,
     pub(crate) in_flight: BTreeMap<EndpointId, u32>,
     pub(crate) budgets: Vec<Budget>,
     pub(crate) lots: Rng,
@@ -107,6 +109,7 @@ impl World {
             born: 0,
             tallies: Tallies::default(),
             waiting: Waiting::default(),
+            gates: Gates::default(),
             in_flight: BTreeMap::new(),
             budgets: Vec::new(),
             lots: Rng::new(seed ^ 0x6c6f_7473),

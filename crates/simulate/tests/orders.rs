@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use leeward_failover::bugs::{Bug, inject};
 use leeward_failover::{Class, Time};
 use leeward_simulate::fault::{Mode, Phase};
 use leeward_simulate::plan::{Load, Rules};
@@ -19,10 +20,27 @@ fn play(place: &str, mode: Mode, rate: f64) -> World {
 
 /// The same with a part of the orders.
 fn play_in_part(place: &str, mode: Mode, share: f64, rate: f64) -> World {
+    let world = world(place, mode, share, rate);
+    assert_eq!(world.shadow.violations(), [], "{place}");
+    assert_eq!(world.timeline.left, [], "{place}: nothing is left");
+    assert_eq!(world.ledger.failed(Class::PublicRead), 0);
+    assert_eq!(world.ledger.duplicates(), 0);
+    world
+}
+
+fn world(place: &str, mode: Mode, share: f64, rate: f64) -> World {
+    world_of("region.yaml", 2, (place, mode, share, rate))
+}
+
+fn world_of(
+    policy: &str,
+    addresses: usize,
+    (place, mode, share, rate): (&str, Mode, f64, f64),
+) -> World {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/incidents/policy");
-    let text = std::fs::read_to_string(folder.join("region.yaml")).unwrap();
+    let text = std::fs::read_to_string(folder.join(policy)).unwrap();
     let end = Time::from_millis(200_000);
-    let mut plan = Plan::around(Rules::compile(&text).unwrap(), 7, end, |_| 2);
+    let mut plan = Plan::around(Rules::compile(&text).unwrap(), 7, end, |_| addresses);
     for (class, rate) in [
         (Class::PublicRead, rate * 5.0),
         (Class::Order, rate),
@@ -44,10 +62,6 @@ fn play_in_part(place: &str, mode: Mode, share: f64, rate: f64) -> World {
     plan.phases.push(phase);
     let mut world = World::new(plan);
     world.run();
-    assert_eq!(world.shadow.violations(), [], "{place}");
-    assert_eq!(world.timeline.left, [], "{place}: nothing is left");
-    assert_eq!(world.ledger.failed(Class::PublicRead), 0);
-    assert_eq!(world.ledger.duplicates(), 0);
     world
 }
 
@@ -83,13 +97,27 @@ fn a_few_orders_a_second_are_enough() {
 
 #[test]
 fn orders_that_fail_in_part_move_their_writer_as_well() {
-    for (rate, most) in [(40.0, 150), (12.0, 100)] {
+    for (rate, most) in [(40.0, 300), (12.0, 250)] {
         let world = play_in_part("aws", Mode::Http, 0.3, rate);
         let moves: Vec<_> = world.timeline.moves.iter().map(|(_, _, to)| to).collect();
         assert_eq!(moves, ["gcp"], "{rate} a second");
         let failed = world.ledger.failed(Class::Order);
         assert!(failed <= most, "{rate} a second: {failed} orders failed");
     }
+}
+
+#[test]
+fn that_nobody_looks_at_orders_that_fail_in_part_is_found() {
+    inject(Some(Bug::PartialFailuresIgnored));
+    // Several endpoints doubt each other, and now and then five in a row fail by chance.
+    let rates = [8.0, 9.0, 10.0, 11.0];
+    let mut worlds = rates.map(|rate| world_of("capacity.yaml", 1, ("aws", Mode::Http, 0.3, rate)));
+    inject(None);
+    let found = |world: &mut World| {
+        let mut found = world.shadow.violations().iter();
+        found.any(|found| found.what.contains("fail in part"))
+    };
+    assert!(worlds.iter_mut().any(found));
 }
 
 #[test]

@@ -139,7 +139,15 @@ impl Home {
                 let ramp = params.failover.ramp.as_secs_f64().max(1e-9);
                 let way = world.now.since(*since).as_secs_f64() / ramp;
                 let most = normal * way.clamp(0.01, 1.0) + 0.02;
-                if lane.share > most {
+                // What would be turned away elsewhere may take its part of what is declared.
+                let here = world
+                    .servers
+                    .iter()
+                    .filter(|s| s.site == name(lane) && s.pool == params.name);
+                let declared: f64 = here.filter_map(|s| s.capacity).sum();
+                let most_rate = declared * way.clamp(0.01, 1.0) + 1.0;
+                let fits = lane.rate.is_some_and(|rate| rate <= most_rate);
+                if lane.share > most && !fits {
                     let what = format!(
                         "{} takes {:.0}% of {} on its ramp",
                         name(lane),

@@ -2,13 +2,14 @@
 //!
 //! A small restatement of the promises that shares no code with the engine: it reads tables and
 //! events as data, and compares them with what is true in the world. `orders` has P1, `reads` P2
-//! and P8, `paths` what is held of orders apart from reads, `tables` P4, P5, P6 and P10, `home` P7, `places` detection and false alarms.
+//! and P8, `room` who is turned away first, `paths` what is held of orders apart from reads, `tables` P4, P5, P6 and P10, `home` P7, `places` detection and false alarms.
 
 mod home;
 mod orders;
 mod paths;
 mod places;
 mod reads;
+mod room;
 mod tables;
 
 use crate::ledger::Done;
@@ -50,6 +51,7 @@ pub struct Shadow {
     orders: orders::Orders,
     paths: paths::Paths,
     reads: reads::Reads,
+    room: room::Room,
     tables: tables::Tables,
     home: home::Home,
     places: places::Places,
@@ -189,6 +191,16 @@ impl Shadow {
         }
     }
 
+    /// An endpoint takes a request.
+    pub(crate) fn took(&mut self, endpoint: EndpointId, class: Class, now: Time) {
+        self.room.took(endpoint, class, now);
+    }
+
+    /// A request is turned away: these are full.
+    pub(crate) fn shed(&mut self, world: &World, class: Class, full: &[EndpointId]) {
+        self.room.shed(world, class, full, &mut self.found);
+    }
+
     /// A byte of a request was written to a server.
     pub(crate) fn wrote(&mut self, world: &World, id: u64, server: usize) {
         self.orders.wrote(world, id, server, &mut self.found);
@@ -249,6 +261,7 @@ impl Shadow {
         self.tables.restarted();
         self.orders.restarted();
         self.paths.restarted();
+        self.room = room::Room::default();
         self.reads = reads::Reads::default();
     }
 

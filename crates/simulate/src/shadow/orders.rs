@@ -70,7 +70,7 @@ impl Orders {
         let Some(trail) = world.ledger.orders.get(&done.id) else {
             return;
         };
-        if done.told == Told::NotSent && !trail.wrote.is_empty() {
+        if matches!(done.told, Told::NotSent | Told::Shed) && !trail.wrote.is_empty() {
             let what = format!(
                 "{:?} {} is said not to be sent, and was",
                 done.class, done.id

@@ -13,8 +13,8 @@ const WINDOW: Duration = Duration::from_secs(31);
 const PROVED: usize = 5;
 /// So many other clients whose orders succeed are enough to say that it is one client's own trouble.
 const OTHERS: usize = 5;
-/// So many orders that a fifth of each quarter of them fails leave no doubt.
-const ENOUGH: usize = 160;
+/// So many orders that a quarter of each quarter of them fails leave no doubt.
+const ENOUGH: usize = 240;
 /// What was met reaches the engine this much later at most, and clocks are read in milliseconds.
 const SLACK: Duration = Duration::from_millis(150);
 /// More is not remembered of an endpoint.
@@ -119,11 +119,11 @@ impl Path {
             let part = last().skip(skipped).take(ENOUGH / 4);
             part.filter(|(.., failed)| *failed).count()
         };
-        let everywhere = (0..4).all(|part| failed(part * ENOUGH / 4) * 5 >= ENOUGH / 4);
+        let everywhere = (0..4).all(|part| failed(part * ENOUGH / 4) * 4 >= ENOUGH / 4);
         let hit = last().filter(|(.., failed)| *failed);
         let clients: BTreeSet<u64> = hit.map(|(_, client, _)| *client).collect();
         let lasts = span > Duration::from_secs(8) && span < WINDOW * 3;
-        let several = clients.len() > OTHERS;
+        let several = clients.len() >= 3;
         last().count() == ENOUGH && young && lasts && everywhere && several
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Found, Quiet, SETTLING};
 use crate::fault::Mode;
-use crate::ledger::Done;
+use crate::ledger::{Done, Told};
 use crate::world::World;
 use leeward_failover::{Class, Time};
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +38,11 @@ impl Reads {
         let Some(pool) = world.rules.engine.pools.get(done.pool) else {
             return;
         };
+        // Where backends declare what they can carry, a read too many is turned away.
+        let mut here = world.servers.iter().filter(|s| s.pool == pool.name);
+        if done.told == Told::Shed && here.all(|server| server.capacity.is_some()) {
+            return;
+        }
         let since = done.born - Duration::from_secs(1);
         let well = world.servers.iter().enumerate().find(|(index, server)| {
             let known = world.table.endpoints.iter().flatten();
