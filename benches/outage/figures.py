@@ -94,13 +94,14 @@ def failures(run):
         kinds.update(f"{name} {request['error'] or request['status']} {request['label']}".strip()
                      for request in in_fault + after if failed(request))
     before = [request for request in run.requests if request["end"] < run.facts["fault"]]
-    fault = run.facts["fault"]
+    fault, repaired = run.facts["fault"], run.facts["repaired"]
     # By when a request was due, not by when its client was told: a deadline is no second outage.
     dues = sorted(max(request["start"], fault) for request in run.requests if failed(request) and request["end"] >= fault)
     found |= {
         "failed_before": sum(map(failed, before)),
         "failed_after": found["failed_reads_after"] + found["failed_orders_after"],
         "failed_how": dict(kinds.most_common()),
+        "failed_after_s": max((seconds(due - repaired) for due in dues if due > repaired), default=0),
         "first_clean_s": first_clean(dues, fault),
         "last_failure_s": seconds(dues[-1] - fault) if dues else None,
     }
