@@ -125,7 +125,9 @@ impl Engine {
         let name = &self.fleet.policy.pools[id.index()].name;
         let shut = |e: &&LaneEndpoint| {
             let known = self.fleet.endpoint(e.id);
-            known.is_some_and(|known| known.orders.fitness() == Fitness::Unfit)
+            // What is down takes orders only while nothing is trusted, and all of it is alike then.
+            let up = e.verdict != Verdict::Down && !pool.table.panic;
+            up && known.is_some_and(|known| known.orders.fitness() == Fitness::Unfit)
         };
         for lane in &pool.table.lanes {
             let own = || {
