@@ -24,7 +24,7 @@ use crate::bugs::{Bug, is_injected};
 use crate::class::Class;
 use crate::time::Time;
 use crowd::Crowd;
-pub use meter::take;
+pub use meter::{Rate, take};
 pub use pace::Pace;
 pub use recent::Recent;
 use std::time::Duration;

@@ -238,6 +238,17 @@ fn what_fits_is_never_held_back() {
 }
 
 #[test]
+fn an_order_finds_room_where_a_read_does_whatever_their_rates() {
+    let rate = |own| Rate { own, most: 100.0 };
+    for ahead in (0..1000).step_by(10) {
+        let due = Time::from_millis(ahead).0;
+        let read = take(due, rate(12.5), Class::PublicRead, Time::ZERO);
+        let order = take(due, rate(100.0), Class::Order, Time::ZERO);
+        assert!(order.is_ok() || read.is_err(), "{ahead} ms ahead");
+    }
+}
+
+#[test]
 fn classes_are_shed_in_order() {
     let load = [
         (Class::Cancel, 50.0),

@@ -62,6 +62,7 @@ fn table(lanes: &[L], writer: Option<u32>) -> Table {
             let hash = rng::mix(u64::from(id.0) + 1);
             LaneEndpoint {
                 rate: 0.0,
+                order_rate: 0.0,
                 id,
                 hash,
                 weight,

@@ -86,6 +86,7 @@ impl<'a> Work<'a> {
                 weight: weight(e),
                 order_weight: 0.0,
                 rate: 0.0,
+                order_rate: 0.0,
                 verdict: e.verdict,
             })
             .collect();
@@ -141,6 +142,13 @@ impl<'a> Work<'a> {
         let all: f64 = self.lane.endpoints.iter().map(|e| e.rate).sum();
         for endpoint in self.lane.endpoints.iter_mut().filter(|_| all > 0.0) {
             endpoint.rate *= rate / all;
+        }
+        let views = &self.view.endpoints;
+        let whole: f64 = views.iter().map(|seen| seen.base * seen.per_weight).sum();
+        let declared = self.view.declared.rate.unwrap_or(0.0) * self.view.ramp.unwrap_or(1.0);
+        for (endpoint, seen) in self.lane.endpoints.iter_mut().zip(views) {
+            let part = declared * seen.base * seen.per_weight / whole;
+            endpoint.order_rate = endpoint.rate.max(part);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Who carries how much: shares, ramps, standbys, orders.
 
 use super::*;
+use crate::class::Class;
 use crate::id::{EndpointId, ProviderId, SiteId};
 use crate::order_path::Fitness;
 use crate::trust::Declared;
@@ -326,6 +327,22 @@ fn a_lanes_rate_falls_with_its_endpoints_and_its_ramp() {
     };
     assert!((rate(lane(0, 0, 3, 1)) - 150.0).abs() < 1e-9);
     assert!((rate(returning(lane(0, 0, 2, 0), 0.1)) - 20.0).abs() < 1e-9);
+}
+
+#[test]
+fn doubts_about_an_endpoint_lower_what_reads_may_take_of_it_and_not_what_orders_may() {
+    let mut view = rated(lane(0, 0, 2, 0), 200.0);
+    for endpoint in &mut view.endpoints {
+        endpoint.per_weight = 100.0;
+        endpoint.factor = 0.125;
+    }
+    let lanes = lanes_at(&[view, lane(1, 1, 1, 0)], 10.0);
+    let first = lanes[0].endpoints[0].id;
+    let reads = lanes[0].declared(first, Class::PublicRead).unwrap();
+    let orders = lanes[0].declared(first, Class::Order).unwrap();
+    assert!((reads.own - 12.5).abs() < 1e-9, "{reads:?}");
+    assert!((orders.own - 100.0).abs() < 1e-9, "{orders:?}");
+    assert!((reads.most - 100.0).abs() < 1e-9, "{reads:?}");
 }
 
 #[test]

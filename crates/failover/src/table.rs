@@ -4,7 +4,9 @@
 //! by position; nothing here is computed on the way of a request. A new table shares with the one
 //! before it whatever did not change, so that one endpoint's failure costs one pool's worth of work.
 
+use crate::class::Class;
 use crate::id::{BackendId, EndpointId, ProviderId, SiteId};
+use crate::limit::Rate;
 use crate::verdict::Verdict;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -118,6 +120,22 @@ pub struct Lane {
     pub endpoints: Vec<LaneEndpoint>,
 }
 
+impl Lane {
+    /// What one of its endpoints lets in of a class by its backend's word; `None` where nothing is declared,
+    /// or nothing goes there.
+    pub fn declared(&self, endpoint: EndpointId, class: Class) -> Option<Rate> {
+        self.rate?;
+        let found = self.endpoints.iter().find(|known| known.id == endpoint)?;
+        let own = if class.goes_to_writer() {
+            found.order_rate
+        } else {
+            found.rate
+        };
+        let most = found.order_rate;
+        (own > 0.0).then_some(Rate { own, most })
+    }
+}
+
 /// One endpoint of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LaneEndpoint {
@@ -132,6 +150,9 @@ pub struct LaneEndpoint {
     /// Its part of [`Lane::rate`], requests per second: 0 where nothing goes there, and where nothing
     /// is declared.
     pub rate: f64,
+    /// What orders and cancels are held to instead, requests per second. They are bound to their writer:
+    /// what is thought of it lowers its weight, not what its backend declares. 0 where nothing is.
+    pub order_rate: f64,
     /// What the engine holds of it.
     pub verdict: Verdict,
 }

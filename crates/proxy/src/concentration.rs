@@ -117,6 +117,7 @@ routes: [{ pool: main }]
     fn lane(site: usize, share: f64, rate: Option<f64>, weights: &[f64]) -> Lane {
         let endpoint = |weight: &f64| LaneEndpoint {
             rate: 0.0,
+            order_rate: 0.0,
             id: EndpointId::from(0),
             hash: 0,
             weight: *weight,

@@ -48,9 +48,19 @@ pub(crate) struct Permit {
 #[derive(Debug)]
 pub(crate) enum Placed {
     At(Pick, Permit),
-    /// Every endpoint that may take it is full: these.
-    Full(Vec<EndpointId>),
+    /// Every endpoint that may take it is full.
+    Full(Filled),
     Nowhere,
+}
+
+/// What was full for a request.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    /// The first that was asked.
+    first: EndpointId,
+    /// Those that were full by their own rate. How many a site has at a time goes up and down from one moment
+    /// to the next, and says nothing of who came before whom.
+    by_rate: Vec<EndpointId>,
 }
 
 impl Gates {
@@ -67,9 +77,7 @@ impl Gates {
         if !limiter.has_room(class) {
             return Err(true);
         }
-        let known = lane.endpoints.iter().find(|known| known.id == endpoint);
-        let declared = known.map(|known| known.rate);
-        let declared = declared.filter(|rate| lane.rate.is_some() && *rate > 0.0);
+        let declared = lane.declared(endpoint, class);
         let room = self.rooms.entry(endpoint).or_default();
         if let Some(rate) = declared.filter(|_| lane.tight) {
             room.due = take(room.due, rate, class, now).map_err(|_| false)?;
@@ -89,7 +97,7 @@ impl Gates {
             site,
             endpoint,
             class,
-            declared,
+            declared: declared.map(|rate| rate.own),
             entered: now,
         })
     }
@@ -123,7 +131,7 @@ impl Gates {
 impl World {
     /// Finds a place for one attempt.
     pub(crate) fn find_room(&mut self, table: &Table, want: &Want<'_>) -> Placed {
-        let (mut sites, mut endpoints) = (Vec::new(), Vec::new());
+        let (mut sites, mut endpoints, mut by_rate) = (Vec::new(), Vec::new(), Vec::new());
         let mut of_last = (None, 0);
         loop {
             let in_flight = &self.in_flight;
@@ -134,9 +142,12 @@ impl World {
             };
             let pick = select_beside(table, want, full, &mut self.lots, load);
             let Some(pick) = pick else {
-                return match endpoints.is_empty() {
-                    true => Placed::Nowhere,
-                    false => Placed::Full(endpoints),
+                return match endpoints.first() {
+                    None => Placed::Nowhere,
+                    Some(first) => Placed::Full(Filled {
+                        first: *first,
+                        by_rate,
+                    }),
                 };
             };
             let lanes = table.pools.get(want.pool.index()).map(|pool| &pool.lanes);
@@ -150,6 +161,7 @@ impl World {
                     let same = of_last.0 == Some(pick.site);
                     of_last = (Some(pick.site), if same { of_last.1 + 1 } else { 1 });
                     endpoints.push(pick.endpoint);
+                    by_rate.extend((!by_site).then_some(pick.endpoint));
                     if by_site || of_last.1 == ASKED_OF_A_SITE {
                         sites.push(pick.site);
                     }
@@ -159,7 +171,7 @@ impl World {
     }
 
     /// Every endpoint that might take a request is full: it is told so, where none of it was sent.
-    pub(crate) fn turn_down(&mut self, id: u64, full: &[EndpointId]) {
+    pub(crate) fn turn_down(&mut self, id: u64, full: &Filled) {
         let Some(request) = self.requests.get(&id) else {
             return;
         };
@@ -168,7 +180,8 @@ impl World {
             return;
         }
         let class = request.class;
-        self.with_shadow(|shadow, world| shadow.shed(world, class, full));
+        self.note_shed(full.first);
+        self.with_shadow(|shadow, world| shadow.shed(world, class, &full.by_rate));
         self.end(id, Told::Shed);
     }
 

@@ -76,6 +76,15 @@ impl Tallies {
         (self.planned, self.hurry) = (false, false);
         std::mem::take(&mut self.waiting)
     }
+
+    fn of(&mut self, endpoint: EndpointId) -> &mut Tally {
+        let known = self.waiting.iter().position(|(e, _)| *e == endpoint);
+        let at = known.unwrap_or_else(|| {
+            self.waiting.push((endpoint, Tally::default()));
+            self.waiting.len() - 1
+        });
+        &mut self.waiting[at].1
+    }
 }
 
 impl World {
@@ -206,31 +215,29 @@ impl World {
             self.shadow
                 .met(endpoint, client, outcome.is_failure(), self.now);
         }
-        let known = self
-            .tallies
-            .waiting
-            .iter_mut()
-            .find(|(e, _)| *e == endpoint);
-        let add = |tally: &mut Tally| {
-            tally.add(outcome, latency);
-            if late {
-                tally.add_late();
-            }
-            if let Some(client) = client {
-                tally.add_order(outcome, client, late);
-            }
-        };
-        match known {
-            Some((_, tally)) => add(tally),
-            None => {
-                let mut tally = Tally::default();
-                add(&mut tally);
-                self.tallies.waiting.push((endpoint, tally));
-            }
+        let tally = self.tallies.of(endpoint);
+        tally.add(outcome, latency);
+        if late {
+            tally.add_late();
+        }
+        if let Some(client) = client {
+            tally.add_order(outcome, client, late);
         }
         if outcome.is_failure() || self.tallies.hurry {
             self.flush();
-        } else if !self.tallies.planned {
+        } else {
+            self.plan_flush();
+        }
+    }
+
+    /// Counts a request that found no room, at the first endpoint that was full for it.
+    pub(crate) fn note_shed(&mut self, endpoint: EndpointId) {
+        self.tallies.of(endpoint).add_shed();
+        self.plan_flush();
+    }
+
+    fn plan_flush(&mut self) {
+        if !self.tallies.planned {
             self.tallies.planned = true;
             self.queue.plan(self.now + BATCH, Event::Flush);
         }

@@ -21,21 +21,39 @@ const fn tolerance(part: Part) -> (u64, u64) {
     }
 }
 
-/// Lets one request of `class` in, at `rate` requests per second. `due` is when what was let in
+/// Requests per second that are let in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Of the class that asks.
+    pub own: f64,
+    /// Of the class that has the most. All tolerances go by it: who is let in first does not change with
+    /// what the others are left.
+    pub most: f64,
+}
+
+impl From<f64> for Rate {
+    fn from(rate: f64) -> Rate {
+        Rate {
+            own: rate,
+            most: rate,
+        }
+    }
+}
+
+/// Lets one request of `class` in, at `rate`. `due` is when what was let in
 /// before will be worked off, in nanoseconds as in [`Time`]; `Ok` is what it is then.
 ///
 /// # Errors
 /// The site is full for this class; how long it will be.
-pub fn take(due: u64, rate: f64, class: Class, now: Time) -> Result<u64, Duration> {
-    let part = Part::of(class);
-    let step = step(rate);
-    let (time, requests) = tolerance(part);
-    let most = time.max(step.saturating_mul(requests));
+pub fn take(due: u64, rate: impl Into<Rate>, class: Class, now: Time) -> Result<u64, Duration> {
+    let rate = rate.into();
+    let (time, requests) = tolerance(Part::of(class));
+    let most = time.max(step(rate.most).saturating_mul(requests));
     let ahead = due.saturating_sub(now.0);
     if ahead > most {
         return Err(Duration::from_nanos(ahead - most));
     }
-    Ok(due.max(now.0).saturating_add(step))
+    Ok(due.max(now.0).saturating_add(step(rate.own)))
 }
 
 /// Nanoseconds between two requests; a rate of nothing is one request in an hour.

@@ -6,7 +6,7 @@ use crate::upstream::Upstream;
 use crate::worker::Worker;
 use leeward_failover::limit::Limiter;
 use leeward_failover::select::Want;
-use leeward_failover::{Class, EndpointId, Lane, Outcome, PoolId, SiteId, Time};
+use leeward_failover::{Class, Lane, Outcome, PoolId, SiteId, Time};
 use leeward_metrics::{Cells, SiteSlots};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -119,7 +119,7 @@ impl Gate {
         if spills && ration.is_some_and(|ration| ration.tokens < 1.0) {
             return Err(Refused::BySite);
         }
-        let declared = declared(lane, upstream.io.id);
+        let declared = lane.declared(upstream.io.id, class);
         let room = &upstream.io.room;
         let rate = declared.filter(|_| lane.tight);
         if rate.is_some_and(|rate| !room.take_declared(rate, class, now))
@@ -138,7 +138,7 @@ impl Gate {
             upstream: upstream.clone(),
             worker: worker.clone(),
             class,
-            declared,
+            declared: declared.map(|rate| rate.own),
             entered: now,
         })
     }
@@ -152,13 +152,6 @@ impl Gate {
             self.cells.shift(self.site.slots.limit, by);
         }
     }
-}
-
-/// Requests per second that an endpoint can carry by its backend's word.
-fn declared(lane: &Lane, endpoint: EndpointId) -> Option<f64> {
-    lane.rate?;
-    let found = lane.endpoints.iter().find(|known| known.id == endpoint)?;
-    Some(found.rate).filter(|rate| *rate > 0.0)
 }
 
 impl Drop for Gate {

@@ -3,7 +3,7 @@
 //!
 //! Made with the endpoint and gone with it.
 
-use leeward_failover::limit::{Pace, take};
+use leeward_failover::limit::{Pace, Rate, take};
 use leeward_failover::{Class, Time};
 use leeward_metrics::{Cells, Gauge};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,8 +45,8 @@ impl Room {
         }
     }
 
-    /// Takes one of the `rate` requests per second that were declared.
-    pub(super) fn take_declared(&self, rate: f64, class: Class, now: Time) -> bool {
+    /// Takes one of the requests per second that were declared.
+    pub(super) fn take_declared(&self, rate: Rate, class: Class, now: Time) -> bool {
         let step = |due| take(due, rate, class, now).ok();
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
         self.due.0.fetch_update(set, get, step).is_ok()
