@@ -7,7 +7,6 @@
 
 use crate::worker::Worker;
 use leeward_failover::Class;
-use nix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,23 +17,16 @@ const LOOK: Duration = Duration::from_millis(10);
 /// What is judged at once: at least so many looks over at least this time.
 const LOOKS: u32 = 3;
 const SPAN: Duration = Duration::from_millis(100);
-/// A worker that was later than this at every look sheds public reads; than the second, private reads and
-/// streams as well; than the third, orders.
-const LATE: [Duration; 3] = [
-    Duration::from_millis(20),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-];
-/// A worker that ran for less than this part of the time is late because others have its CPU. That much is
-/// made of its lateness then: what passes by itself is no reason to turn anybody away.
-const AT_WORK: f64 = 0.8;
-const STARVED: f64 = 0.4;
+/// A worker that was later than this at every look does not keep up.
+const LATE: Duration = Duration::from_millis(50);
 /// Judgements in a row before anything is shed: a machine that stands still for a moment is late too.
 const PATIENCE: u32 = 3;
-/// How much more of one class is shed by a judgement, for each time the first of [`LATE`] that the worker is
-/// behind, and how much less once it keeps up.
+/// How much more of one class is shed by a judgement, for each [`LATE`] that the worker is behind, and how
+/// much less once it keeps up.
 const MORE: f64 = 0.1;
 const LESS: f64 = 0.05;
+/// All public reads, all private reads and streams, all orders.
+const ALL: f64 = 3.0;
 
 /// How far one worker is behind.
 #[derive(Debug, Default)]
@@ -45,15 +37,13 @@ pub(crate) struct Lag {
     least: Cell<Duration>,
     /// Judgements in a row that found it late.
     late: Cell<u32>,
-    /// What is shed: up to 1 public reads, up to 2 private reads and streams, up to 3 orders.
+    /// What is shed: up to 1 public reads, up to 2 private reads and streams, up to [`ALL`] orders.
     level: Cell<f64>,
-    /// CPU time of the worker at the last judgement.
-    ran: Cell<Duration>,
 }
 
 impl Lag {
-    /// It looked, this long after it had meant to; `ran` says how much CPU time it has used so far.
-    pub(crate) fn look(&self, behind: Duration, ran: impl FnOnce() -> Duration) {
+    /// It looked, this long after it had meant to.
+    pub(crate) fn look(&self, behind: Duration) {
         let looks = self.looks.get() + 1;
         let least = match looks {
             1 => behind,
@@ -68,26 +58,20 @@ impl Lag {
         }
         self.looks.set(0);
         self.span.set(Duration::ZERO);
-        let ran = ran();
-        let used = ran.saturating_sub(self.ran.replace(ran));
-        let at_work = used.as_secs_f64() >= span.as_secs_f64() * AT_WORK;
-        self.judge(least.mul_f64(if at_work { 1.0 } else { STARVED }));
+        self.judge(least);
     }
 
     fn judge(&self, least: Duration) {
         let before = self.level.get();
-        // The classes that it is late enough for.
-        let most: f64 = LATE.iter().map(|late| f64::from(least > *late)).sum();
-        if most == 0.0 {
+        if least <= LATE {
             self.late.set(0);
+            self.level.set((before - LESS).max(0.0));
         } else {
             self.late.set(self.late.get().saturating_add(1));
-        }
-        if before >= most {
-            self.level.set((before - LESS).max(most));
-        } else if before > 0.0 || self.late.get() >= PATIENCE {
-            let times = (least.as_secs_f64() / LATE[0].as_secs_f64()).min(3.0);
-            self.level.set((before + MORE * times).min(most));
+            if before > 0.0 || self.late.get() >= PATIENCE {
+                let times = (least.as_secs_f64() / LATE.as_secs_f64()).min(3.0);
+                self.level.set((before + MORE * times).min(ALL));
+            }
         }
         match (before > 0.0, self.level.get() > 0.0) {
             (false, true) => {
@@ -128,14 +112,8 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
     loop {
         let due = Instant::now() + LOOK;
         sleep_until(due).await;
-        worker.lag.look(due.elapsed(), ran);
+        worker.lag.look(due.elapsed());
     }
-}
-
-/// CPU time of this thread so far. Where the system does not tell, nothing: the worker then counts as one
-/// that others keep from its CPU.
-fn ran() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]
@@ -143,18 +121,10 @@ mod tests {
     use super::*;
 
     const ON_TIME: Duration = Duration::from_millis(2);
-    const BEHIND: Duration = Duration::from_millis(120);
-
-    /// Looks of a worker that runs for this part of the time.
-    fn look_at(lag: &Lag, behind: Duration, times: u32, at_work: f64) {
-        for _ in 0..times {
-            let span = lag.span.get() + LOOK + behind;
-            lag.look(behind, || lag.ran.get() + span.mul_f64(at_work));
-        }
-    }
+    const BEHIND: Duration = Duration::from_millis(80);
 
     fn look(lag: &Lag, behind: Duration, times: u32) {
-        look_at(lag, behind, times, 0.95);
+        (0..times).for_each(|_| lag.look(behind));
     }
 
     /// What share of a class is shed.
@@ -213,30 +183,6 @@ mod tests {
         }
         assert_eq!(seen, [1.0; 3]);
         assert_eq!(shed(&lag, Class::Stream), 1.0);
-    }
-
-    #[test]
-    fn orders_are_not_shed_for_what_only_reads_would_notice() {
-        let lag = Lag::default();
-        look(&lag, Duration::from_millis(30), 10_000);
-        assert_eq!(shed(&lag, Class::PublicRead), 1.0);
-        assert_eq!(shed(&lag, Class::PrivateRead), 0.0);
-        look(&lag, Duration::from_millis(80), 10_000);
-        assert_eq!(shed(&lag, Class::PrivateRead), 1.0);
-        assert_eq!(shed(&lag, Class::Order), 0.0);
-        look(&lag, Duration::from_millis(30), 10_000);
-        assert_eq!(shed(&lag, Class::PrivateRead), 0.0);
-        assert_eq!(shed(&lag, Class::PublicRead), 1.0);
-    }
-
-    #[test]
-    fn a_worker_that_others_keep_from_its_cpu_sheds_later() {
-        let lag = Lag::default();
-        look_at(&lag, Duration::from_millis(40), 10_000, 0.3);
-        assert_eq!(shed(&lag, Class::PublicRead), 0.0);
-        look_at(&lag, BEHIND, 10_000, 0.3);
-        assert_eq!(shed(&lag, Class::PublicRead), 1.0);
-        assert_eq!(shed(&lag, Class::Order), 0.0);
     }
 
     #[test]
