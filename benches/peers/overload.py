@@ -1,4 +1,5 @@
-"""More than a proxy can do: its peak in a closed loop, then one and a half times as much in an open one.
+"""More than a proxy can do: its peak in a closed loop, with few connections and with as many as are
+open afterwards, then one and a half times the first in an open loop.
 
 The requests are of three classes, on connections of their own, as those of different clients are. A
 client that finds none of its connections free waits for a second, then it goes away unserved.
@@ -20,6 +21,7 @@ def overload(site, peer, seconds):
         peer.wait_for_answers(peer.plain)
         workloads.generate(site, plan(peer, PEAK_CONNECTIONS, 1.0))
         peak = [goodput(workloads.generate(site, plan(peer, PEAK_CONNECTIONS, 2.0))[0]) for _ in range(2)]
+        crowded = max(goodput(workloads.generate(site, plan(peer, CONNECTIONS, 2.0))[0]) for _ in range(2))
         for _ in range(2):  # Once to open what so many connections take.
             calm, _ = workloads.generate(site, plan(peer, CONNECTIONS, 2.0, rate=max(peak) / 2))
         warm = high_water(peer)
@@ -28,6 +30,7 @@ def overload(site, peer, seconds):
     finally:
         peer.stop()
     return {"peak": max(peak), "offered": max(peak) * FACTOR, "goodput": goodput(told), "ratio": goodput(told) / max(peak),
+            "crowded": crowded, "crowded_ratio": goodput(told) / crowded,
             "before_mib": warm / 1024, "peak_mib": after / 1024, "late_p99_us": told["late_us"]["p99"],
             "calm": {name: kind(calm, name) for name, *_ in CLASSES}, "classes": {name: kind(told, name) for name, *_ in CLASSES}}
 

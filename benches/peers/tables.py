@@ -107,9 +107,10 @@ def growth(facts):
 
 def overload(facts):
     lines = ["Overload, an open loop at 1.5 × the peak of a closed one:", "",
-             "| peer | peak/s | offered/s | goodput/s | of the peak | MiB before, at most |", "|---|---:|---:|---:|---:|---:|"]
-    lines += [f"| {row['peer']} | {row['peak']:,.0f} | {row['offered']:,.0f} | {row['goodput']:,.0f} | {row['ratio']:.0%} "
-              f"| {row['before_mib']:.0f}, {row['peak_mib']:.0f} |" for row in facts["overload"]]
+             "| peer | peak/s | of as many connections | offered/s | goodput/s | of the peak | of that of as many | MiB before, at most |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|"]
+    lines += [f"| {row['peer']} | {row['peak']:,.0f} | {row['crowded']:,.0f} | {row['offered']:,.0f} | {row['goodput']:,.0f} "
+              f"| {row['ratio']:.0%} | {row['crowded_ratio']:.0%} | {row['before_mib']:.0f}, {row['peak_mib']:.0f} |" for row in facts["overload"]]
     lines += ["", "| peer | class | answered | shed | not sent, clients left | failed | p50, p99, max ms | at half the peak: p50, p99, max ms |",
               "|---|---|---:|---:|---:|---:|---:|---:|"]
     for row in facts["overload"]:

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod loss;
+mod worker;
 
 use crate::support::load::Told;
 

@@ -178,11 +178,8 @@ async fn a_policy_that_would_not_be_taken_and_a_proxy_that_is_not_there_are_trou
         stderr.contains("leeward: this policy would not be taken"),
         "{stderr}"
     );
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let address = format!("http://{nobody}");
+    let nobody = crate::support::nobody::Nobody::new();
+    let address = nobody.url();
     let (code, _, stderr) = run(&["diff", path(&new), "--admin", &address]);
     assert_eq!(code, Some(2), "{stderr}");
     let (code, _, _) = run(&["diff", path(&new), path(&new), "--admin", &address]);

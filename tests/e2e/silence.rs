@@ -51,6 +51,8 @@ fn cut() -> Act {
 async fn a_read_that_waits_longer_than_usual_is_hedged_at_another_provider() {
     let (aws, gcp, proxy) = pair(&[STOIC]).await;
     warm_up(&proxy, &["/read/x"]).await;
+    // On a busy machine one of those may have been slow.
+    let before = gcp.requests().len();
     aws.act_once(Act::Hang);
     let answer = proxy.get("/read/x").await;
     assert_eq!((answer.status(), answer.backend()), (200, "gcp"));
@@ -59,7 +61,7 @@ async fn a_read_that_waits_longer_than_usual_is_hedged_at_another_provider() {
         .await;
     let ended = async || aws.peer_ends().contains(&PeerEnd::Rst).then_some(());
     eventually("the slow attempt is ended", SOON, ended).await;
-    assert_eq!(gcp.requests().len(), 1);
+    assert_eq!(gcp.requests().len(), before + 1);
 }
 
 #[tokio::test]

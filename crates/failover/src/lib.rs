@@ -69,6 +69,7 @@ mod place;
 mod policy;
 mod pool;
 mod prospect;
+mod reads;
 mod recall;
 mod rehearse;
 mod reload;

@@ -9,24 +9,26 @@
 //! A database that went read-only or a matching engine that is gone breaks orders and nothing else:
 //! reads and probes go on succeeding, and prove nothing of it. So orders are judged by orders alone.
 //! It trips on failures in a row, on a ratio with a minimum count, on a smaller one that lasts
-//! (`order_blocks`), and on orders that wait while reads are answered. It protects against callers: what one client's orders do alone says nothing while
-//! others' succeed, and it takes more of them where they are 500 to a single client. Where reads fail as well it
-//! says nothing: that is the endpoint's own verdict (`endpoint`).
+//! (`order_blocks`), and on orders that wait while reads are answered (`reads`). It protects against
+//! callers: what one client's orders do alone says nothing while others' succeed, and it takes more of
+//! them where they are 500 to a single client. Where reads fail as well it says nothing: that is the
+//! endpoint's own verdict (`endpoint`).
 //!
 //! `orders` feeds it and applies what it says; `spread` and `writer` go by it.
 
 use crate::bugs::{Bug, is_injected};
-use crate::facts::{self, Reason, spoken_counts};
+use crate::facts::{Reason, spoken_counts};
 use crate::held::{Evidence, Held, spoken};
 use crate::hold::{HoldDown, Homecoming};
 use crate::input::{Outcome, Overdue, Tally};
 use crate::order_blocks::{Blocks, GRAY};
 use crate::order_window::OrderWindow;
 use crate::policy::{HealthParams, Pool};
+use crate::reads::{LONG, Reads};
 use crate::silence::Silence;
 use crate::time::Time;
 use crate::verdict::{Cause, Verdict};
-use crate::window::{Counts, Window};
+use crate::window::Counts;
 
 /// Orders that succeed in a row, after which the path has proved itself.
 const PROVED: u32 = 5;
@@ -34,12 +36,6 @@ const PROVED: u32 = 5;
 const FAILS_AT_ONCE: u32 = 2;
 /// Clients whose orders fail that are enough, where there are so many.
 const SEVERAL: u32 = 3;
-/// Reads that are enough to vouch for a place.
-const VOUCHERS: u32 = 5;
-/// Share of reads that fail above which they do not vouch for a place.
-const DOUBTFUL: f64 = 0.125;
-/// How much longer the long windows are.
-const LONG: u32 = 15;
 /// Answers of "full" in a row, without a success for [`FULL_FOR`], that count as failures.
 const FULL: u32 = 20;
 const FULL_FOR: std::time::Duration = std::time::Duration::from_millis(500);
@@ -236,8 +232,7 @@ impl OrderPath {
     pub(crate) fn resize(&mut self, health: &HealthParams) {
         self.window.resize(health.window);
         self.long.resize(health.window * LONG);
-        self.reads.window.resize(health.window);
-        self.reads.long.resize(health.window * LONG);
+        self.reads.resize(health);
     }
 
     /// What may go there.
@@ -422,8 +417,7 @@ impl OrderPath {
                 evidence.extend(facts.filter(|(fact, _)| *fact != "probe"));
             }
         }
-        let reads = self.reads.window.sum(now);
-        evidence.push(("reads_failed", facts::spoken_counts(reads)));
+        evidence.push(("reads_failed", spoken_counts(self.reads.lately(now))));
         self.hold.begin(&Homecoming::of(&pool.failover), now);
         evidence.push(("hold_down", spoken(self.hold.span())));
         self.forget(&pool.health);
@@ -467,69 +461,6 @@ fn is_failing(window: &mut OrderWindow, lately: u64, health: &HealthParams, now:
         false => hit.count_ones() * 2 > seen.count_ones(),
     };
     counts.all >= health.min_requests.max(1) && counts.ratio() >= health.failing && many
-}
-
-/// What reads meet at the same endpoint.
-#[derive(Clone, Debug)]
-struct Reads {
-    window: Window,
-    long: Window,
-    /// The last batch that had any had none that succeeded.
-    failing: bool,
-    succeeded_at: Time,
-    /// When a probe passed that speaks for the place where it sees too few reads.
-    stands_in: Option<Time>,
-}
-
-impl Reads {
-    fn new(health: &HealthParams) -> Reads {
-        Reads {
-            window: Window::new(health.window),
-            long: Window::new(health.window * LONG),
-            failing: false,
-            succeeded_at: Time::ZERO,
-            stands_in: None,
-        }
-    }
-
-    fn record(&mut self, tally: &Tally, now: Time) {
-        let of = |outcome: Outcome| {
-            let all = tally.count(outcome);
-            all.saturating_sub(tally.orders.count(outcome))
-        };
-        let succeeded = of(Outcome::Success);
-        let failures = Outcome::ALL.into_iter().filter(|o| o.is_failure());
-        let failed = failures.fold(0_u32, |sum, outcome| sum.saturating_add(of(outcome)));
-        if succeeded > 0 {
-            (self.failing, self.succeeded_at) = (false, now);
-        } else if failed > 0 {
-            self.failing = true;
-        }
-        let counts = Counts {
-            all: succeeded.saturating_add(failed),
-            failed,
-            late: 0,
-        };
-        if counts.all > 0 {
-            self.window.add(counts, now);
-            self.long.add(counts, now);
-        }
-    }
-
-    /// Whether any succeeded since then.
-    fn succeeded_since(&self, then: Time) -> bool {
-        let at = self.succeeded_at.max(self.stands_in.unwrap_or(Time::ZERO));
-        at >= then
-    }
-
-    /// Whether so many succeed that the place as such is well.
-    fn vouch(&mut self, now: Time) -> bool {
-        let (recent, long) = (self.window.sum(now), self.long.sum(now));
-        !self.failing
-            && (long.all >= VOUCHERS || self.stands_in.is_some())
-            && recent.ratio() < DOUBTFUL
-            && long.ratio() < DOUBTFUL
-    }
 }
 
 #[cfg(test)]

@@ -179,6 +179,11 @@ pub(crate) static POOL_BEHIND: Family = counter(
     &["pool"],
     "Requests shed because leeward itself had more to do than it can.",
 );
+pub(crate) static POOL_DELAYED: Family = counter(
+    "leeward_pool_delayed_total",
+    &["pool"],
+    "Requests that waited before they began, so that orders pass: leeward itself had more to do than it could at that moment.",
+);
 pub(crate) static POOL_STREAMS_ENDED: Family = counter(
     "leeward_pool_streams_ended_total",
     &["pool", "reason"],

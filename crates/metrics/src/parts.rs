@@ -47,6 +47,7 @@ pub(crate) static PARTS: [Part; 13] = [
             &family::POOL_BUDGET_EXHAUSTED,
             &family::POOL_UNPLACED,
             &family::POOL_BEHIND,
+            &family::POOL_DELAYED,
             &family::POOL_STREAMS_ENDED,
             &family::UPSTREAM_ATTEMPTS,
             &family::UPSTREAM_IN_FLIGHT,

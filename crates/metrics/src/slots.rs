@@ -86,6 +86,8 @@ pub struct PoolSlots {
     pub unplaced: Counter,
     /// Requests for which the worker had no time.
     pub behind: Counter,
+    /// Requests that had to wait for their turn.
+    pub delayed: Counter,
     streams_ended: [Counter; 2],
     attempts: [Counter; Class::ALL.len()],
     retries: [Counter; Class::ALL.len()],
@@ -229,6 +231,7 @@ impl Metrics {
             retry_budget_exhausted: registry.counter(&family::POOL_BUDGET_EXHAUSTED, &[pool]),
             unplaced: registry.counter(&family::POOL_UNPLACED, &[pool]),
             behind: registry.counter(&family::POOL_BEHIND, &[pool]),
+            delayed: registry.counter(&family::POOL_DELAYED, &[pool]),
             hedges: registry.counter(&family::POOL_HEDGES, &[pool]),
             streams_ended: STREAMS_ENDED
                 .map(|why| registry.counter(&family::POOL_STREAMS_ENDED, &[pool, why])),

@@ -125,10 +125,16 @@ pub(crate) fn shed(exchange: Exchange) -> Response<ResponseBody> {
     turned_away(exchange, text)
 }
 
+/// Counts a request that a worker has no time for yet.
+pub(crate) fn count_delayed(exchange: &Exchange, pool: PoolId) {
+    if let Some(slots) = exchange.held.serving.pools.get(pool.index()) {
+        exchange.worker.cells.inc(slots.delayed);
+    }
+}
+
 /// The answer to a request that a worker has no time for.
 pub(crate) fn shed_behind(exchange: Exchange, pool: PoolId) -> Response<ResponseBody> {
-    let slots = exchange.held.serving.pools.get(pool.index());
-    if let Some(slots) = slots {
+    if let Some(slots) = exchange.held.serving.pools.get(pool.index()) {
         exchange.worker.cells.inc(slots.behind);
     }
     let text = "leeward has more to do than it can; the request was not sent";

@@ -44,6 +44,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) need: Freshness,
     /// What it travels by.
     pub(crate) protocol: Protocol,
+    /// How much harm a second execution does.
     pub(crate) class: Class,
     pub(crate) upgrade: bool,
     /// When the request as a whole has to be answered.
@@ -65,6 +66,11 @@ impl Plan<'_> {
     fn is_up(&self) -> bool {
         let up = |until: Instant| self.started >= until.into_std();
         self.hurried && self.deadline.is_some_and(up)
+    }
+
+    /// Whether it must not happen twice.
+    fn is_order(&self) -> bool {
+        self.class == Class::Order
     }
 }
 
@@ -99,13 +105,6 @@ const UP: &str = "the time was up before there was anything to send";
 
 /// How often a try that is past its patience asks again whether it may be left.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-
-impl Plan<'_> {
-    /// Whether it must not happen twice.
-    fn is_order(&self) -> bool {
-        self.class == Class::Order
-    }
-}
 
 /// Makes one try. `may_leave` is asked once the patience is over, and now and then after that. Until
 /// there is a connection, nothing is sent, and `elsewhere` ends the try.

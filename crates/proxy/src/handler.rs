@@ -13,14 +13,17 @@ use crate::job::Job;
 use crate::respond;
 use crate::route::{Asked, host_of};
 use crate::serve::ClientConn;
+use crate::turnstile::Turn;
 use crate::worker::Worker;
 use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use leeward_failover::PoolId;
 use leeward_failover::select::Rng;
 use leeward_metrics::{RefusedReason, RequestOutcome};
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// Answers one request that came over HTTP/1.
 pub(crate) async fn handle(
@@ -128,10 +131,36 @@ async fn route(
     {
         return admit::shed_behind(exchange, pool);
     }
+    if !worker.turnstile.passes(exchange.class) {
+        // Apart: few requests wait, and every future around would have room for it.
+        return Box::pin(wait(exchange, pool, request, guard)).await;
+    }
+    run(exchange, request, guard).await
+}
+
+/// Runs the request once it is its turn.
+async fn wait(
+    exchange: Exchange,
+    pool: PoolId,
+    request: Request<Incoming>,
+    guard: Option<BodyGuard>,
+) -> Response<ResponseBody> {
+    admit::count_delayed(&exchange, pool);
+    let turnstile = &exchange.worker.turnstile;
+    match turnstile.turn_of(exchange.class, Instant::now()).await {
+        Turn::Begins => run(exchange, request, guard).await,
+        Turn::Late => admit::shed_behind(exchange, pool),
+    }
+}
+
+/// Runs the request.
+fn run(
+    mut exchange: Exchange,
+    request: Request<Incoming>,
+    guard: Option<BodyGuard>,
+) -> impl Future<Output = Response<ResponseBody>> {
     let seen = exchange.forwarding().see(request.headers());
     exchange.see(&seen);
     // Boxed: it is moved a few times, and every future around it would have room for it.
-    Box::new(Job::new(exchange, request, &seen, guard))
-        .run()
-        .await
+    Box::new(Job::new(exchange, request, &seen, guard)).run()
 }

@@ -9,8 +9,8 @@ use crate::worker::Worker;
 use leeward_failover::Class;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use std::time::{Duration, Instant};
+use tokio::time::sleep_until;
 
 /// How often it looks how late it is.
 const LOOK: Duration = Duration::from_millis(10);
@@ -37,6 +37,9 @@ pub(crate) struct Lag {
     least: Cell<Duration>,
     /// Judgements in a row that found it late.
     late: Cell<u32>,
+    /// When it means to look next, and how late the last look was.
+    due: Cell<Option<Instant>>,
+    behind: Cell<Duration>,
     /// What is shed: up to 1 public reads, up to 2 private reads and streams, up to [`ALL`] orders.
     level: Cell<f64>,
 }
@@ -44,6 +47,7 @@ pub(crate) struct Lag {
 impl Lag {
     /// It looked, this long after it had meant to.
     pub(crate) fn look(&self, behind: Duration) {
+        self.behind.set(behind);
         let looks = self.looks.get() + 1;
         let least = match looks {
             1 => behind,
@@ -86,9 +90,15 @@ impl Lag {
         }
     }
 
-    /// Whether the worker does not keep up: what it measures of others is then its own lateness as well.
-    pub(crate) fn is_late(&self) -> bool {
-        self.late.get() > 0 || self.level.get() > 0.0
+    /// Whether the worker does not keep up, or stood still just now: what it measures of others is then
+    /// its own lateness as well.
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        let due = self.due.get();
+        // A look that has not come yet is as late as the answers that were read before it.
+        let overdue = due.map(|due| now.saturating_duration_since(due));
+        self.behind.get().max(overdue.unwrap_or_default()) > LOOK
+            || self.late.get() > 0
+            || self.level.get() > 0.0
     }
 
     /// Whether a request of this class is shed; `draw` gives a number from 0 to below 1.
@@ -111,7 +121,8 @@ impl Lag {
 pub(crate) async fn watch(worker: Rc<Worker>) {
     loop {
         let due = Instant::now() + LOOK;
-        sleep_until(due).await;
+        worker.lag.due.set(Some(due));
+        sleep_until(due.into()).await;
         worker.lag.look(due.elapsed());
     }
 }
@@ -156,9 +167,7 @@ mod tests {
     #[test]
     fn a_worker_that_stays_behind_sheds_public_reads_first_and_cancels_never() {
         let lag = Lag::default();
-        assert!(!lag.is_late());
         look(&lag, BEHIND, LOOKS * PATIENCE);
-        assert!(lag.is_late());
         let first = shed(&lag, Class::PublicRead);
         assert!(first > 0.0 && first < 0.5, "{first}");
         assert_eq!(shed(&lag, Class::PrivateRead), 0.0);
@@ -192,6 +201,26 @@ mod tests {
         assert!(shed(&lag, Class::PublicRead) > 0.0);
         look(&lag, ON_TIME, 2000);
         assert_eq!(shed(&lag, Class::PublicRead), 0.0);
-        assert!(!lag.is_late());
+    }
+
+    #[test]
+    fn a_worker_knows_that_it_is_late_before_it_looks_and_until_it_was_on_time_again() {
+        let (lag, due) = (Lag::default(), Instant::now());
+        assert!(!lag.is_late(due), "it has just begun");
+        lag.due.set(Some(due));
+        assert!(!lag.is_late(due + ON_TIME));
+        assert!(lag.is_late(due + BEHIND), "the look is still to come");
+        lag.look(BEHIND);
+        lag.due.set(Some(due + BEHIND + LOOK));
+        assert!(
+            lag.is_late(due + BEHIND),
+            "what it reads now was late as well"
+        );
+        lag.look(ON_TIME);
+        assert!(!lag.is_late(due + BEHIND + LOOK));
+        // It sheds: that it was on time once says nothing.
+        look(&lag, BEHIND, LOOKS * PATIENCE);
+        lag.behind.set(ON_TIME);
+        assert!(lag.is_late(due));
     }
 }

@@ -69,6 +69,7 @@ mod tally;
 mod tls;
 mod tunnel;
 mod turn;
+mod turnstile;
 mod upstream;
 mod upstream_h1;
 mod upstream_h2;

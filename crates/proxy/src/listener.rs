@@ -264,7 +264,11 @@ async fn shake(
         (held.serving.listeners[listener].slots, limit)
     };
     let acceptor = tokio_rustls::TlsAcceptor::from(config);
-    match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+    let accept = async {
+        worker.turnstile.handshake().await;
+        acceptor.accept(stream).await
+    };
+    match tokio::time::timeout(limit, accept).await {
         Ok(Ok(stream)) => {
             worker.cells.inc(slots.tls_handshakes);
             let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);

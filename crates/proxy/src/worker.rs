@@ -17,6 +17,7 @@ use crate::reload::Reloads;
 use crate::serve::ClientConn;
 use crate::snapshot::Snapshot;
 use crate::tally::Tallies;
+use crate::turnstile::{Begun, Turnstile};
 use crate::upstream::Upstream;
 use crate::usual::Usual;
 use crate::waiting::{self, Watched};
@@ -119,6 +120,8 @@ pub(crate) struct Worker {
     pub(crate) tallies: Tallies,
     /// Whether it keeps up.
     pub(crate) lag: Lag,
+    /// Who goes first where it does not.
+    pub(crate) turnstile: Turnstile,
     /// Wakes what waits.
     pub(crate) alarms: Alarms,
     /// Tells what is under way that its endpoint is left.
@@ -166,9 +169,14 @@ pub(crate) fn local_runtime() -> std::io::Result<LocalRuntime> {
 
 /// Runs a worker until it has drained or was stopped.
 pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
+    let begun = Begun::default();
     let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_A_TURN)
+        .on_thread_park({
+            let begun = begun.clone();
+            move || begun.clear()
+        })
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let Setup {
@@ -177,7 +185,7 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
             sockets,
             inbox,
         } = setup;
-        let worker = Worker::new(index, shared);
+        let worker = Worker::new(index, shared, begun);
         let mut accepting = Accepting::default();
         for (listener, socket) in sockets {
             accepting.start(&worker, listener, socket)?;
@@ -194,6 +202,10 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
         tokio::task::spawn_local({
             let worker = worker.clone();
             async move { worker.alarms.run().await }
+        });
+        tokio::task::spawn_local({
+            let worker = worker.clone();
+            async move { worker.turnstile.run().await }
         });
         tokio::task::spawn_local(lag::watch(worker.clone()));
         tokio::task::spawn_local(housekeeping(worker.clone()));
@@ -297,7 +309,7 @@ async fn obey(
 }
 
 impl Worker {
-    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+    fn new(index: usize, shared: Arc<Shared>, begun: Begun) -> Rc<Self> {
         let mut cache = Cache::new(SharedSnapshot(shared.clone()));
         let held = Rc::new(cache.load().clone());
         // The draws of each worker differ, and repeat from run to run.
@@ -308,6 +320,7 @@ impl Worker {
             shared,
             tallies: Tallies::default(),
             lag: Lag::default(),
+            turnstile: Turnstile::new(begun),
             alarms: Alarms::new(),
             departures: Departures::default(),
             gates: Gates::default(),

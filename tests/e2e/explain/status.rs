@@ -2,6 +2,7 @@
 
 use super::live::outage;
 use crate::operator::say;
+use crate::support::nobody::Nobody;
 use crate::support::proxy::{Proxy, leeward};
 use crate::support::temp::TempDir;
 use crate::support::wait::{SOON, eventually};
@@ -137,9 +138,8 @@ const VERBS: [&[&str]; 4] = [
 
 #[test]
 fn a_proxy_that_does_not_answer_is_told_in_one_line() {
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", unused.local_addr().unwrap());
-    drop(unused);
+    let nobody = Nobody::new();
+    let address = nobody.url();
     for verb in VERBS {
         let (code, told) = ask(verb, &address, None);
         assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");

@@ -2,6 +2,7 @@
 
 use super::{Call, PROBE, Server, call, policy};
 use crate::support::h2::client::{H2Client, url};
+use crate::support::nobody::Nobody;
 use crate::support::policy::Policy;
 use crate::support::proxy::Proxy;
 use crate::support::wait::{SOON, eventually};
@@ -9,15 +10,14 @@ use http::{HeaderMap, Request};
 use serde_json::Value;
 
 /// A policy of a backend that nobody listens for.
-fn nobody() -> Policy {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap();
-    policy(&[("aws/one", format!("http://{address}"))])
+fn alone(nobody: &Nobody) -> Policy {
+    policy(&[("aws/one", nobody.url())])
 }
 
 #[tokio::test]
 async fn a_call_that_was_not_sent_is_unavailable_and_may_be_repeated() {
-    let proxy = Proxy::start(&nobody().text()).await;
+    let nobody = Nobody::new();
+    let proxy = Proxy::start(&alone(&nobody).text()).await;
     for method in ["Order/Place", "Read/Who"] {
         let ended = call(proxy.plain(), &["unary", method, "x"]).await;
         assert_eq!(ended.code, "UNAVAILABLE", "{ended:?}");
@@ -45,7 +45,13 @@ async fn an_order_that_may_have_been_executed_is_not_called_unavailable() {
 /// The bytes of it: all in the head, and 200, as every client of gRPC wants it.
 #[tokio::test]
 async fn an_answer_of_leeward_s_own_is_all_head() {
-    let proxy = Proxy::start(&nobody().top("access_log: { to: access.jsonl }").text()).await;
+    let nobody = Nobody::new();
+    let proxy = Proxy::start(
+        &alone(&nobody)
+            .top("access_log: { to: access.jsonl }")
+            .text(),
+    )
+    .await;
     let mut client = H2Client::connect(proxy.plain()).await;
     let ask = |content: &str| {
         Request::post(url("/test.Order/Place"))

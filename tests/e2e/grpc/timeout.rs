@@ -4,6 +4,7 @@ use super::{policy, primary_and_standby};
 use crate::support::h2::breaker::{Act, Breaker};
 use crate::support::h2::client::{Got, H2Client, url};
 use crate::support::h2::site::Site;
+use crate::support::nobody::Nobody;
 use crate::support::proxy::Proxy;
 use crate::support::wait::{SOON, eventually};
 use http::{HeaderMap, Request};
@@ -123,13 +124,11 @@ async fn clients_in_a_hurry_take_no_backend_down() {
 #[tokio::test]
 async fn the_access_log_has_the_code_that_a_call_ended_with() {
     let site = Site::start();
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = gone.local_addr().unwrap();
-    drop(gone);
+    let nobody = Nobody::new();
     let log = "access_log: { to: access.jsonl }";
     let of = |url: String| policy(&[("aws/one", url)]).top(log).text();
     let serving = Proxy::start(&of(site.entry("protocol: http2"))).await;
-    let alone = Proxy::start(&of(format!("http://{nobody}"))).await;
+    let alone = Proxy::start(&of(nobody.url())).await;
     let mut client = H2Client::connect(serving.plain()).await;
     let ended = HeaderMap::from_iter([(
         http::HeaderName::from_static("grpc-status"),

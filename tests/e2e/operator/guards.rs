@@ -99,9 +99,8 @@ async fn unknown_targets_are_said_with_what_was_probably_meant() {
 
 #[tokio::test]
 async fn nobody_there_is_a_failure_and_a_bad_url_bad_usage() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let free = port.local_addr().unwrap().to_string();
-    drop(port);
+    let nobody = crate::support::nobody::Nobody::new();
+    let free = nobody.address().to_string();
     for (url, code) in [(free.as_str(), 1), ("https://localhost", 2), ("a b", 2)] {
         let output = std::process::Command::new(crate::support::proxy::leeward())
             .args(["restore", "aws", "--admin", url])

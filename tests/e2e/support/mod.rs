@@ -9,6 +9,7 @@ pub(crate) mod dns;
 pub(crate) mod h2;
 pub(crate) mod load;
 pub(crate) mod metrics;
+pub(crate) mod nobody;
 pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One worker's side of every site, by `PoolId` and `SiteId`.
 #[derive(Default)]
@@ -182,7 +182,8 @@ pub(crate) struct Permit {
 impl Permit {
     /// The head of an answer that says this came after `latency`: what the limits learn from.
     pub(crate) fn head(&self, says: Outcome, latency: Duration) {
-        let now = self.worker.shared.now();
+        let moment = Instant::now();
+        let now = self.worker.shared.at(moment);
         if says == Outcome::Backpressure {
             let workers = self.worker.shared.peers.len() as f64;
             let push = Push {
@@ -195,7 +196,8 @@ impl Permit {
             room.pushed_back(&push, now, &self.gate.cells);
         } else if matches!(self.class, Class::PublicRead | Class::PrivateRead)
             // Of a worker that is late itself, lateness says nothing of the site.
-            && !self.worker.lag.is_late()
+            && !self.worker.lag.is_late(moment)
+            && !self.worker.turnstile.is_busy()
         {
             self.gate.limiter.borrow_mut().answered(latency, now);
             self.gate.show();
