@@ -2,10 +2,13 @@
 
 use crate::support::backend::Backend;
 use crate::support::certs::{Ca, Leaf};
-use crate::support::client::Client;
+use crate::support::client::{Client, tcp};
 use crate::support::policy::Policy;
 use crate::support::proxy::Proxy;
 use crate::support::temp::TempDir;
+use nix::sys::signal::Signal;
+use std::future::poll_fn;
+use std::task::Poll;
 
 const LISTENERS: &str = "plain: { bind: \"127.0.0.1:0\" }
   secure: { bind: \"127.0.0.1:0\", tls: { certificates: [
@@ -95,6 +98,40 @@ async fn a_client_that_speaks_plain_to_a_tls_port_is_closed_and_disturbs_nobody(
     let mut client = Client::connect_tls(proxy.listener("secure"), "first.example", &ca).await;
     assert!(client.get("/read/x").await.is_ok());
     assert_eq!(backend.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn clients_that_come_together_wait_for_their_handshakes_and_none_is_lost() {
+    let ca = Ca::new();
+    let (backend, proxy) = with_three_certificates(&ca).await;
+    let secure = proxy.listener("secure");
+
+    // All of them have said hello when it goes on.
+    proxy.signal(Signal::SIGSTOP);
+    let mut shakes = Vec::new();
+    for _ in 0..60 {
+        let stream = tcp(secure).await;
+        let mut shake = Box::pin(Client::shake(stream, "first.example", &ca));
+        let look = poll_fn(|cx| Poll::Ready(shake.as_mut().poll(cx).is_pending()));
+        assert!(look.await, "nobody answers");
+        shakes.push(shake);
+        tokio::task::yield_now().await;
+    }
+    proxy.signal(Signal::SIGCONT);
+
+    for shake in shakes {
+        let mut client = shake.await.expect("a handshake");
+        assert!(client.get("/read/x").await.is_ok());
+    }
+    assert_eq!(backend.requests().len(), 60);
+    let listener = [("listener", "secure")];
+    proxy
+        .wait_for_metric(
+            "leeward_downstream_tls_handshakes_delayed_total",
+            &listener,
+            1.0,
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -131,6 +131,11 @@ pub(crate) static DOWNSTREAM_TLS: Family = counter(
     &["listener"],
     "TLS handshakes with clients that succeeded.",
 );
+pub(crate) static DOWNSTREAM_TLS_DELAYED: Family = counter(
+    "leeward_downstream_tls_handshakes_delayed_total",
+    &["listener"],
+    "TLS handshakes that waited before they began, so that orders pass: more came at once than leeward makes in one turn.",
+);
 pub(crate) static DOWNSTREAM_RECEIVED: Family = counter(
     "leeward_downstream_received_bytes_total",
     &["listener"],

@@ -33,6 +33,7 @@ pub(crate) static PARTS: [Part; 13] = [
             &family::DOWNSTREAM_PROXY_HEADERS,
             &family::DOWNSTREAM_HTTP2_ERRORS,
             &family::DOWNSTREAM_TLS,
+            &family::DOWNSTREAM_TLS_DELAYED,
             &family::DOWNSTREAM_RECEIVED,
             &family::DOWNSTREAM_SENT,
         ],

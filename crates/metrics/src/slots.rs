@@ -23,6 +23,8 @@ pub struct ListenerSlots {
     pub open: Gauge,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: Counter,
+    /// TLS handshakes that had to wait for their turn.
+    pub tls_delayed: Counter,
     /// Bytes received from clients.
     pub received_bytes: Counter,
     /// Bytes sent to clients.
@@ -179,6 +181,7 @@ impl Metrics {
             accepted: registry.counter(&family::DOWNSTREAM_ACCEPTED, &[name]),
             open: registry.gauge(&family::DOWNSTREAM_OPEN, &[name]),
             tls_handshakes: registry.counter(&family::DOWNSTREAM_TLS, &[name]),
+            tls_delayed: registry.counter(&family::DOWNSTREAM_TLS_DELAYED, &[name]),
             received_bytes: registry.counter(&family::DOWNSTREAM_RECEIVED, &[name]),
             sent_bytes: registry.counter(&family::DOWNSTREAM_SENT, &[name]),
             refused: ConnectionRefusal::ALL.map(|reason| {

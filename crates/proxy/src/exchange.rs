@@ -40,7 +40,10 @@ pub(crate) struct Exchange {
     pub(crate) class: Class,
     /// Whose request it is, by the word of a trusted peer where there is one.
     pub(crate) client: IpAddr,
+    /// When its head was in.
     pub(crate) started: Instant,
+    /// When its first attempt could begin: then, or when it was its turn.
+    pub(crate) begun: Instant,
     /// Whether it is a call of gRPC over HTTP/2, which leeward answers in gRPC's words.
     pub(crate) call: bool,
     /// How the names of the request's fields were written; `None` where they are in lower case.
@@ -56,6 +59,7 @@ impl Exchange {
     pub(crate) fn new(worker: &Rc<Worker>, conn: &Rc<ClientConn>) -> Self {
         conn.set_in_flight(true);
         let held = worker.snapshot();
+        let started = Instant::now();
         Self {
             account: Account::open(held.serving.policy.access_log.as_ref()),
             held,
@@ -64,7 +68,8 @@ impl Exchange {
             route: None,
             class: Class::Order,
             client: conn.peer.ip(),
-            started: Instant::now(),
+            started,
+            begun: started,
             call: false,
             names: None,
             key: Cell::new(0),

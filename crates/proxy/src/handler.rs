@@ -140,15 +140,27 @@ async fn route(
 
 /// Runs the request once it is its turn.
 async fn wait(
-    exchange: Exchange,
+    mut exchange: Exchange,
     pool: PoolId,
     request: Request<Incoming>,
     guard: Option<BodyGuard>,
 ) -> Response<ResponseBody> {
     admit::count_delayed(&exchange, pool);
+    let routes = &exchange.held.serving.policy.routes;
+    let of_route = exchange.route.and_then(|route| routes[route].deadline);
+    let of_call = match exchange.call {
+        true => grpc::timeout::of_call(request.headers()),
+        false => None,
+    };
+    let deadline = [of_route, of_call].into_iter().flatten().min();
     let turnstile = &exchange.worker.turnstile;
-    match turnstile.turn_of(exchange.class, Instant::now()).await {
-        Turn::Begins => run(exchange, request, guard).await,
+    let turn = turnstile.turn_of(exchange.class, exchange.started, deadline);
+    match turn.await {
+        Turn::Begins => {
+            // What it waited here is no backend's time.
+            exchange.begun = Instant::now();
+            run(exchange, request, guard).await
+        }
         Turn::Late => admit::shed_behind(exchange, pool),
     }
 }

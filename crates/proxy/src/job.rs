@@ -106,8 +106,8 @@ impl Job {
 
     pub(crate) async fn run(self: Box<Self>) -> Response<ResponseBody> {
         let Exchange { worker, class, .. } = &self.exchange;
-        // The clock is read as seldom as possible: a first attempt begins with its request.
-        let mut begun = self.exchange.started;
+        // The clock is read as seldom as possible.
+        let mut begun = self.exchange.begun;
         let now = worker.shared.at(begun);
         worker.budgets.count_request(self.pool, *class, now);
         let mut reach = Reach::Endpoint;

@@ -265,7 +265,9 @@ async fn shake(
     };
     let acceptor = tokio_rustls::TlsAcceptor::from(config);
     let accept = async {
-        worker.turnstile.handshake().await;
+        if worker.turnstile.handshake().await {
+            worker.cells.inc(slots.tls_delayed);
+        }
         acceptor.accept(stream).await
     };
     match tokio::time::timeout(limit, accept).await {

@@ -6,11 +6,11 @@
 //! more, so that each of them costs more. It is the same with handshakes, and a provider that fails
 //! sends leeward as many as it had streams. Owns how many of them begin in a turn and the lines of those
 //! that wait for theirs, private reads before public ones; a read that has waited for too long is to be
-//! shed. A worker that keeps up never comes to that. Asked by `handler` and `listener`; how late the loop
-//! itself is, `lag` watches.
+//! shed. A line is no longer than the connections and streams that there may be. A worker that keeps up
+//! never comes to that. Asked by `handler` and `listener`; how late the loop itself is, `lag` watches.
 
 use leeward_failover::Class;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,8 +21,12 @@ use tokio::sync::{Notify, oneshot};
 const READS_A_TURN: u32 = 32;
 /// Handshakes: about as much.
 const HANDSHAKES_A_TURN: u32 = 8;
-/// A read that has waited for its turn this long is shed.
+/// A read that has waited for its turn this long is shed; or for this part of its deadline, since what is
+/// left has to be enough for a backend.
 const LONGEST: Duration = Duration::from_secs(1);
+const PART: u32 = 2;
+/// No time at all: how long a handshake takes is bounded by its listener.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
 
 /// What waits, each in a line of its own; of reads the first line goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +55,6 @@ impl Line {
     /// Its place among the kinds.
     fn kind(self) -> usize {
         usize::from(self == Line::Handshakes)
-    }
-
-    /// How long anybody waits in it. How long a handshake takes is bounded by its listener.
-    fn longest(self) -> Duration {
-        match self {
-            Line::PrivateReads | Line::PublicReads => LONGEST,
-            Line::Handshakes => Duration::MAX,
-        }
     }
 }
 
@@ -93,7 +89,7 @@ pub(crate) enum Turn {
     Late,
 }
 
-/// Those that wait, the longest first, and since when they do.
+/// Those that wait, the longest first, and until when they do.
 type Waiters = VecDeque<(Instant, oneshot::Sender<Turn>)>;
 
 /// What the reads and the handshakes of one worker pass.
@@ -103,6 +99,8 @@ pub(crate) struct Turnstile {
     /// By [`Line`].
     lines: RefCell<[Waiters; 3]>,
     waiting: Notify,
+    /// Some were told that they have waited for too long, since anybody waits.
+    sheds: Cell<bool>,
 }
 
 impl Turnstile {
@@ -111,6 +109,7 @@ impl Turnstile {
             begun,
             lines: RefCell::default(),
             waiting: Notify::new(),
+            sheds: Cell::new(false),
         }
     }
 
@@ -119,19 +118,28 @@ impl Turnstile {
         Line::of(class).is_none_or(|line| self.goes_on(line))
     }
 
-    /// Waits for the turn of a request that did not pass.
-    pub(crate) async fn turn_of(&self, class: Class, now: Instant) -> Turn {
+    /// Waits for the turn of a request that did not pass; its time of `deadline` began then.
+    pub(crate) async fn turn_of(
+        &self,
+        class: Class,
+        began: Instant,
+        deadline: Option<Duration>,
+    ) -> Turn {
+        let part = deadline.map_or(LONGEST, |deadline| deadline / PART);
         match Line::of(class) {
-            Some(line) => self.wait(line, now).await,
+            Some(line) => self.wait(line, began + part.min(LONGEST)).await,
             None => Turn::Begins,
         }
     }
 
-    /// Waits until a handshake may begin.
-    pub(crate) async fn handshake(&self) {
-        if !self.goes_on(Line::Handshakes) {
-            self.wait(Line::Handshakes, Instant::now()).await;
+    /// Waits until a handshake may begin; whether it had to.
+    pub(crate) async fn handshake(&self) -> bool {
+        let waits = !self.goes_on(Line::Handshakes);
+        if waits {
+            let until = Instant::now() + FOR_EVER;
+            self.wait(Line::Handshakes, until).await;
         }
+        waits
     }
 
     /// Whether there is no line and little has begun in this turn.
@@ -145,9 +153,9 @@ impl Turnstile {
         true
     }
 
-    async fn wait(&self, line: Line, now: Instant) -> Turn {
+    async fn wait(&self, line: Line, until: Instant) -> Turn {
         let (tell, told) = oneshot::channel();
-        self.lines.borrow_mut()[line as usize].push_back((now, tell));
+        self.lines.borrow_mut()[line as usize].push_back((until, tell));
         self.waiting.notify_one();
         // The lines live as long as the worker, which has no requests without itself.
         told.await.unwrap_or(Turn::Late)
@@ -163,6 +171,9 @@ impl Turnstile {
                 tokio::task::yield_now().await;
                 self.next(Instant::now());
             }
+            if self.sheds.replace(false) {
+                tracing::info!("reads wait no longer for a worker");
+            }
         }
     }
 
@@ -177,30 +188,33 @@ impl Turnstile {
         for (kind, (of_kind, most)) in Line::KINDS.into_iter().enumerate() {
             let mut begun = 0;
             for line in of_kind {
-                let waiters = &mut lines[*line as usize];
                 let mut late = 0;
-                while late < most && is_late(waiters, line.longest(), now) {
-                    late += tell(waiters, Turn::Late);
+                while let Some((until, tell)) = lines[*line as usize].pop_front() {
+                    let (turn, told) = match now > until {
+                        true => (Turn::Late, &mut late),
+                        false => (Turn::Begins, &mut begun),
+                    };
+                    if *told >= most {
+                        lines[*line as usize].push_front((until, tell));
+                        break;
+                    }
+                    // Those whose clients are gone take nobody's turn.
+                    *told += u32::from(tell.send(turn).is_ok());
                 }
-                while begun < most && !waiters.is_empty() {
-                    begun += tell(waiters, Turn::Begins);
-                }
+                self.note(late);
             }
             self.begun.set(kind, begun);
         }
     }
-}
 
-/// Whether the first has waited for longer than this.
-fn is_late(waiters: &Waiters, longest: Duration, now: Instant) -> bool {
-    let first = waiters.front();
-    first.is_some_and(|(since, _)| now.saturating_duration_since(*since) > longest)
-}
-
-/// Tells the first of a line; 0 where its client is gone.
-fn tell(waiters: &mut Waiters, turn: Turn) -> u32 {
-    let first = waiters.pop_front();
-    first.map_or(0, |(_, tell)| u32::from(tell.send(turn).is_ok()))
+    /// So many are shed.
+    fn note(&self, late: u32) {
+        if late > 0 && !self.sheds.replace(true) {
+            tracing::warn!(
+                "a worker does not keep up: it sheds reads that have waited for too long"
+            );
+        }
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +236,7 @@ mod tests {
         let mut all = Vec::new();
         for _ in 0..many {
             assert!(!turnstile.passes(class), "{class:?} has to wait");
-            let mut waits: Waits<'_> = Box::pin(turnstile.turn_of(class, now));
+            let mut waits: Waits<'_> = Box::pin(turnstile.turn_of(class, now, None));
             assert_eq!(look(&mut waits).await, None);
             all.push(waits);
         }
@@ -341,6 +355,23 @@ mod tests {
         assert_eq!(told(&mut young, Turn::Begins).await, 0);
         turnstile.next(late);
         assert_eq!(told(&mut young, Turn::Begins).await, A_TURN);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_more_than_a_part_of_his_deadline() {
+        let (turnstile, now) = (busy(), Instant::now());
+        let span = Duration::from_millis(100);
+        let turn = |deadline| -> Waits<'_> {
+            Box::pin(turnstile.turn_of(Class::PublicRead, now, deadline))
+        };
+        let mut waits = [turn(Some(span)), turn(None)];
+        for wait in &mut waits {
+            assert_eq!(look(wait).await, None);
+        }
+        turnstile.next(now + span / PART + Duration::from_millis(1));
+        let [hurried, patient] = &mut waits;
+        assert_eq!(look(hurried).await, Some(Turn::Late));
+        assert_eq!(look(patient).await, Some(Turn::Begins));
     }
 
     #[tokio::test]

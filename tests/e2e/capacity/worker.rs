@@ -31,6 +31,7 @@ async fn an_order_that_comes_behind_hundreds_of_reads_does_not_wait_for_them() {
     let mut trader = proxy.client().await;
     assert!(trader.order("/order", "first").await.is_ok());
     let before = aws.requests().len();
+    let counted = proxy.metrics().await;
 
     // All of it is there when it goes on, the order last.
     proxy.signal(Signal::SIGSTOP);
@@ -53,6 +54,17 @@ async fn an_order_that_comes_behind_hundreds_of_reads_does_not_wait_for_them() {
     proxy
         .wait_for_metric("leeward_pool_delayed_total", &pool, 100.0)
         .await;
+    // What a read waited for its turn was leeward's time, and not that of a backend.
+    let now = proxy.metrics().await;
+    let took = |name| now.sum(name, &[]).unwrap_or(0.0) - counted.sum(name, &[]).unwrap_or(0.0);
+    let (backend, whole) = (
+        took("leeward_upstream_head_seconds_sum"),
+        took("leeward_request_head_seconds_sum"),
+    );
+    assert!(
+        backend > 0.0 && backend < 0.9 * whole,
+        "{backend} of {whole}"
+    );
 }
 
 #[tokio::test]
@@ -77,6 +89,7 @@ async fn a_worker_that_stood_still_does_not_take_its_site_for_crowded() {
         eventually("all reads are at the backend", SOON, all).await;
         if still {
             proxy.signal(Signal::SIGSTOP);
+            // The event itself: for so long nobody runs.
             tokio::time::sleep(THINK * 4).await;
             proxy.signal(Signal::SIGCONT);
         }

@@ -101,8 +101,13 @@ impl Client {
         name: &str,
         ca: &Ca,
     ) -> io::Result<Self> {
+        Self::shake(tcp(address).await, name, ca).await
+    }
+
+    /// The same on a connection that stands. What it has to say first is sent when it is first polled.
+    pub(crate) async fn shake(stream: TcpStream, name: &str, ca: &Ca) -> io::Result<Self> {
         let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
-        let handshake = ca.connector().connect(name, tcp(address).await);
+        let handshake = ca.connector().connect(name, stream);
         let stream = limited("a TLS handshake", handshake).await?;
         Ok(Self {
             wire: Wire::new(Box::new(stream)),
@@ -208,7 +213,8 @@ pub(crate) fn order(target: &str, id: &str) -> String {
     )
 }
 
-async fn tcp(address: SocketAddr) -> TcpStream {
+/// A connection on which nothing has been said.
+pub(crate) async fn tcp(address: SocketAddr) -> TcpStream {
     let stream = limited("a connection", TcpStream::connect(address))
         .await
         .expect("a connection");
