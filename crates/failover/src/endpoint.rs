@@ -10,9 +10,10 @@
 //! ```
 //!
 //! It trips on probes that fail in a row, on requests or connections that fail in a row, on a ratio
-//! of failures, and on a silence that is confirmed (`silence`). It protects what serves: probes alone take nothing down whose traffic
-//! succeeds. It recovers by probes that pass in a row after the hold-down, then by a ramp. Orders
-//! stay away until the ramp is over (`spread` sees to it).
+//! of failures, and on a silence that is confirmed (`silence`). It protects what serves: probes alone
+//! take nothing down whose traffic succeeds. It recovers by probes that pass in a row after the
+//! hold-down, then by a ramp; one that flaps while it is held down has to be quiet first. Orders stay away
+//! until the ramp is over (`spread` sees to it).
 //!
 //! The engine feeds it and applies what it says. It knows nothing of its neighbours.
 
@@ -57,10 +58,23 @@ pub(crate) struct Endpoint {
     /// New requests go elsewhere until it answers.
     pub detour: bool,
     pub hold: HoldDown,
+    /// What its probes saw while it was held down.
+    pub meanwhile: Meanwhile,
     /// When it last gave good news: a probe that passed, a request that succeeded.
     pub last_good: Option<Time>,
     /// The ramp of an endpoint that is recovering.
     pub ramp: Option<Ramp>,
+}
+
+/// What the probes of an endpoint saw, last of all, since it was left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meanwhile {
+    /// They failed as often as it takes to leave it.
+    failed: bool,
+    /// And passed after that as often as it takes to take it back.
+    came_up: bool,
+    /// And failed again.
+    flaps: bool,
 }
 
 /// What an endpoint is judged by.
@@ -231,7 +245,7 @@ impl Endpoint {
     /// Left: it comes back when the hold-down is over and it has proved itself.
     fn down(&mut self, rules: Rules<'_>) -> Option<Changed> {
         if !self.hold.is_over(rules.now) {
-            return None;
+            return self.held_down(rules);
         }
         let passed = self.answers(rules.pool);
         // Requests reach it while its pool distrusts its detector; those that succeed count.
@@ -245,6 +259,31 @@ impl Endpoint {
             ("hold_down", spoken(self.hold.span())),
         ];
         Some(self.recover(Cause::HoldDownOver, evidence, rules))
+    }
+
+    /// Not to come back yet. What comes up and goes down again meanwhile flaps, though nothing is sent
+    /// there: it has to be quiet first. It is said once.
+    fn held_down(&mut self, rules: Rules<'_>) -> Option<Changed> {
+        let passes = self.answers(rules.pool);
+        let seen = &mut self.meanwhile;
+        if self.probes.fails < rules.pool.probe.fall.max(1) {
+            seen.came_up |= seen.failed && passes;
+            return None;
+        }
+        seen.failed = true;
+        if !std::mem::take(&mut seen.came_up) {
+            return None;
+        }
+        let way_home = Homecoming::of(&rules.pool.failover);
+        self.hold.prolong(&way_home, rules.now);
+        if std::mem::replace(&mut seen.flaps, true) {
+            return None;
+        }
+        let mut evidence = vec![("flaps", "yes".to_owned())];
+        evidence.extend(self.evidence(Reason::Probes, rules));
+        evidence.push(("quiet_for", spoken(way_home.first)));
+        let cause = Reason::Probes.cause();
+        Some(self.to(Verdict::Down, cause, evidence, rules))
     }
 
     /// Well again: its share grows, and any reason to leave sends it back for longer.
@@ -317,6 +356,7 @@ impl Endpoint {
             .begin(&Homecoming::of(&rules.pool.failover), rules.now);
         evidence.push(("hold_down", spoken(self.hold.span())));
         self.ramp = None;
+        self.meanwhile = Meanwhile::default();
         (self.silence, self.detour) = (Silence::default(), false);
         self.to(Verdict::Down, cause, evidence, rules)
     }

@@ -52,6 +52,7 @@ impl Bench {
             silence: Silence::default(),
             detour: false,
             hold: HoldDown::default(),
+            meanwhile: Meanwhile::default(),
             last_good: None,
             ramp: None,
         };
@@ -154,6 +155,47 @@ fn probes_that_fail_in_a_row_take_it_down() {
     assert_eq!(bench.fact("failed_in_a_row"), "3");
     assert_eq!(bench.fact("last"), "status 503, expected 200");
     assert_eq!(bench.fact("hold_down"), "30s");
+}
+
+#[test]
+fn what_flaps_while_it_is_held_down_has_to_be_quiet_first() {
+    let mut bench = Bench::healthy();
+    assert_eq!(bench.wait(4, false), Verdict::Down);
+    // Up and down again, though nothing is sent there; two failed probes are not down.
+    bench.wait(5, true);
+    bench.wait(2, false);
+    assert_eq!(bench.fact("flaps"), "");
+    bench.wait(3, false);
+    assert_eq!(bench.fact("flaps"), "yes");
+    bench.wait(5, true);
+    bench.wait(3, false);
+    assert_eq!(bench.wait(29, true), Verdict::Down, "it counts from there");
+    assert_eq!(bench.wait(3, true), Verdict::Recovering);
+    assert_eq!(bench.fact("hold_down"), "30s", "that is not longer for it");
+}
+
+#[test]
+fn probes_that_fail_all_the_time_or_never_for_long_prolong_no_hold_down() {
+    for passes in [0, 1] {
+        let mut bench = Bench::healthy();
+        assert_eq!(bench.wait(4, false), Verdict::Down);
+        for _ in 0..6 {
+            bench.wait(passes, true);
+            bench.wait(4 - passes, false);
+        }
+        assert_eq!(bench.wait(4, true), Verdict::Down);
+        assert_eq!(bench.wait(3, true), Verdict::Recovering, "{passes}");
+    }
+}
+
+#[test]
+fn what_was_left_with_green_probes_flaps_when_they_fail_for_the_second_time() {
+    let mut bench = Bench::healthy();
+    assert_eq!(bench.serve(&[(Outcome::GatewayError, 5)]), Verdict::Down);
+    bench.wait(5, true);
+    bench.wait(5, false);
+    bench.wait(19, true);
+    assert_eq!(bench.wait(3, true), Verdict::Recovering);
 }
 
 #[test]

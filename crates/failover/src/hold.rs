@@ -96,6 +96,12 @@ impl HoldDown {
         }
     }
 
+    /// The place was seen to come up and go down again while it is left alone: it has to be quiet for as
+    /// long as a first hold-down.
+    pub(crate) fn prolong(&mut self, params: &Homecoming, now: Time) {
+        self.until = self.until.max(now + params.first);
+    }
+
     fn forget(&mut self, params: &Homecoming, quiet: Duration) {
         let memory = params
             .max

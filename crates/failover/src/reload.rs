@@ -5,7 +5,7 @@
 //! never given twice.
 
 use crate::bugs::{Bug, is_injected};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Meanwhile};
 use crate::engine::Engine;
 use crate::facts::{Probes, Traffic};
 use crate::fleet::{BackendState, Fleet};
@@ -367,6 +367,7 @@ fn new_endpoint(
         silence: Silence::default(),
         detour: false,
         hold: HoldDown::default(),
+        meanwhile: Meanwhile::default(),
         last_good: None,
         ramp: None,
     }

@@ -61,6 +61,7 @@ macro_rules! stories {
 
 stories! {
     a_flapping_site_is_held_down_longer_each_time
+    a_site_that_flaps_in_its_hold_down_has_to_be_quiet_first
     a_provider_crashes_and_comes_home
     a_suspended_process_ejects_nobody
     a_sick_endpoint_stays_sick_over_a_reload

@@ -51,8 +51,9 @@ impl Timeline {
         self.decisions += 1;
         match &event.change {
             Change::Verdict {
-                to: Verdict::Down, ..
-            } => self.left.push((event.at, event.subject.name.clone())),
+                from,
+                to: Verdict::Down,
+            } if *from != Verdict::Down => self.left.push((event.at, event.subject.name.clone())),
             Change::Writer { from, to } => {
                 self.moves.push((event.at, from.clone(), to.clone()));
             }

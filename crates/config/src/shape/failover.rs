@@ -299,7 +299,7 @@ pub(crate) static HOLD_DOWN: LazyLock<Section> = LazyLock::new(|| {
         "first",
         d.hold_down_first,
         MS..=DAY,
-        "first time that a place is stayed away from",
+        "first time that a place is stayed away from; one whose probes pass and fail again meanwhile has to be quiet for as long",
     )
     .duration(
         "max",

@@ -22,6 +22,8 @@ struct Left {
     at: Time,
     /// The least time that it has to stay away.
     least: Duration,
+    /// Not before then, since it was seen to flap while it was away.
+    not_before: Time,
     /// When it last came back.
     returned: Option<Time>,
 }
@@ -33,10 +35,11 @@ impl Home {
                 continue;
             };
             let key = (event.subject.kind, event.subject.name.clone());
-            if to == Verdict::Down {
-                self.leaves(world, key, event);
-            } else if from == Verdict::Down {
-                self.returns(world, &key, event, found);
+            match (from, to) {
+                (Verdict::Down, Verdict::Down) => self.flaps(world, &key, event),
+                (_, Verdict::Down) => self.leaves(world, key, event),
+                (Verdict::Down, _) => self.returns(world, &key, event, found),
+                _ => {}
             }
             if event.subject.kind == SubjectKind::Site {
                 if to == Verdict::Recovering {
@@ -75,9 +78,17 @@ impl Home {
         let left = Left {
             at: event.at,
             least: least.max(params.hold_down_first),
+            not_before: event.at,
             returned: None,
         };
         self.left.insert(key, left);
+    }
+
+    fn flaps(&mut self, world: &World, key: &(SubjectKind, String), event: &Event) {
+        let params = params_of(world, key);
+        if let Some(left) = self.left.get_mut(key) {
+            left.not_before = event.at + params.hold_down_first;
+        }
     }
 
     fn returns(
@@ -102,6 +113,10 @@ impl Home {
                 away.as_secs_f64(),
                 left.least.as_secs_f64()
             );
+            found.broken(world.now, "P7", what);
+        }
+        if event.at + SLACK < left.not_before {
+            let what = format!("{} returns while it flaps", key.1);
             found.broken(world.now, "P7", what);
         }
     }
