@@ -190,10 +190,6 @@ impl Ramp {
         ((part * 100.0).floor() / 100.0).clamp(RAMP_START, 1.0)
     }
 
-    pub(crate) const fn began(&self) -> Time {
-        self.from
-    }
-
     pub(crate) fn end(&self) -> Time {
         self.from + self.span
     }
@@ -204,7 +200,7 @@ impl Ramp {
 
     /// How often the share is looked at anew: often enough to be smooth, not more.
     pub(crate) fn step(&self) -> Duration {
-        (self.span / 50).max(Duration::from_millis(250))
+        (self.span / 50).max(Duration::from_millis(100))
     }
 }
 

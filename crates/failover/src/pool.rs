@@ -158,11 +158,12 @@ impl Engine {
             _ if endpoint.detour => Standing::Silent,
             _ => Standing::Serves,
         };
-        // An endpoint that returns with its site is governed by the site's ramp alone.
+        // The site's ramp comes on top: one that returns with its site is on that ramp alone, and one that
+        // came a moment later is as much behind.
         let site = &self.fleet.sites[endpoint.info.site.index()];
-        let with_site = match (&endpoint.ramp, &site.place.ramp) {
-            (Some(own), Some(sites)) => own.began() <= sites.began(),
-            _ => false,
+        let with_site = match (&endpoint.ramp, site.place.ramp_factor(self.now)) {
+            (Some(_), Some(ramp)) => ramp,
+            _ => 1.0,
         };
         let backend = &self.fleet.policy.backends[backend];
         let base = f64::from(backend.weight.max(1));
@@ -173,11 +174,7 @@ impl Engine {
             standing,
             base,
             per_weight: backend.capacity.map_or(1.0, |rate| f64::from(rate) / base),
-            factor: if with_site {
-                1.0
-            } else {
-                endpoint.factor(self.now)
-            },
+            factor: (endpoint.factor(self.now) / with_site).min(1.0),
             kept_away: endpoint.word.keeps_away(),
             orders: endpoint.orders.fitness(),
         })

@@ -63,6 +63,7 @@ stories! {
     a_flapping_site_is_held_down_longer_each_time
     a_site_that_flaps_in_its_hold_down_has_to_be_quiet_first
     a_provider_crashes_and_comes_home
+    a_site_whose_endpoints_return_one_after_the_other_is_on_one_ramp
     a_suspended_process_ejects_nobody
     a_sick_endpoint_stays_sick_over_a_reload
     a_storm_of_503_with_green_probes
