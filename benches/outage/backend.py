@@ -33,6 +33,11 @@ LEAVE_WITHIN = 2
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+def burst(limit):
+    """How many requests a limit takes at once."""
+    return max(1.0, limit / 10)
+
+
 class Backend:
     """What all connections share: the fault in force, the record, the allowance."""
 
@@ -53,7 +58,8 @@ class Backend:
             for connection in list(self.connections):
                 connection.close_if_idle()
         else:
-            self.fault, self.allowance, self.refilled = order, 1.0, time.monotonic()
+            # A site that did nothing until now has its whole burst left.
+            self.fault, self.allowance, self.refilled = order, burst(order.get("limit", 0)), time.monotonic()
         self.note("command", json.dumps(order).replace('"', "'"), 0)
 
     def note(self, event, ident, status):
@@ -66,7 +72,7 @@ class Backend:
         if limit is None:
             return False
         now = time.monotonic()
-        self.allowance = min(max(1.0, limit / 10), self.allowance + (now - self.refilled) * limit)
+        self.allowance = min(burst(limit), self.allowance + (now - self.refilled) * limit)
         self.refilled = now
         if self.allowance < 1:
             return True

@@ -82,6 +82,9 @@ impl Engine {
         let Some((pool, site)) = self.fleet.endpoint(id).map(|e| (e.pool, e.info.site)) else {
             return;
         };
+        if tally.shed > 0 {
+            self.fleet.pools[pool.index()].shed_at = Some(self.now);
+        }
         let lanes = &self.fleet.pools[pool.index()].lanes;
         if lanes.iter().all(|lane| lane.rate.is_none()) {
             return;

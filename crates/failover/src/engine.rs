@@ -24,6 +24,8 @@ use std::time::Duration;
 const JUMP: Duration = Duration::from_secs(5);
 /// For this long after a jump, requests that fail are those that stood still with the process.
 const JUMP_GRACE: Duration = Duration::from_secs(1);
+/// A pool that turned a request away within this is short of room.
+const SHEDDING: Duration = Duration::from_secs(1);
 
 /// Takes facts in, gives decisions out; see the crate's documentation.
 #[derive(Clone, Debug)]
@@ -227,9 +229,25 @@ impl Engine {
         }
         if matches!(result, ProbeResult::Passed { .. }) {
             self.proved(id);
+            self.confirm_soon(id);
         }
         if let Some(changed) = changed {
             self.endpoint_changed(id, changed.from);
+        }
+    }
+
+    /// A lost endpoint answered a probe again. While its pool turns requests away, every moment until it has
+    /// proved itself is theirs: the next probe does not wait for its turn.
+    fn confirm_soon(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.fleet.endpoint(id) else {
+            return;
+        };
+        let pool = endpoint.pool.index();
+        let unproved = endpoint.held.verdict == Verdict::Down
+            && !endpoint.answers(&self.fleet.policy.pools[pool]);
+        let sheds = |at: Time| self.now < at + SHEDDING;
+        if unproved && self.fleet.pools[pool].shed_at.is_some_and(sheds) {
+            self.hurry(id);
         }
     }
 

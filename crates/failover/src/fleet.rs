@@ -112,6 +112,8 @@ pub(crate) struct PoolState {
     pub window_open: bool,
     /// How much it is asked for.
     pub demand: Demand,
+    /// When it last turned a request away for want of room.
+    pub shed_at: Option<Time>,
     /// How often it was decided anew.
     pub decided: u64,
     /// As published.

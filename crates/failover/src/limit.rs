@@ -26,7 +26,7 @@ use crate::time::Time;
 use crowd::Crowd;
 pub use meter::{Rate, take};
 pub use pace::Pace;
-pub use recent::Recent;
+pub use recent::{Recent, Sent};
 use std::time::Duration;
 
 /// Who is shed last, first.

@@ -38,6 +38,12 @@ impl Site {
     }
 }
 
+/// So many requests per second, counted for as long as anything is.
+fn steadily(rate: f64) -> Sent {
+    let over = Duration::from_millis(500);
+    Sent { rate, over }
+}
+
 /// What came of one class.
 #[derive(Clone, Copy, Debug, Default)]
 struct Came {
@@ -110,7 +116,9 @@ impl World {
                 match (kind, &mut self.pace) {
                     (1, _) => limiter.answered(Duration::from_millis(2), now),
                     (_, Some(pace)) => pace.cut(Time(at - 2 * MS), now),
-                    (_, none) => *none = Some(Pace::new(recent.rate(now) * workers, declared, now)),
+                    (_, none) => {
+                        *none = Some(Pace::new(recent.sent(now).times(workers), declared, now))
+                    }
                 }
                 limiter.leave();
                 continue;
@@ -220,9 +228,26 @@ fn a_declared_capacity_that_was_never_true_does_not_starve_reads() {
         assert!(used > 0.7, "{used}: {came:?}");
         assert!(came[0].lost() <= 20, "{came:?}");
     }
-    let mut pace = Pace::new(20.0, Some(720.0), Time::ZERO);
+    let mut pace = Pace::new(steadily(20.0), Some(720.0), Time::ZERO);
     assert!(pace.rate(Time::from_millis(2000)) > 120.0);
     assert!(pace.take(Class::PublicRead, Time::from_millis(2000)));
+}
+
+/// A herd that returns at once is refused by a site that is as good as its word: nothing was counted
+/// for long enough to tell.
+#[test]
+fn a_herd_says_little_against_a_declared_capacity() {
+    let mut recent = Recent::default();
+    for ms in 0..20 {
+        recent.add(Time(ms * MS));
+    }
+    let now = Time(20 * MS);
+    let herd = recent.sent(now);
+    assert!(Pace::new(herd, Some(180.0), now).rate(now) > 150.0);
+    let few = Sent { rate: 30.0, ..herd };
+    assert!(Pace::new(few, Some(180.0), now).rate(now) > 150.0);
+    let rate = Pace::new(steadily(30.0), Some(180.0), now).rate(now);
+    assert!(rate < 60.0, "{rate}");
 }
 
 #[test]
@@ -303,7 +328,7 @@ proptest! {
     #[test]
     fn nothing_takes_the_last_room_away(steps in prop::collection::vec((0..5_u8, 0..4000_u64), 0..400)) {
         let mut limiter = Limiter::default();
-        let mut pace = Pace::new(0.0, None, Time::ZERO);
+        let mut pace = Pace::new(steadily(0.0), None, Time::ZERO);
         let mut now = 0;
         for (step, span) in steps {
             now += span * 100_000;
@@ -332,7 +357,7 @@ fn a_learned_rate_is_forgotten() {
         now += 5 * MS;
         recent.add(Time(now));
     }
-    let mut pace = Pace::new(recent.rate(Time(now)), None, Time(now));
+    let mut pace = Pace::new(recent.sent(Time(now)), None, Time(now));
     let rate = pace.rate(Time(now));
     assert!((100.0..140.0).contains(&rate), "{rate} of 200");
     assert!(!pace.take(Class::PublicRead, Time(now)), "reads pause");

@@ -230,6 +230,7 @@ fn pools(
                 newborn_until: now + NEWBORN,
                 window_open: false,
                 demand: Demand::default(),
+                shed_at: None,
                 decided: 0,
                 table: Arc::default(),
             },

@@ -1,9 +1,9 @@
 //! Declared capacities against measured demand, through the whole engine.
 
 use leeward_failover::{
-    Backend, Engine, FailoverParams, HealthParams, Input, Lane, OrderParams, Outcome, Output,
-    Policy, Pool, PoolId, ProbeParams, ProbeResult, Provider, ProviderId, ProviderKind,
-    RetryParams, Site, SiteId, Tally, TierSite, Time,
+    Backend, EndpointId, Engine, FailoverParams, HealthParams, Input, Lane, OrderParams, Outcome,
+    Output, Policy, Pool, PoolId, ProbeFailure, ProbeParams, ProbeResult, Provider, ProviderId,
+    ProviderKind, RetryParams, Site, SiteId, Tally, TierSite, Time,
 };
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Scene {
     engine: Engine,
     now: Time,
     tables: usize,
+    /// Asked for, and not answered yet.
+    probes: Vec<EndpointId>,
 }
 
 impl Scene {
@@ -58,6 +60,7 @@ impl Scene {
             engine: Engine::new(1),
             now: Time::ZERO,
             tables: 0,
+            probes: Vec::new(),
         };
         scene.tell(Input::Policy(Box::new(policy(capacities))));
         for endpoint in 0..capacities.len() {
@@ -73,7 +76,11 @@ impl Scene {
     fn tell(&mut self, input: Input) {
         self.engine.handle(input, self.now);
         while let Some(output) = self.engine.poll_output() {
-            self.tables += usize::from(matches!(output, Output::Table(_)));
+            match output {
+                Output::Table(_) => self.tables += 1,
+                Output::Probe(endpoint) => self.probes.push(endpoint),
+                _ => {}
+            }
         }
     }
 
@@ -92,6 +99,28 @@ impl Scene {
                     let endpoint = endpoint.into();
                     self.tell(Input::Traffic { endpoint, tally });
                 }
+            }
+        }
+    }
+
+    /// Until an endpoint is to be probed, while the others pass their probes and requests are shed, or not.
+    fn until_probed(&mut self, wanted: usize, sheds: bool) {
+        let took = Duration::from_millis(1);
+        loop {
+            self.now = self.now + Duration::from_millis(10);
+            if sheds {
+                let mut tally = Tally::default();
+                tally.add_shed();
+                let endpoint = 1.into();
+                self.tell(Input::Traffic { endpoint, tally });
+            }
+            self.tell(Input::Wake);
+            for endpoint in std::mem::take(&mut self.probes) {
+                if endpoint == wanted.into() {
+                    return;
+                }
+                let result = ProbeResult::Passed { took };
+                self.tell(Input::Probe { endpoint, result });
             }
         }
     }
@@ -191,4 +220,36 @@ fn a_rehearsal_goes_by_what_is_asked_for_now() {
     let played = scene.engine.rehearse(&[target], scene.now);
     let lanes = &played.engine.table().pools[0].lanes;
     assert!((lanes[1].share - spilled).abs() < 0.1, "{lanes:?}");
+}
+
+/// While requests are turned away, a lost place that answers again is asked for its proof at once, not
+/// when its turn comes; while there is room, it waits for its turn.
+#[test]
+fn what_answers_again_is_asked_for_its_proof_at_once_while_requests_are_shed() {
+    let waits = |sheds: bool| {
+        let mut scene = Scene::new(&[Some(100), Some(100)]);
+        let failed = ProbeResult::Failed {
+            cause: ProbeFailure::Refused,
+            detail: "refused".to_owned(),
+        };
+        let probe = |result| Input::Probe {
+            endpoint: 0.into(),
+            result,
+        };
+        for _ in 0..4 {
+            scene.until_probed(0, sheds);
+            scene.tell(probe(failed.clone()));
+        }
+        let lost = scene.engine.table().pools[0].lanes[0].share;
+        assert!(lost < 0.01, "{lost}");
+        scene.until_probed(0, sheds);
+        let took = Duration::from_millis(1);
+        scene.tell(probe(ProbeResult::Passed { took }));
+        let answered = scene.now;
+        scene.until_probed(0, sheds);
+        scene.now.since(answered)
+    };
+    let (in_turn, at_once) = (waits(false), waits(true));
+    assert!(in_turn >= Duration::from_millis(800), "{in_turn:?}");
+    assert!(at_once <= Duration::from_millis(250), "{at_once:?}");
 }

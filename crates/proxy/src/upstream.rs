@@ -13,7 +13,7 @@ use crate::upstream_h2::{Dialed, Shared, SharedConnection, share};
 use crate::waiting::Waiting;
 use leeward_config::policy::Protocol;
 use leeward_failover::Time;
-use leeward_failover::limit::Recent;
+use leeward_failover::limit::{Recent, Sent};
 use leeward_metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -94,9 +94,9 @@ impl Upstream {
         self.recent.borrow_mut().add(now);
     }
 
-    /// Requests per second that this worker let in lately.
-    pub(crate) fn sent(&self, now: Time) -> f64 {
-        self.recent.borrow_mut().rate(now)
+    /// What this worker let in lately.
+    pub(crate) fn sent(&self, now: Time) -> Sent {
+        self.recent.borrow_mut().sent(now)
     }
 
     /// Lends a connection that speaks `protocol` and is there already, fresh enough and free; `None`

@@ -109,7 +109,7 @@ impl Gates {
             match &mut room.learned {
                 Some(pace) => pace.cut(permit.entered, now),
                 none => {
-                    let sent = room.sent.rate(now);
+                    let sent = room.sent.sent(now);
                     *none = Some(Pace::new(sent, permit.declared, now));
                 }
             }

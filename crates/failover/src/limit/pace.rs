@@ -11,7 +11,7 @@
 //! It protects orders: they are charged to the rate and never held by it, since it is a guess, and a
 //! wrong guess must not refuse an order that the site would have taken.
 
-use super::{Part, meter};
+use super::{Part, Sent, meter};
 use crate::class::Class;
 use crate::time::Time;
 use std::time::Duration;
@@ -22,6 +22,9 @@ const TRIM: f64 = 0.80;
 const NEARLY: f64 = 0.9;
 /// A declared rate of which this part was sent was nearly reached.
 const NEAR: f64 = 0.6;
+/// What was counted for less than this says nothing against a declared rate: a herd that arrives at once is
+/// refused by a site that is as good as its word.
+const HERD: Duration = Duration::from_millis(250);
 /// What is left after the first cut where nothing is declared.
 const HALT: f64 = 0.6;
 /// What is left of it after a cut that comes soon after another: the rate is far off.
@@ -65,15 +68,17 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The first back-pressure, at `sent` requests per second. A `declared` rate that was nearly
-    /// reached is taken to be nearly right, until more follows. One that was far from reached is no
-    /// longer true; what the site takes lies somewhere between.
-    pub fn new(sent: f64, declared: Option<f64>, now: Time) -> Pace {
-        let near = declared.filter(|rate| sent >= rate * NEAR);
+    /// The first back-pressure, when so much was `sent`. A `declared` rate that was nearly reached is
+    /// taken to be nearly right, until more follows, and so is one that nothing speaks against yet. One that
+    /// was far from reached is no longer true; what the site takes lies somewhere between.
+    pub fn new(sent: Sent, declared: Option<f64>, now: Time) -> Pace {
+        let is_near = |rate: &f64| sent.over < HERD || sent.rate >= rate * NEAR;
+        let near = declared.filter(is_near);
         let top = match (near, declared) {
-            (Some(rate), _) => sent.min(rate),
-            (None, Some(rate)) => (sent * rate).sqrt(),
-            (None, None) => sent,
+            (Some(rate), _) if sent.over < HERD => rate,
+            (Some(rate), _) => sent.rate.min(rate),
+            (None, Some(rate)) => (sent.rate * rate).sqrt(),
+            (None, None) => sent.rate,
         };
         Pace {
             top: top.max(FLOOR),

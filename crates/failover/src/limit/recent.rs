@@ -3,6 +3,25 @@
 use crate::time::Time;
 use std::time::Duration;
 
+/// Requests per second, and the time over which they were counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sent {
+    /// Requests per second.
+    pub rate: f64,
+    /// The time since the first of them, half a second at most.
+    pub over: Duration,
+}
+
+impl Sent {
+    /// The same of so many workers that see the same.
+    pub fn times(self, workers: f64) -> Sent {
+        Sent {
+            rate: self.rate * workers,
+            ..self
+        }
+    }
+}
+
 /// How much was sent in the last half second.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
@@ -29,7 +48,7 @@ impl Recent {
     }
 
     /// Requests per second, since the first of them where that is less than half a second ago.
-    pub fn rate(&mut self, now: Time) -> f64 {
+    pub fn sent(&mut self, now: Time) -> Sent {
         self.advance(now);
         let back = (0..Self::BUCKETS as u64).rev();
         let oldest = back
@@ -37,8 +56,11 @@ impl Recent {
             .find(|position| self.counts[Self::index(*position)] > 0);
         let sum = f64::from(self.count(now));
         let began = oldest.unwrap_or(self.newest).saturating_mul(Self::SPAN);
-        let span = now.0.saturating_sub(began).max(Self::SPAN);
-        sum / Duration::from_nanos(span).as_secs_f64()
+        let over = Duration::from_nanos(now.0.saturating_sub(began).max(Self::SPAN));
+        Sent {
+            rate: sum / over.as_secs_f64(),
+            over,
+        }
     }
 
     fn advance(&mut self, now: Time) {

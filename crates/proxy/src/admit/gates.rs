@@ -188,7 +188,7 @@ impl Permit {
             let workers = self.worker.shared.peers.len() as f64;
             let push = Push {
                 // The others have about as much.
-                sent: self.upstream.sent(now) * workers,
+                sent: self.upstream.sent(now).times(workers),
                 declared: self.declared,
                 entered: self.entered,
             };

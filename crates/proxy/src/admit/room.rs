@@ -3,7 +3,7 @@
 //!
 //! Made with the endpoint and gone with it.
 
-use leeward_failover::limit::{Pace, Rate, take};
+use leeward_failover::limit::{Pace, Rate, Sent, take};
 use leeward_failover::{Class, Time};
 use leeward_metrics::{Cells, Gauge};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,8 +26,8 @@ struct Due(AtomicU64);
 
 /// What is known when an endpoint says that it is full.
 pub(super) struct Push {
-    /// Requests per second that were sent there.
-    pub(super) sent: f64,
+    /// What was sent there lately.
+    pub(super) sent: Sent,
     /// Requests per second that it declares.
     pub(super) declared: Option<f64>,
     /// When the request was let in that it refused.
