@@ -250,6 +250,26 @@ fn a_herd_says_little_against_a_declared_capacity() {
     assert!(rate < 60.0, "{rate}");
 }
 
+/// A herd of streams at a site that takes a tenth of a second's work at once: the orders behind it find room.
+#[test]
+fn streams_that_come_back_together_leave_room_for_orders() {
+    let mut site = Site::new(90.0, 9.0);
+    let mut due = 0;
+    let mut let_in = 0;
+    for _ in 0..50 {
+        if let Ok(next) = take(due, 90.0, Class::Stream, Time(0)) {
+            due = next;
+            let_in += 1;
+            assert!(site.takes(0));
+        }
+    }
+    assert!((4..=6).contains(&let_in), "{let_in}");
+    for _ in 0..3 {
+        due = take(due, 90.0, Class::Order, Time(0)).expect("orders have room");
+        assert!(site.takes(0), "the site has none left");
+    }
+}
+
 #[test]
 fn what_fits_is_never_held_back() {
     for declared in [false, true] {

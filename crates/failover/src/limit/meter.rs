@@ -10,10 +10,13 @@ use crate::class::Class;
 use crate::time::Time;
 use std::time::Duration;
 
-/// How far ahead of the site a class may go: in time, and in requests where the rate is small.
-const fn tolerance(part: Part) -> (u64, u64) {
+/// How far ahead of the site a class may go: in time, and in requests where the rate is small. Streams that
+/// were lost together come back together: they may go no further than public reads, or the orders that follow
+/// would meet a site that has no room left for them.
+fn tolerance(class: Class) -> (u64, u64) {
     const MS: u64 = 1_000_000;
-    match part {
+    match Part::of(class) {
+        Part::Private if class == Class::Stream => (50 * MS, 4),
         Part::Public => (50 * MS, 4),
         Part::Private => (100 * MS, 6),
         Part::Order => (300 * MS, 12),
@@ -47,7 +50,7 @@ impl From<f64> for Rate {
 /// The site is full for this class; how long it will be.
 pub fn take(due: u64, rate: impl Into<Rate>, class: Class, now: Time) -> Result<u64, Duration> {
     let rate = rate.into();
-    let (time, requests) = tolerance(Part::of(class));
+    let (time, requests) = tolerance(class);
     let most = time.max(step(rate.most).saturating_mul(requests));
     let ahead = due.saturating_sub(now.0);
     if ahead > most {
