@@ -244,8 +244,9 @@ impl Endpoint {
 
     /// Left: it comes back when the hold-down is over and it has proved itself.
     fn down(&mut self, rules: Rules<'_>) -> Option<Changed> {
-        if !self.hold.is_over(rules.now) {
-            return self.held_down(rules);
+        let flaps = self.note_flaps(rules);
+        if flaps.is_some() || !self.hold.is_over(rules.now) {
+            return flaps;
         }
         let passed = self.answers(rules.pool);
         // Requests reach it while its pool distrusts its detector; those that succeed count.
@@ -261,9 +262,9 @@ impl Endpoint {
         Some(self.recover(Cause::HoldDownOver, evidence, rules))
     }
 
-    /// Not to come back yet. What comes up and goes down again meanwhile flaps, though nothing is sent
-    /// there: it has to be quiet first. It is said once.
-    fn held_down(&mut self, rules: Rules<'_>) -> Option<Changed> {
+    /// What comes up and goes down again while it is held down flaps, though nothing is sent there: it has
+    /// to be quiet first. That it went down may be known only when the hold-down is over. It is said once.
+    fn note_flaps(&mut self, rules: Rules<'_>) -> Option<Changed> {
         let passes = self.answers(rules.pool);
         let seen = &mut self.meanwhile;
         if self.probes.fails < rules.pool.probe.fall.max(1) {
@@ -289,6 +290,9 @@ impl Endpoint {
     /// Well again: its share grows, and any reason to leave sends it back for longer.
     fn recovering(&mut self, rules: Rules<'_>) -> Option<Changed> {
         let failed = self.traffic.fails_at_once().then_some(Reason::Consecutive);
+        // Whose requests hang again while its probes pass has not changed.
+        let hangs = self.silence.is_unanswered(rules.now);
+        let failed = failed.or(hangs.then_some(Reason::Silence(Cause::Silent)));
         if let Some(reason) = failed.or_else(|| self.reason_to_leave(rules)) {
             let mut evidence = vec![("reason", reason.cause().as_str().to_owned())];
             evidence.extend(self.evidence(reason, rules));

@@ -175,6 +175,40 @@ fn what_flaps_while_it_is_held_down_has_to_be_quiet_first() {
 }
 
 #[test]
+fn what_is_seen_to_flap_only_when_its_hold_down_is_over_has_to_be_quiet_too() {
+    let mut bench = Bench::healthy();
+    assert_eq!(bench.wait(4, false), Verdict::Down);
+    bench.wait(27, true);
+    bench.wait(3, false);
+    assert_eq!(bench.fact("flaps"), "yes");
+    assert_eq!(bench.wait(28, true), Verdict::Down);
+    assert_eq!(bench.wait(3, true), Verdict::Recovering);
+}
+
+#[test]
+fn what_hangs_again_on_its_ramp_goes_back_however_green_its_probes_are() {
+    let mut bench = Bench::healthy();
+    assert_eq!(bench.wait(4, false), Verdict::Down);
+    assert_eq!(bench.wait(33, true), Verdict::Recovering);
+    let overdue = Overdue {
+        requests: 2,
+        oldest: Duration::from_millis(200),
+        dead_paths: 0,
+        orders: 0,
+    };
+    let Bench {
+        endpoint,
+        pool,
+        now,
+    } = &mut bench;
+    endpoint.waited_for(overdue, Rules { pool, now: *now });
+    assert_eq!(bench.endpoint.held.verdict, Verdict::Recovering);
+    // Those who waited went elsewhere, then a probe passes.
+    assert_eq!(bench.wait(1, true), Verdict::Down);
+    assert_eq!(bench.cause(), Cause::FailedInRamp);
+}
+
+#[test]
 fn probes_that_fail_all_the_time_or_never_for_long_prolong_no_hold_down() {
     for passes in [0, 1] {
         let mut bench = Bench::healthy();

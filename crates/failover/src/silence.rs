@@ -159,6 +159,11 @@ impl Silence {
         self.spell.as_ref().is_some_and(|spell| spell.detour)
     }
 
+    /// Whether a detour has ended lately that no answer had ended: probes pass, and requests hang.
+    pub(crate) fn is_unanswered(&self, now: Time) -> bool {
+        self.unanswered.iter().any(|at| now.since(*at) < MEMORY)
+    }
+
     /// Since when nothing was answered.
     pub(crate) fn since(&self) -> Option<Time> {
         self.spell.as_ref().map(|spell| spell.since)

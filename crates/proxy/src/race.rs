@@ -145,7 +145,7 @@ impl Job {
     /// The first attempt had not answered when the second one did: that is something to learn, or
     /// only what is fast would count, and it speaks of silence.
     fn outrun(&self, one: &Upstream, started: Instant) {
-        self.learn(started.elapsed());
+        self.learn_outrun(started.elapsed());
         if let Some(usual) = self.usual(one) {
             one.waiting.give_up(started.into_std(), usual);
         }

@@ -403,6 +403,14 @@ impl Job {
         }
     }
 
+    /// An attempt of this route had not answered after so long, when another one had.
+    pub(crate) fn learn_outrun(&self, waited: Duration) {
+        if let Some(route) = self.exchange.route {
+            let worker = &self.exchange.worker;
+            worker.usual(route, |usual| usual.outrun(waited));
+        }
+    }
+
     fn may_repeat_stale(&self, sent: Sent) -> bool {
         self.body.replayable()
             && match self.exchange.class.repeat() {

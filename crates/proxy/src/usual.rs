@@ -14,6 +14,9 @@ const MEMORY: u32 = 2048;
 const LOOK: u32 = 16;
 /// Nothing is hedged sooner than this.
 const LEAST_HEDGE: Duration = Duration::from_millis(10);
+/// What takes this many times what half of the answers take is worth a hedge, however many do: where a part
+/// of the requests meets a site that hangs, that is what nearly all take.
+const LATE: u32 = 8;
 /// Nothing is overdue sooner than this.
 const LEAST_OVERDUE: Duration = Duration::from_millis(50);
 /// An answer is overdue when it takes this many times what nearly all take.
@@ -58,6 +61,15 @@ impl Usual {
         }
     }
 
+    /// An attempt had not answered after so long, when another one beside it did. It counts with as long as
+    /// is waited for one alone: all that the other took on top says nothing of how long to wait, and would
+    /// have the next one wait longer.
+    pub(crate) fn outrun(&mut self, waited: Duration) {
+        let alone = self.known.map_or(waited, |(hedge, _)| hedge);
+        // A bound belongs to the bucket below it, whatever the logarithm rounds to.
+        self.record(waited.min(alone).mul_f64(0.99));
+    }
+
     /// After how long another attempt beside is worth it; `None` while nothing is known.
     pub(crate) fn hedge_after(&self) -> Option<Duration> {
         self.known.map(|(hedge, _)| hedge)
@@ -76,7 +88,7 @@ impl Usual {
             self.count = self.buckets.iter().sum();
         }
         let (half, most) = (self.quantile(0.5), self.quantile(0.99));
-        let hedge = most.max(half * 2).max(LEAST_HEDGE);
+        let hedge = most.min(half * LATE).max(half * 2).max(LEAST_HEDGE);
         let overdue = (most * OVERDUE).max(LEAST_OVERDUE);
         self.known = Some((hedge, overdue));
     }
@@ -148,6 +160,37 @@ mod tests {
         }
         let overdue = usual.overdue_after().unwrap();
         assert!(overdue > ms(1200) && overdue < ms(1500), "{overdue:?}");
+    }
+
+    /// A tenth of the requests meets a site that hangs, and the others' site is 40 ms away.
+    #[test]
+    fn attempts_that_are_outrun_do_not_make_the_next_ones_wait_longer() {
+        let mut usual = Usual::default();
+        (0..2000).for_each(|_| usual.record(ms(44)));
+        let before = usual.hedge_after().unwrap();
+        for turn in 0..4000 {
+            let hedge = usual.hedge_after().unwrap();
+            match turn % 10 {
+                0 => usual.outrun(hedge + ms(44)),
+                _ => usual.record(ms(44)),
+            }
+        }
+        assert!(usual.hedge_after().unwrap() <= before.mul_f64(1.2));
+        (0..4000).for_each(|_| usual.record(ms(150)));
+        assert!(
+            usual.hedge_after().unwrap() >= ms(150),
+            "it is still learned"
+        );
+    }
+
+    #[test]
+    fn a_part_that_hangs_is_hedged_though_it_is_larger_than_a_hundredth() {
+        let mut usual = Usual::default();
+        for turn in 0..4000 {
+            usual.record(if turn % 10 == 0 { ms(3000) } else { ms(4) });
+        }
+        let hedge = usual.hedge_after().unwrap();
+        assert!(hedge > ms(30) && hedge < ms(45), "{hedge:?}");
     }
 
     #[test]
