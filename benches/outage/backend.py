@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
     def handle(self, method, target, fields):
         if target == b"/healthz":
             health = self.backend.fault.get("health")
-            delay = 3 if health == "slow" else LATENCY
+            delay = self.backend.delay + (3 if health == "slow" else LATENCY)
             self.later(delay, self.answer, 503 if health == "red" else 200, b"", b"ok", False)
             return
         ident = fields.get(b"x-id", b"").decode()

@@ -85,6 +85,30 @@ async fn what_is_not_a_public_read_is_never_hedged() {
 }
 
 #[tokio::test]
+async fn a_standby_that_is_far_is_waited_for_as_long_as_the_way_takes() {
+    let (aws, gcp) = (Backend::start("aws"), Backend::start("gcp"));
+    let far = Duration::from_millis(120);
+    gcp.act(Act::After(far));
+    gcp.act_on_probes(Act::After(far));
+    let policy = Policy::of(&[("aws/one", &aws), ("gcp/one", &gcp)])
+        .pool(QUICK_PROBE)
+        .pool("retry: { hedge: 50% }")
+        .pool(&format!("failover: {{ tiers: {TIERS}, keep_warm: 10% }}"));
+    let proxy = Proxy::start(&policy.text()).await;
+    proxy.wait_for_verdict("gcp/one", "healthy").await;
+    warm_up(&proxy, &["/read/x"]).await;
+    let mut client = proxy.client().await;
+    let mut far_answers = 0;
+    for _ in 0..300 {
+        far_answers += usize::from(client.get("/read/x").await.backend() == "gcp");
+    }
+    assert!(far_answers >= 10, "{far_answers} of 300 from afar");
+    let gone_round = |e: &&Value| e["change"] == "detour" && e.to_string().contains("gcp");
+    let events = proxy.events(0).await;
+    assert_eq!(events.iter().find(gone_round), None);
+}
+
+#[tokio::test]
 async fn hedges_stay_within_their_budget() {
     let (aws, gcp, proxy) = pair(&[STOIC, "retry: { hedge: 0% }"]).await;
     warm_up(&proxy, &["/read/x"]).await;

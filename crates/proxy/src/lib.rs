@@ -27,6 +27,7 @@ mod concentration;
 mod connect;
 mod control;
 mod detect;
+mod distance;
 mod dns;
 mod drain;
 mod effects;

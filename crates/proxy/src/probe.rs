@@ -56,9 +56,12 @@ impl ProbeSpec {
 pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> Result<ProbeResult, Shortage> {
     let started = Instant::now();
     match tokio::time::timeout(spec.timeout, run(io, spec)).await {
-        Ok(Ok(())) => Ok(ProbeResult::Passed {
-            took: started.elapsed(),
-        }),
+        Ok(Ok(asked)) => {
+            io.answers_after(asked.elapsed());
+            Ok(ProbeResult::Passed {
+                took: started.elapsed(),
+            })
+        }
         Ok(Err(Missed::Failed((cause, detail)))) => Ok(ProbeResult::Failed { cause, detail }),
         Ok(Err(Missed::Unmade(short))) => Err(short),
         Err(_) => Ok(ProbeResult::Failed {
@@ -68,7 +71,10 @@ pub(crate) async fn probe(io: &EndpointIo, spec: &ProbeSpec) -> Result<ProbeResu
     }
 }
 
-async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Missed> {
+/// When the question that was answered was asked: once there was a connection, where that is not the
+/// question.
+async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<Instant, Missed> {
+    let began = Instant::now();
     let mut wanted = io.usual_connect().clone();
     // The connection's own limit is what is left of the probe's: it names the step that hung.
     wanted.timeout = spec
@@ -84,12 +90,13 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Missed> {
         };
         Missed::Failed((cause, error.detail))
     })?;
+    let connected = Instant::now();
     if let Some(ends) = certificate::first_end(stream.certificates()) {
         io.certificate_ends.store(ends, Ordering::Relaxed);
     }
     let agreed = stream.agreed_to_http2();
     let needs_http2 = match &spec.probe {
-        Probe::Tcp => return Ok(()),
+        Probe::Tcp => return Ok(began),
         Probe::Http(_) => io.shared.is_some() && !io.may_speak_http1(),
         Probe::Grpc(_) => true,
     };
@@ -100,14 +107,16 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Missed> {
     let http = match &spec.probe {
         Probe::Http(http) => http,
         Probe::Grpc(probe) => {
-            return Ok(grpc::ask((stream, wire), io, probe, spec.timeout).await?);
+            grpc::ask((stream, wire), io, probe, spec.timeout).await?;
+            return Ok(connected);
         }
-        Probe::Tcp => return Ok(()),
+        Probe::Tcp => return Ok(began),
     };
     if io.shared.is_some() && agreed.unwrap_or(true) {
         let asked = Single::ask(stream, wire, request(io, http)?, agreed.is_some()).await;
         let (response, _single) = asked.map_err(|detail| (ProbeFailure::Reset, detail))?;
-        return Ok(check(response, http).await?);
+        check(response, http).await?;
+        return Ok(connected);
     }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
@@ -123,7 +132,7 @@ async fn run(io: &EndpointIo, spec: &ProbeSpec) -> Result<(), Missed> {
     .await;
     driving.abort();
     wire.reset();
-    Ok(result?)
+    Ok(result.map(|()| connected)?)
 }
 
 fn broken(error: &hyper::Error) -> Failed {

@@ -47,11 +47,11 @@ enum Beside {
 }
 
 impl Job {
-    /// From when on an attempt that begins now is not waited for alone; `None` where it always is.
-    pub(crate) fn alone_until(&self, started: Instant) -> Option<Instant> {
+    /// From when on an attempt at `one` that begins now is not waited for alone; `None` where it always is.
+    pub(crate) fn alone_until(&self, one: &Upstream, started: Instant) -> Option<Instant> {
         self.exchange.class.is_rescued().then(|| {
             let hedge = self.ask_usual(Usual::hedge_after);
-            started + hedge.unwrap_or(LOOK_AFTER)
+            started + hedge.unwrap_or(LOOK_AFTER) + one.io.further()
         })
     }
 
@@ -145,7 +145,7 @@ impl Job {
     /// The first attempt had not answered when the second one did: that is something to learn, or
     /// only what is fast would count, and it speaks of silence.
     fn outrun(&self, one: &Upstream, started: Instant) {
-        self.learn_outrun(started.elapsed());
+        self.learn_outrun(one, started.elapsed());
         if let Some(usual) = self.usual(one) {
             one.waiting.give_up(started.into_std(), usual);
         }

@@ -7,6 +7,7 @@
 use crate::admin::Access;
 use crate::admit::{self, Sites};
 use crate::connect::ConnectSpec;
+use crate::distance::{self, Distance};
 use crate::error::StartError;
 use crate::per_client::PerClient;
 use crate::route::RouteTable;
@@ -32,6 +33,8 @@ pub(crate) struct Serving {
     pub(crate) listeners: Vec<ListenerIo>,
     /// By `PoolId`.
     pub(crate) pools: Vec<PoolSlots>,
+    /// How far the nearest endpoint of each pool is, by `PoolId`.
+    pub(crate) nearest: Vec<Arc<Distance>>,
     /// By `BackendId`.
     pub(crate) backends: Vec<BackendIo>,
     /// What workers share of each site.
@@ -123,6 +126,7 @@ impl Serving {
             .iter()
             .map(|pool| metrics.pool(&pool.name))
             .collect();
+        let nearest = nearest(&policy, before);
         let known = before.map_or(&[][..], |before| &before.client_tls);
         let mut client_tls = Vec::new();
         let backends = policy
@@ -136,6 +140,7 @@ impl Serving {
             policy,
             listeners,
             pools,
+            nearest,
             backends,
             sites,
             access,
@@ -144,6 +149,24 @@ impl Serving {
             client_tls,
         })
     }
+}
+
+/// How far the nearest endpoint of each pool is: what is known of a pool of the policy before stays
+/// known.
+fn nearest(policy: &Policy, before: Option<&Serving>) -> Vec<Arc<Distance>> {
+    let known: HashMap<&str, &Arc<Distance>> = before
+        .into_iter()
+        .flat_map(|before| before.policy.engine.pools.iter().zip(&before.nearest))
+        .map(|(pool, nearest)| (&*pool.name, nearest))
+        .collect();
+    let keep = |name: &str| {
+        known.get(name).map_or_else(
+            || Arc::new(Distance::new(distance::OF_THE_NEAREST)),
+            |nearest| (*nearest).clone(),
+        )
+    };
+    let pools = policy.engine.pools.iter();
+    pools.map(|pool| keep(&pool.name)).collect()
 }
 
 impl ListenerIo {

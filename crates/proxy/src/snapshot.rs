@@ -5,6 +5,7 @@
 
 use crate::admit::Room;
 use crate::connect::ConnectSpec;
+use crate::distance::{self, Distance};
 use crate::serving::Serving;
 use crate::upstream::Reuse;
 use leeward_config::policy::Protocol;
@@ -13,6 +14,7 @@ use leeward_metrics::{EndpointLabels, EndpointSlots, Metrics, ProviderSlots};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 /// What the data path reads.
 pub(crate) struct Snapshot {
@@ -46,6 +48,9 @@ pub(crate) struct EndpointIo {
     pub(crate) slots: EndpointSlots,
     /// How long the last probe that passed took, in microseconds. Written once a probe.
     pub(crate) probe_took: AtomicU64,
+    /// How far it is, and how far the nearest endpoint of its pool. Written once a probe.
+    distance: Distance,
+    nearest: Arc<Distance>,
     /// Streams that are open there, over all workers. Written twice a stream.
     pub(crate) streams: Arc<AtomicU64>,
     /// When the first certificate ends that the last probe was shown, in seconds since 1970; 0 before
@@ -154,11 +159,24 @@ impl EndpointIo {
                     }),
             ),
             probe_took: AtomicU64::new(0),
+            distance: Distance::new(distance::OF_A_PLACE),
+            nearest: serving.nearest[backend.pool.index()].clone(),
             streams: Arc::default(),
             certificate_ends: AtomicI64::new(0),
             provider: io.provider,
             labels,
         }
+    }
+
+    /// A probe of it was answered after so long.
+    pub(crate) fn answers_after(&self, took: Duration) {
+        self.distance.took(took);
+        self.nearest.took(took);
+    }
+
+    /// How much longer the way there and back takes than that to the nearest endpoint of its pool.
+    pub(crate) fn further(&self) -> Duration {
+        self.distance.beyond(&self.nearest)
     }
 
     /// What a request of `class` travels by. An upgrade exists in HTTP/1.1 only, and orders stay

@@ -135,7 +135,7 @@ impl Job {
         started: std::time::Instant,
     ) -> Turn {
         let started = Instant::from_std(started);
-        let alone = self.alone_until(started);
+        let alone = self.alone_until(upstream, started);
         let moment = Moment {
             started,
             asked_again: alone,
@@ -154,7 +154,7 @@ impl Job {
         match ended {
             Ok(answer) => {
                 self.tried.borrow_mut().push(upstream.io.id);
-                self.learn(answer.head.latency);
+                self.learn(&upstream, answer.head.latency);
                 Turn::Answered(answer, upstream)
             }
             Err(Ended::Left(error, reach)) => {
@@ -304,7 +304,7 @@ impl Job {
     pub(crate) fn usual(&self, upstream: &Upstream) -> Option<Duration> {
         let probes = Duration::from_micros(upstream.io.probe_took.load(Ordering::Relaxed)) * PROBES;
         self.ask_usual(Usual::overdue_after)
-            .map(|usual| usual.max(probes))
+            .map(|usual| (usual + upstream.io.further()).max(probes))
     }
 
     /// Attempts that have ended.
@@ -394,8 +394,9 @@ impl Job {
             .flatten()
     }
 
-    /// An answer of this route took so long.
-    pub(crate) fn learn(&self, took: Duration) {
+    /// An answer of this route took so long from there: counted as from the nearest endpoint.
+    pub(crate) fn learn(&self, upstream: &Upstream, took: Duration) {
+        let took = took.saturating_sub(upstream.io.further());
         if let Some(route) = self.exchange.route {
             self.exchange
                 .worker
@@ -404,7 +405,8 @@ impl Job {
     }
 
     /// An attempt of this route had not answered after so long, when another one had.
-    pub(crate) fn learn_outrun(&self, waited: Duration) {
+    pub(crate) fn learn_outrun(&self, upstream: &Upstream, waited: Duration) {
+        let waited = waited.saturating_sub(upstream.io.further());
         if let Some(route) = self.exchange.route {
             let worker = &self.exchange.worker;
             worker.usual(route, |usual| usual.outrun(waited));

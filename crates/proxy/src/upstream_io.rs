@@ -98,6 +98,15 @@ impl Wire {
         }
     }
 
+    /// Whether bytes came that nobody has read.
+    pub(crate) fn has_unread(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        let socket = self.socket.borrow();
+        socket
+            .as_ref()
+            .is_some_and(|socket| matches!(socket2::SockRef::from(socket).peek(&mut byte), Ok(1..)))
+    }
+
     fn with_socket<T>(
         &self,
         act: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,

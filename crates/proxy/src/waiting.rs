@@ -133,7 +133,10 @@ impl Waiting {
     /// The endpoint answered something, or an order. True where it was told to be silent.
     pub(crate) fn answered(&self, now: Instant, order: bool) -> bool {
         self.answered.set(now);
-        self.given_up.borrow_mut().drain(..).for_each(Slot::end);
+        self.given_up
+            .borrow_mut()
+            .drain(..)
+            .for_each(|slot| slot.end());
         let told_of_orders = order && {
             self.order_answered.set(now);
             self.orders_told.take().is_some()
@@ -171,9 +174,18 @@ impl Waiting {
 
     fn is_empty(&self, now: Instant) -> bool {
         let mut given_up = self.given_up.borrow_mut();
+        given_up.retain(|slot| {
+            let was_answered = slot.was_answered();
+            if was_answered {
+                slot.end();
+                // It says nothing of what was sent after it.
+                self.answered.set(self.answered.get().max(slot.since));
+            }
+            !was_answered
+        });
         let old = |slot: &Slot| now.saturating_duration_since(slot.since) >= GIVEN_UP_FOR;
         while given_up.front().is_some_and(old) {
-            given_up.pop_front().into_iter().for_each(Slot::end);
+            given_up.pop_front().into_iter().for_each(|slot| slot.end());
         }
         given_up.is_empty() && self.slots.borrow().len() == self.free.borrow().len()
     }
@@ -244,10 +256,17 @@ fn news(told: &Cell<Told>, overdue: Option<Overdue>, now: Instant) -> Option<Ove
 
 impl Slot {
     /// Nobody looks at it any more.
-    fn end(self) {
-        if let Some(path) = self.path.filter(|path| path.exclusive) {
+    fn end(&self) {
+        if let Some(path) = self.path.iter().find(|path| path.exclusive) {
             path.wire.end_lingering();
         }
+    }
+
+    /// Whether an answer came though nobody waited for it any more. Where a connection is shared,
+    /// nobody can tell.
+    fn was_answered(&self) -> bool {
+        let mut path = self.path.iter().filter(|path| path.exclusive);
+        path.any(|path| path.wire.has_unread())
     }
 
     /// Whether what it sent does not arrive, as far as the kernel knows.
@@ -363,6 +382,7 @@ pub(crate) async fn look(worker: Rc<Worker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -436,6 +456,30 @@ mod tests {
             None,
             "it was answered since"
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_and_is_answered_later_was_no_silence() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (mut far, _) = listener.accept().await.unwrap();
+        let wire = Wire::new(near.unwrap());
+        let waiting = Waiting::new();
+        let start = Instant::now();
+        for sent in [start, start + ms(5)] {
+            waiting.enter(sent, None, Class::PublicRead);
+        }
+        waiting.sends(1, &wire, true);
+        waiting.give_up(start + ms(5), PATIENCE);
+        waiting.leave(1);
+        assert!(waiting.overdue(start + ms(60)).is_some(), "nothing came");
+        far.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        while !wire.has_unread() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_empty(start + ms(60)), "another one waits");
+        assert_eq!(waiting.overdue(start + ms(300)), None);
+        assert!(wire.path().is_none(), "its connection is ended");
     }
 
     #[test]
